@@ -1,0 +1,3 @@
+//! Prints or checks the CRDs.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The backflow command: run, validate, preview and test manifests without a cluster.

@@ -1,0 +1,1 @@
+//! The controller: reconciles the five kinds and runs one Job for each Sync.

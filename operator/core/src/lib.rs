@@ -1,0 +1,1 @@
+//! The domain of Backflow, pure: plans, changes, outcomes, schedules, decisions.

@@ -1,0 +1,1 @@
+//! What a destination definition is; the built-in ones; loader and validation.

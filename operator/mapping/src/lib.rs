@@ -1,0 +1,1 @@
+//! Compiles a Mapping's fields once and renders changes into records.

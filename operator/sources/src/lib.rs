@@ -1,0 +1,1 @@
+//! Warehouses: connections, types, dialects, state, and the diff engines.

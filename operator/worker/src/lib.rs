@@ -1,0 +1,1 @@
+//! One run: plan in, rows out, result back.

@@ -1,0 +1,3 @@
+//! One run: plan in, rows out, result back.
+
+fn main() {}
