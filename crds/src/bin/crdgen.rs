@@ -1,3 +1,3 @@
-//! Prints or checks the CRDs.
+//! Writes the CRDs that are made from the Rust types.
 
 fn main() {}
