@@ -1,1 +1,19 @@
-//! The domain of Backflow, pure: plans, changes, outcomes, schedules, decisions.
+//! The domain of Backflow, pure: plans, cells, changes, records, outcomes, results, schedules and decisions.
+//!
+//! Nothing here opens a socket, reads a clock or knows Kubernetes. The crates around it do: [`plan::Plan`] is what the controller
+//! hands to a worker, [`result::RunResult`] is what comes back, and the four traits [`extraction::Extraction`], [`sink::Sink`],
+//! [`state::StateStore`] and [`report::Reporter`] are the seams between the parts of a run.
+
+pub mod cell;
+pub mod change;
+pub mod code;
+pub mod extraction;
+pub mod guard;
+pub mod plan;
+pub mod record;
+pub mod report;
+pub mod result;
+pub mod secret;
+pub mod selection;
+pub mod sink;
+pub mod state;

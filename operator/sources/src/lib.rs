@@ -1,1 +1,6 @@
-//! Warehouses: connections, types, dialects, state, and the diff engines.
+//! Warehouses: connections, types, state, and the diff engines.
+//!
+//! [`warehouse::open`] connects to what a plan names; a [`warehouse::Warehouse`] checks, describes, and reads rows. The streaming
+//! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
+
+pub mod warehouse;

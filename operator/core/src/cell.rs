@@ -1,0 +1,242 @@
+//! One value of a row, as every warehouse delivers it and every destination receives it.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// The greatest integer magnitude that every JSON reader keeps exactly: 2^53 - 1.
+const EXACT: u64 = (1 << 53) - 1;
+
+/// A value of a row. Textual kinds hold their canonical form: sources convert, nothing later does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// SQL NULL.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer of up to 64 bits. JSON: a number within ±(2^53-1), beyond that a string.
+    Int(i64),
+    /// A binary floating-point number. JSON: a number; `"NaN"`, `"Infinity"` and `"-Infinity"` as strings.
+    Float(f64),
+    /// A decimal or an integer beyond 64 bits, as plain digits. JSON: a string, so that no digit is lost.
+    Decimal(Box<str>),
+    /// Text.
+    Text(Box<str>),
+    /// Bytes. JSON: standard base64.
+    Bytes(Box<[u8]>),
+    /// Date, time, zone-less timestamp, instant (`…Z`) or interval in its ISO 8601 form. JSON: a string.
+    Time(Box<str>),
+    /// A JSON document, as the warehouse printed it. JSON: itself.
+    Json(Box<str>),
+}
+
+impl Cell {
+    /// Whether this is SQL NULL. (The JSON document `null` is a value.)
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Appends an encoding that is equal exactly for equal cells and unambiguous in a sequence: a tag, then a fixed-size value or a
+    /// length (little endian, 32 bits) and the bytes. Hashes and keys are made of it, so it must never change.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let mut sized = |tag: u8, bytes: &[u8]| {
+            out.push(tag);
+            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            out.extend_from_slice(bytes);
+        };
+        match self {
+            Self::Null => out.push(0),
+            Self::Bool(false) => out.push(1),
+            Self::Bool(true) => out.push(2),
+            Self::Int(value) => {
+                out.push(3);
+                out.extend_from_slice(&value.to_le_bytes());
+            }
+            Self::Float(value) => {
+                // -0.0 and 0.0 are equal to SQL, and so are all NaN: one encoding each.
+                let bits = if *value == 0.0 {
+                    0
+                } else if value.is_nan() {
+                    f64::NAN.to_bits()
+                } else {
+                    value.to_bits()
+                };
+                out.push(4);
+                out.extend_from_slice(&bits.to_le_bytes());
+            }
+            Self::Decimal(text) => sized(5, text.as_bytes()),
+            Self::Text(text) => sized(6, text.as_bytes()),
+            Self::Bytes(bytes) => sized(7, bytes),
+            Self::Time(text) => sized(8, text.as_bytes()),
+            Self::Json(text) => sized(9, text.as_bytes()),
+        }
+    }
+
+    /// Reads one cell from the front of `input`, the inverse of [`Cell::encode`]. `None` if the bytes are not an encoding.
+    #[must_use]
+    pub fn decode(input: &mut &[u8]) -> Option<Self> {
+        fn take<'a>(input: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+            let (head, tail) = input.split_at_checked(n)?;
+            *input = tail;
+            Some(head)
+        }
+        fn sized<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+            let length = u32::from_le_bytes(take(input, 4)?.try_into().ok()?);
+            take(input, length as usize)
+        }
+        fn text(input: &mut &[u8]) -> Option<Box<str>> {
+            std::str::from_utf8(sized(input)?).ok().map(Box::from)
+        }
+        Some(match take(input, 1)?[0] {
+            0 => Self::Null,
+            1 => Self::Bool(false),
+            2 => Self::Bool(true),
+            3 => Self::Int(i64::from_le_bytes(take(input, 8)?.try_into().ok()?)),
+            4 => Self::Float(f64::from_le_bytes(take(input, 8)?.try_into().ok()?)),
+            5 => Self::Decimal(text(input)?),
+            6 => Self::Text(text(input)?),
+            7 => Self::Bytes(sized(input)?.into()),
+            8 => Self::Time(text(input)?),
+            9 => Self::Json(text(input)?),
+            _ => return None,
+        })
+    }
+
+    /// Appends the JSON text of this cell.
+    pub fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Int(value) if value.unsigned_abs() <= EXACT => {
+                let _ = write!(out, "{value}");
+            }
+            Self::Int(value) => {
+                let _ = write!(out, "\"{value}\"");
+            }
+            Self::Float(value) => write_float(*value, out),
+            Self::Decimal(text) | Self::Text(text) | Self::Time(text) => write_string(text, out),
+            Self::Bytes(bytes) => {
+                out.push('"');
+                STANDARD.encode_string(bytes, out);
+                out.push('"');
+            }
+            Self::Json(text) => out.push_str(text),
+        }
+    }
+
+    /// This cell as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let mut text = String::new();
+        self.write_json(&mut text);
+        serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))
+    }
+}
+
+fn write_float(value: f64, out: &mut String) {
+    if value.is_nan() {
+        out.push_str("\"NaN\"");
+    } else if value.is_infinite() {
+        out.push_str(if value > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
+    } else if let Some(number) = serde_json::Number::from_f64(value) {
+        let _ = write!(out, "{number}");
+    }
+}
+
+/// Appends `text` as a JSON string with the escapes that JSON demands and no others.
+pub fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0c => "\\f",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(&text[from..at]);
+        if escape.is_empty() {
+            let _ = write!(out, "\\u{byte:04x}");
+        } else {
+            out.push_str(escape);
+        }
+        from = at + 1;
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}
+
+/// A column of a model, as the warehouse describes it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Column {
+    /// Name, as the model's result has it.
+    pub name: String,
+    /// The warehouse's own name of the type, such as `timestamptz`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(cell: &Cell) -> String {
+        let mut out = String::new();
+        cell.write_json(&mut out);
+        out
+    }
+
+    #[test]
+    fn json_keeps_what_it_can_say_exactly_and_quotes_the_rest() {
+        assert_eq!(json(&Cell::Int(9_007_199_254_740_991)), "9007199254740991");
+        assert_eq!(json(&Cell::Int(9_007_199_254_740_992)), "\"9007199254740992\"");
+        assert_eq!(json(&Cell::Int(i64::MIN)), "\"-9223372036854775808\"");
+        assert_eq!(json(&Cell::Float(0.1)), "0.1");
+        assert_eq!(json(&Cell::Float(f64::NEG_INFINITY)), "\"-Infinity\"");
+        assert_eq!(json(&Cell::Decimal("1.10".into())), "\"1.10\"");
+        assert_eq!(json(&Cell::Bytes([0, 255].into())), "\"AP8=\"");
+        assert_eq!(json(&Cell::Json("{\"a\":null}".into())), "{\"a\":null}");
+        assert_eq!(json(&Cell::Text("a\"\\\n\u{1}é".into())), "\"a\\\"\\\\\\n\\u0001é\"");
+    }
+
+    #[test]
+    fn encoding_tells_null_from_empty_and_round_trips() {
+        let cells = [
+            Cell::Null,
+            Cell::Text("".into()),
+            Cell::Bytes([].into()),
+            Cell::Bool(true),
+            Cell::Int(-1),
+            Cell::Float(1.5),
+            Cell::Decimal("1".into()),
+            Cell::Time("2026-01-01".into()),
+            Cell::Json("null".into()),
+        ];
+        let encodings: std::collections::BTreeSet<Vec<u8>> = cells
+            .iter()
+            .map(|cell| {
+                let mut out = Vec::new();
+                cell.encode(&mut out);
+                assert_eq!(Cell::decode(&mut out.as_slice()).as_ref(), Some(cell));
+                out
+            })
+            .collect();
+        assert_eq!(encodings.len(), cells.len());
+    }
+
+    #[test]
+    fn decoding_refuses_truncated_bytes() {
+        let mut out = Vec::new();
+        Cell::Text("hello".into()).encode(&mut out);
+        for end in 0..out.len() {
+            assert_eq!(Cell::decode(&mut &out[..end]), None);
+        }
+    }
+}

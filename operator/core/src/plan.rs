@@ -1,0 +1,419 @@
+//! The frozen input of one run: everything that is needed, resolved, and no secret.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::guard::Deletes;
+use crate::secret::SecretRef;
+use crate::selection::Selection;
+
+/// The version of [`Plan`] that this program reads and writes. Controller and worker come from one image, so it is exact.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What a worker is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// Name of the run: of the Sync, the Job and the result.
+    pub run: String,
+    /// Namespace of the resources; for messages and logs.
+    pub namespace: String,
+    /// Random; the progress and cancel endpoint wants it.
+    pub token: String,
+    /// The cluster that owns the state: uid of `kube-system`, the chart's `clusterId`, or `local`.
+    pub owner: String,
+    /// Seconds from the Job's start to its deadline. The worker stops itself 60 s before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What a run is for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Task {
+    /// Send changes.
+    Sync(Box<SyncPlan>),
+    /// Try a Source: connect, grants, state schema.
+    CheckSource(SourcePlan),
+    /// Describe a Model's columns.
+    CheckModel(SourcePlan, ModelPlan),
+    /// Try a Destination.
+    CheckDestination(DestinationPlan),
+    /// Print the first rows of a Model.
+    Preview(SourcePlan, ModelPlan, PreviewPlan),
+    /// Remove the state of a Mapping.
+    Forget(SourcePlan, ForgetPlan),
+}
+
+/// How many rows a Preview prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewPlan {
+    /// Rows.
+    pub limit: u32,
+}
+
+/// Which state a Forget removes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForgetPlan {
+    /// `namespace/name`, or the Mapping's own `stateKey`.
+    pub state_key: String,
+    /// Also if another cluster owns it.
+    pub adopt_state: bool,
+}
+
+/// One run of a Mapping.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncPlan {
+    /// What kind of run.
+    pub mode: Mode,
+    /// Where rows come from.
+    pub source: SourcePlan,
+    /// Which rows.
+    pub model: ModelPlan,
+    /// What becomes of them.
+    pub mapping: MappingPlan,
+    /// Where they go.
+    pub destination: DestinationPlan,
+    /// What a person allowed for this run.
+    #[serde(default)]
+    pub options: RunOptions,
+}
+
+/// `Sync.spec.mode`, of the modes that run a Mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// Only changes.
+    Incremental,
+    /// Every current row again, deletions still computed.
+    Full,
+    /// Forget, then as a first run.
+    Reset,
+    /// One record, really sent; nothing moves.
+    Test {
+        /// The primary key's value as text; of a composite key, a JSON array.
+        key: String,
+    },
+}
+
+/// What a person allowed in the Sync.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunOptions {
+    /// Ceiling for deletions that the guard would withhold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approve_deletes: Option<u64>,
+    /// Send again what was rejected before.
+    pub retry_rejected: bool,
+    /// Take over state of another cluster or identity.
+    pub adopt_state: bool,
+    /// A Reset of a Mirror is meant.
+    pub confirm: bool,
+}
+
+/// A warehouse.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourcePlan {
+    /// Name of the Source, for messages.
+    pub name: String,
+    /// How to reach it.
+    pub connection: Connection,
+    /// Where state lives.
+    pub state: StateLocation,
+}
+
+/// How to reach a warehouse.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Connection {
+    /// A Postgres server.
+    Postgres(Box<Postgres>),
+    /// A SQLite file: local runs only.
+    Sqlite(Sqlite),
+}
+
+/// A Postgres server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Postgres {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Role.
+    pub user: String,
+    /// Its password; absent with a client certificate or trust authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretRef>,
+    /// Encryption.
+    pub tls: Tls,
+}
+
+/// Encryption of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// What is proven.
+    pub mode: TlsMode,
+    /// PEM of the authorities that may sign the server's certificate; without it the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<SecretRef>,
+    /// PEM of the client's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<SecretRef>,
+    /// PEM of its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<SecretRef>,
+}
+
+/// What TLS proves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TlsMode {
+    /// No encryption.
+    Disable,
+    /// Encrypted, the server is not proven.
+    Require,
+    /// The certificate is signed by the CA.
+    VerifyCa,
+    /// The certificate is signed by the CA and names the host.
+    #[default]
+    VerifyFull,
+}
+
+/// A SQLite file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sqlite {
+    /// Path of the file, resolved by whoever made the plan.
+    pub path: String,
+}
+
+/// Where state lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StateLocation {
+    /// A schema in the warehouse (a table-name prefix where there are no schemas).
+    Schema(String),
+}
+
+/// One SELECT.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelPlan {
+    /// Name of the Model, for messages.
+    pub name: String,
+    /// What is read.
+    pub query: ModelQuery,
+    /// Columns that identify a row, in order.
+    pub primary_key: Vec<String>,
+}
+
+/// What a Model reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ModelQuery {
+    /// One SELECT statement.
+    Sql(String),
+    /// A table or view, `schema.table` as the user wrote it.
+    Table(String),
+}
+
+/// A Mapping, ready to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MappingPlan {
+    /// Name of the Mapping, for messages.
+    pub name: String,
+    /// What its state is filed under.
+    pub state_key: String,
+    /// The definition's action.
+    pub action: String,
+    /// Which changes are sent.
+    pub selection: Selection,
+    /// The action's constants.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, Value>,
+    /// Destination field (dotted path) → where its value comes from.
+    pub fields: BTreeMap<String, Field>,
+    /// "Sync all columns".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include: Option<Include>,
+    /// SQL over the model's columns.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "where")]
+    pub filter: Option<String>,
+    /// Hash of what a record is made by: fields, include, config, where. A new one is a mapping change.
+    pub fingerprint: String,
+    /// What a mapping change does.
+    pub on_change: OnMappingChange,
+    /// What the state is bound to, by name (`destination.type`, `source.database` …): a difference stops the Mapping.
+    pub identity: BTreeMap<String, String>,
+    /// The mass-delete guard.
+    pub deletes: Deletes,
+    /// Retries within a run.
+    pub retry: Retry,
+    /// The scratch volume in bytes.
+    pub scratch_bytes: u64,
+}
+
+/// Where a destination field's value comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Field {
+    /// Exactly one source.
+    pub from: FieldSource,
+    /// What NULL becomes.
+    #[serde(default)]
+    pub on_null: OnNull,
+}
+
+/// The source of a field's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FieldSource {
+    /// A column of the model.
+    Column(String),
+    /// A constant, any JSON.
+    Value(Value),
+}
+
+/// What a field does with NULL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnNull {
+    /// Send JSON null.
+    #[default]
+    Send,
+    /// Leave the field out.
+    Omit,
+    /// Reject the record.
+    Reject,
+}
+
+/// `Mapping.spec.include`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Include {
+    /// Column names; `*` for all.
+    pub columns: Vec<String>,
+    /// Columns to leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Dotted path of the object they go into; the record itself if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub into: Option<String>,
+}
+
+/// What a change of the Mapping does to rows that did not change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnMappingChange {
+    /// All current rows are sent again as updated.
+    #[default]
+    Resend,
+    /// Only real row changes are sent.
+    Keep,
+}
+
+/// `Mapping.spec.retry`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Tries of one batch, the first included.
+    pub max_attempts: u32,
+    /// From the first failure of a batch to the last try.
+    pub window_seconds: u64,
+}
+
+impl Retry {
+    /// [`Retry::window_seconds`] as a duration.
+    #[must_use]
+    pub const fn window(&self) -> Duration {
+        Duration::from_secs(self.window_seconds)
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { max_attempts: 8, window_seconds: 15 * 60 }
+    }
+}
+
+/// An account in a business tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationPlan {
+    /// Name of the Destination, for messages.
+    pub name: String,
+    /// The definition.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The definition's version that was validated against.
+    pub definition_version: u32,
+    /// The definition's authentication scheme.
+    pub auth: String,
+    /// Plain settings, checked against the definition.
+    pub settings: BTreeMap<String, Value>,
+    /// Secret settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// The account's limits.
+    #[serde(default)]
+    pub limits: DestinationLimits,
+    /// Loopback and link-local addresses may be called: in local runs. In a cluster they are the pod itself and the cloud's metadata.
+    pub allow_loopback: bool,
+}
+
+/// `Destination.spec.limits`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DestinationLimits {
+    /// Requests in any second; unset: the definition's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
+    /// Requests in flight; unset: the definition's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+}
+
+impl Plan {
+    /// Every secret that the plan refers to, once: what the pod mounts.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<SecretRef> {
+        let mut all = Vec::new();
+        match &self.task {
+            Task::Sync(sync) => {
+                sync.source.secrets(&mut all);
+                all.extend(sync.destination.secrets.values().cloned());
+            }
+            Task::CheckSource(source)
+            | Task::CheckModel(source, _)
+            | Task::Preview(source, ..)
+            | Task::Forget(source, _) => source.secrets(&mut all),
+            Task::CheckDestination(destination) => all.extend(destination.secrets.values().cloned()),
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+impl SourcePlan {
+    fn secrets(&self, all: &mut Vec<SecretRef>) {
+        match &self.connection {
+            Connection::Postgres(postgres) => {
+                let tls = &postgres.tls;
+                let references = [&postgres.password, &tls.ca, &tls.client_certificate, &tls.client_key];
+                all.extend(references.into_iter().flatten().cloned());
+            }
+            Connection::Sqlite(_) => {}
+        }
+    }
+}

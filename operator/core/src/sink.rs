@@ -1,0 +1,43 @@
+//! The seam between a run and a destination.
+
+use async_trait::async_trait;
+
+use crate::code::Failure;
+use crate::record::{Outcome, Record};
+
+/// How large a batch may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Records in a batch, at least 1.
+    pub max_records: usize,
+    /// Bytes of a batch's [`Record::data`] together.
+    pub max_bytes: usize,
+    /// Batches in flight at once, at least 1.
+    pub concurrency: usize,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// One outcome for each record, in the batch's order.
+    pub outcomes: Vec<Outcome>,
+    /// Requests that were made, with retries.
+    pub requests: u64,
+    /// Body bytes that were sent, with retries.
+    pub bytes: u64,
+    /// Set when the run should end instead of sending more: credentials, configuration, retries used up, or a stop was asked for.
+    pub stop: Option<Failure>,
+}
+
+/// A batch of records in, one outcome for each record out. Implementations retry, honour the destination's limits and never
+/// keep a record back: when they return, everything is said.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// The sizes that this destination takes.
+    fn limits(&self) -> BatchLimits;
+
+    /// Sends one batch. All records of a batch have one operation. Called concurrently, up to [`BatchLimits::concurrency`].
+    ///
+    /// When the run is asked to stop, a request in flight is finished and nothing new is begun; what was not sent is `Retrying`.
+    async fn deliver(&self, batch: &[Record]) -> Delivery;
+}
