@@ -20,9 +20,11 @@ pub struct Head {
     pub owner: String,
     /// Fencing epoch: every claim takes the next.
     pub epoch: u64,
-    /// Generation of the partitions that are current; 0: none yet.
+    /// Generation of the last fold; 0: none yet. Partitions that a fold did not touch stay current under the generation that wrote
+    /// them: which ones are is said by the document, and to the store by [`StateStore::fold`].
     pub generation: u64,
-    /// Number of the last journal segment; segments after the last fold and up to this one are current.
+    /// Number of the last journal segment; segments after the last fold and up to this one are current. Numbers are never reused,
+    /// also not by a fold or a reset.
     pub segment: u64,
     /// Everything else that the engine keeps, as JSON.
     pub document: String,
@@ -82,6 +84,15 @@ pub struct Commit<'a> {
     pub rejects: &'a [RejectChange],
 }
 
+/// Names one stored partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId {
+    /// The generation (fold) that wrote it.
+    pub generation: u64,
+    /// Its number among the partitions of the key.
+    pub index: u32,
+}
+
 /// A line of the listing of all states.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateLine {
@@ -106,12 +117,19 @@ pub trait StateStore: Send + Sync {
     /// What the store says.
     async fn head(&self, state_key: &str) -> Result<Option<Head>, Failure>;
 
-    /// Stores `head` if the stored epoch is still `expected` (`None`: there is still no state). With `reset`, partitions, journal,
-    /// and rejects of the key go in the same step; runs stay.
+    /// Stores `head` and the run's row if the stored epoch is still `expected` (`None`: there is still no state). With `reset`,
+    /// partitions, journal, and rejects of the key go in the same step; runs stay.
     ///
     /// # Errors
     /// [`crate::code::Code::Fenced`] if another claim came first.
-    async fn claim(&self, state_key: &str, expected: Option<u64>, head: &Head, reset: bool) -> Result<(), Failure>;
+    async fn claim(
+        &self,
+        state_key: &str,
+        expected: Option<u64>,
+        head: &Head,
+        run: &RunRow,
+        reset: bool,
+    ) -> Result<(), Failure>;
 
     /// The row of a run, for a replacement pod.
     ///
@@ -123,7 +141,7 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// What the store says.
-    async fn partition(&self, state_key: &str, generation: u64, index: u32) -> Result<Option<Vec<u8>>, Failure>;
+    async fn partition(&self, state_key: &str, id: PartitionId) -> Result<Option<Vec<u8>>, Failure>;
 
     /// One journal segment's bytes; `None` if it is not there.
     ///
@@ -141,21 +159,15 @@ pub trait StateStore: Send + Sync {
     ///
     /// # Errors
     /// [`crate::code::Code::Fenced`], or what the store says.
-    async fn put_partition(
-        &self,
-        state_key: &str,
-        epoch: u64,
-        generation: u64,
-        index: u32,
-        bytes: &[u8],
-    ) -> Result<(), Failure>;
+    async fn put_partition(&self, state_key: &str, epoch: u64, id: PartitionId, bytes: &[u8]) -> Result<(), Failure>;
 
-    /// Makes `commit.head.generation` current, then removes other generations and all segments up to [`Head::segment`].
-    /// `commit.segment` is `None`.
+    /// Stores head, run and rejects of `commit` (its `segment` is `None`), and removes all partitions of the key but those in `keep`
+    /// and all segments up to [`Head::segment`]: all or nothing. `keep` names what the new head's document makes current, written by
+    /// this fold or before; it is also what removes the partitions that a crashed fold left.
     ///
     /// # Errors
     /// [`crate::code::Code::Fenced`]; on any error nothing has moved.
-    async fn fold(&self, commit: Commit<'_>) -> Result<(), Failure>;
+    async fn fold(&self, commit: Commit<'_>, keep: &[PartitionId]) -> Result<(), Failure>;
 
     /// Removes everything of a key if its epoch is `expected`. Whether there was anything.
     ///
