@@ -73,7 +73,7 @@ pub struct DestinationSpec {
     #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent_syncs: i32,
     /// While true, no new run to this Destination starts.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub suspend: bool,
 }
 

@@ -96,7 +96,7 @@ pub struct MappingSpec {
     /// When it runs.
     pub schedule: Schedule,
     /// While true, no scheduled run starts; a Sync made by hand does.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub suspend: bool,
     /// How many deletions one run may send.
     #[serde(default)]

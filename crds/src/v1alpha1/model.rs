@@ -57,7 +57,7 @@ pub struct ModelSpec {
     )]
     pub primary_key: Vec<String>,
     /// While true, no new run of this Model's Mappings starts.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub suspend: bool,
 }
 

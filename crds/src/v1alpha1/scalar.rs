@@ -148,7 +148,7 @@ impl JsonSchema for Quantity {
             "x-kubernetes-int-or-string": true,
             "maxLength": 32,
             "x-kubernetes-validations": [{
-                "rule": "type(self) == int ? self >= 0 : isQuantity(self) && quantity(self).sign() >= 0",
+                "rule": "type(self) == int ? self >= 0 : isQuantity(self) && !quantity(self).isLessThan(quantity('0'))",
                 "message": "must be a quantity like 500m, 64Mi or 10Gi",
             }],
         })

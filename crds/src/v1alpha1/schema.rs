@@ -63,7 +63,3 @@ pub(super) fn state_key(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
-
-pub(super) fn is_false(value: &bool) -> bool {
-    !*value
-}

@@ -87,7 +87,7 @@ pub struct SourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerTemplate>,
     /// While true, no new run of this Source's Mappings starts.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub suspend: bool,
 }
 

@@ -55,18 +55,18 @@ pub const SYNC_NAME_MAX: usize = 59;
 #[x_kube(validation = ("has(self.test) == (self.mode == 'Test')", "mode Test takes test, and no other mode does"))]
 #[x_kube(validation = ("!has(self.limit) || self.mode == 'Preview'", "limit is for mode Preview only"))]
 #[x_kube(validation = (
-    "self.?mappingRef == oldSelf.?mappingRef && \
-     self.?modelRef == oldSelf.?modelRef && \
-     self.?forget == oldSelf.?forget && \
-     self.?mode == oldSelf.?mode && \
-     self.?trigger == oldSelf.?trigger && \
-     self.?replay == oldSelf.?replay && \
-     self.?test == oldSelf.?test && \
-     self.?limit == oldSelf.?limit && \
-     self.?approveDeletes == oldSelf.?approveDeletes && \
-     self.?retryRejected == oldSelf.?retryRejected && \
-     self.?adoptState == oldSelf.?adoptState && \
-     self.?confirm == oldSelf.?confirm",
+    "self.mode == oldSelf.mode && \
+     self.trigger == oldSelf.trigger && \
+     self.retryRejected == oldSelf.retryRejected && \
+     self.adoptState == oldSelf.adoptState && \
+     self.confirm == oldSelf.confirm && \
+     (has(self.mappingRef) ? has(oldSelf.mappingRef) && self.mappingRef == oldSelf.mappingRef : !has(oldSelf.mappingRef)) && \
+     (has(self.modelRef) ? has(oldSelf.modelRef) && self.modelRef == oldSelf.modelRef : !has(oldSelf.modelRef)) && \
+     (has(self.forget) ? has(oldSelf.forget) && self.forget == oldSelf.forget : !has(oldSelf.forget)) && \
+     (has(self.replay) ? has(oldSelf.replay) && self.replay == oldSelf.replay : !has(oldSelf.replay)) && \
+     (has(self.test) ? has(oldSelf.test) && self.test == oldSelf.test : !has(oldSelf.test)) && \
+     (has(self.limit) ? has(oldSelf.limit) && self.limit == oldSelf.limit : !has(oldSelf.limit)) && \
+     (has(self.approveDeletes) ? has(oldSelf.approveDeletes) && self.approveDeletes == oldSelf.approveDeletes : !has(oldSelf.approveDeletes))",
     "a Sync cannot be changed, but for cancel: create another one"
 ))]
 pub struct SyncSpec {
@@ -102,16 +102,16 @@ pub struct SyncSpec {
     #[schemars(range(min = 0))]
     pub approve_deletes: Option<i64>,
     /// Sends again what was rejected before, though nothing changed.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub retry_rejected: bool,
     /// Takes over state of another cluster, or of another account or warehouse.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub adopt_state: bool,
     /// Needed for mode Reset of a Mapping with sync mode Mirror: what it sent before is no longer deleted.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     pub confirm: bool,
     /// Stops the run after the batch in flight; what was acknowledged is kept. Cannot be taken back.
-    #[serde(default, skip_serializing_if = "schema::is_false")]
+    #[serde(default)]
     #[schemars(extend("x-kubernetes-validations" = [{
         "rule": "self || !oldSelf",
         "message": "a canceled Sync cannot be resumed: create another one",
