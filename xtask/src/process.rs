@@ -1,0 +1,229 @@
+//! Other programs: found, run to their end, started in the background, stopped.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How often a condition is looked at while waiting for it.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Folders beside `PATH` in which system programs are looked for: a user's `PATH` often lacks them.
+const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/go/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// The program of that name on `PATH` or in the system folders.
+#[must_use]
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(SYSTEM_FOLDERS.iter().map(PathBuf::from))
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Like [`find`], or an error that names the program.
+///
+/// # Errors
+/// The program is not installed.
+pub fn require(program: &str) -> Result<PathBuf> {
+    find(program).with_context(|| format!("the program `{program}` is not installed"))
+}
+
+/// Runs a command to its end and returns what it printed.
+///
+/// # Errors
+/// It could not be started, or it failed: then the error carries the end of what it said.
+pub fn run(command: &mut Command) -> Result<String> {
+    let name = describe(command);
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{name}`"))?;
+    if !output.status.success() {
+        let said = [output.stdout, output.stderr].concat();
+        bail!("`{name}` failed ({}):\n{}", output.status, tail(&String::from_utf8_lossy(&said), 30));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command with everything it prints in a log file; true if it succeeded.
+///
+/// # Errors
+/// The log cannot be written or the command cannot be started.
+pub fn run_logged(command: &mut Command, log: &File) -> Result<bool> {
+    let name = describe(command);
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log.try_clone()?)
+        .status()
+        .with_context(|| format!("cannot start `{name}`"))?;
+    Ok(status.success())
+}
+
+/// The command as a person would type it, cut to one readable line.
+fn describe(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let mut line = program.into_owned();
+    for argument in command.get_args() {
+        line.push(' ');
+        line.push_str(&argument.to_string_lossy());
+    }
+    if line.chars().count() > 200 { line.chars().take(200).chain("…".chars()).collect() } else { line }
+}
+
+/// The last lines of a text.
+#[must_use]
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Waits until `ready` is true; false when `limit` passed first.
+pub fn wait_until(limit: Duration, mut ready: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if ready() {
+            return true;
+        }
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A background process, remembered in a file. The start time tells it from a later process with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// Process number.
+    pub pid: i32,
+    started: u64,
+}
+
+impl Daemon {
+    /// Starts a program in a session of its own, so that it outlives the terminal, and remembers it.
+    ///
+    /// # Errors
+    /// The program, its log or its pid file could not be created.
+    pub fn start(program: &Path, args: &[String], folder: &Path, log: &Path, pid_file: &Path) -> Result<Self> {
+        let log_file = File::options().create(true).append(true).open(log)?;
+        // `setsid` replaces itself by the program, so the child's number is the program's.
+        let child = Command::new(require("setsid")?)
+            .arg(program)
+            .args(args)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(log_file.try_clone()?)
+            .stderr(log_file)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let pid = i32::try_from(child.id())?;
+        let started = Stat::read(pid).map(|stat| stat.started).context("the process ended at once")?;
+        fs::write(pid_file, format!("{pid} {started}\n"))?;
+        Ok(Self { pid, started })
+    }
+
+    /// The process a pid file names, if it is still running.
+    #[must_use]
+    pub fn running(pid_file: &Path) -> Option<Self> {
+        let text = fs::read_to_string(pid_file).ok()?;
+        let (pid, started) = text.trim().split_once(' ')?;
+        let daemon = Self { pid: pid.parse().ok()?, started: started.parse().ok()? };
+        daemon.alive().then_some(daemon)
+    }
+
+    fn alive(self) -> bool {
+        Stat::read(self.pid).is_some_and(|stat| stat.started == self.started && stat.state != 'Z')
+    }
+
+    /// Asks the process to end, and kills it if it has not within `grace`. The API server may wait for its open
+    /// watches; nothing here has state that a kill could harm once etcd is the last to go.
+    pub fn stop(self, grace: Duration) {
+        kill(self.pid, Signal::TERM);
+        if !wait_until(grace, || !self.alive()) {
+            kill(self.pid, Signal::KILL);
+            wait_until(Duration::from_secs(10), || !self.alive());
+        }
+    }
+}
+
+/// Sends a signal; a process that is gone already is as good as one that was told.
+pub fn kill(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _already_gone = kill_process(pid, signal);
+    }
+}
+
+/// What `/proc/PID/stat` says of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Stat {
+    /// `R`, `S`, `Z` …
+    pub state: char,
+    /// The process that started it, or that inherited it.
+    pub parent: i32,
+    /// Clock ticks after boot.
+    pub started: u64,
+}
+
+impl Stat {
+    /// Reads one process's numbers; none if it does not exist.
+    #[must_use]
+    pub fn read(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The second field is the program's name in parentheses and may itself contain both.
+    fn parse(text: &str) -> Option<Self> {
+        let fields: Vec<&str> = text.get(text.rfind(')')? + 1..)?.split_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+/// Every process with its command line (arguments separated by spaces).
+#[must_use]
+pub fn all() -> Vec<(i32, String)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_survives_a_name_with_parentheses() {
+        let line = "42 (a) b) S 7 42 42 0 -1 4194560 1 0 0 0 1 2 0 0 20 0 1 0 98765 1 2";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.started), ('S', 7, 98765));
+    }
+
+    #[test]
+    fn a_reused_process_number_is_not_ours() {
+        let folder = std::env::temp_dir().join(format!("xtask-pid-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("me.pid");
+        let me = i32::try_from(std::process::id()).unwrap();
+        let started = Stat::read(me).unwrap().started;
+        fs::write(&file, format!("{me} {started}\n")).unwrap();
+        assert_eq!(Daemon::running(&file).map(|daemon| daemon.pid), Some(me));
+        fs::write(&file, format!("{me} {}\n", started + 1)).unwrap();
+        assert_eq!(Daemon::running(&file), None);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn tail_keeps_the_last_lines() {
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(tail("a", 2), "a");
+    }
+}

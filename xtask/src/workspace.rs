@@ -1,0 +1,95 @@
+//! Where things are: the clone, the cache, the build directory; and how cargo is called.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// The project's version; also the image's tag.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The paths every command works with.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The clone.
+    pub root: PathBuf,
+    /// Slow builds and the test cluster live here, outside the clone: `$BACKFLOW_CACHE`, or `backflow` in the user's
+    /// cache folder.
+    pub cache: PathBuf,
+    /// Cargo's build directory: `$CARGO_TARGET_DIR`, or `target` in the cache, so that a fresh clone compiles only
+    /// what changed.
+    pub target: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the clone this program was built from, and the user's cache folder.
+    ///
+    /// # Errors
+    /// No home folder, or a relative path in one of the variables that the current folder cannot complete.
+    pub fn locate() -> Result<Self> {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&manifest).parent().context("xtask is not inside a clone")?.to_path_buf();
+        let cache = match (env_path("BACKFLOW_CACHE"), env_path("XDG_CACHE_HOME"), env_path("HOME")) {
+            (Some(cache), _, _) => cache,
+            (None, Some(xdg), _) => xdg.join("backflow"),
+            (None, None, Some(home)) => home.join(".cache/backflow"),
+            (None, None, None) => anyhow::bail!("no cache folder: set HOME or BACKFLOW_CACHE"),
+        };
+        let cache = std::path::absolute(cache).context("BACKFLOW_CACHE")?;
+        let target = match env_path("CARGO_TARGET_DIR") {
+            Some(target) => std::path::absolute(target).context("CARGO_TARGET_DIR")?,
+            None => cache.join("target"),
+        };
+        Ok(Self { root, cache, target })
+    }
+
+    /// What the image, the tests and the benchmarks are built for: a static binary for this machine's processor.
+    #[must_use]
+    pub fn triple() -> String {
+        format!("{}-unknown-linux-musl", std::env::consts::ARCH)
+    }
+
+    /// Output that belongs to the clone: image, logs.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.root.join("target")
+    }
+
+    /// Where cargo puts the release binaries.
+    #[must_use]
+    pub fn release_dir(&self) -> PathBuf {
+        self.target.join(Self::triple()).join("release")
+    }
+
+    /// `cargo COMMAND`, in the clone, with the shared build directory and nothing of the cargo that runs us.
+    #[must_use]
+    pub fn cargo(&self, command: &str) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| belongs_to_outer_cargo(name)) {
+            cargo.env_remove(name);
+        }
+        cargo.arg(command).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        cargo.env_remove("CARGO_BUILD_TARGET");
+        cargo
+    }
+
+    /// `cargo COMMAND --release --target TRIPLE`: the project's one profile and one target, so that dependencies
+    /// compile once.
+    #[must_use]
+    pub fn cargo_release(&self, command: &str) -> Command {
+        let mut cargo = self.cargo(command);
+        cargo.args(["--release", "--target", &Self::triple()]);
+        cargo
+    }
+}
+
+fn env_path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Variables that `cargo run` sets for this program. Inherited, they would look like changed inputs to build scripts.
+fn belongs_to_outer_cargo(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "LD_LIBRARY_PATH"
+}
