@@ -2,7 +2,10 @@
 //!
 //! Depends on `kube`'s derive macros only: no client, no runtime, no sockets.
 
+pub mod conditions;
 pub mod manifest;
-// KubeSchema derives the schema from a hidden copy of the type, which is `pub` and reachable by nobody.
-#[allow(unreachable_pub)]
+pub mod reasons;
+// KubeSchema derives the schema from a hidden copy of the type, which is `pub` and reachable by nobody; and to clippy the
+// members of two printer columns look like one attribute, written twice.
+#[allow(unreachable_pub, clippy::duplicated_attributes)]
 pub mod v1alpha1;
