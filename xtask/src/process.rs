@@ -137,8 +137,7 @@ impl Daemon {
         Stat::read(self.pid).is_some_and(|stat| stat.started == self.started && stat.state != 'Z')
     }
 
-    /// Asks the process to end, and kills it if it has not within `grace`. The API server may wait for its open
-    /// watches; nothing here has state that a kill could harm once etcd is the last to go.
+    /// Asks the process to end, and kills it if it has not within `grace`.
     pub fn stop(self, grace: Duration) {
         kill(self.pid, Signal::TERM);
         if !wait_until(grace, || !self.alive()) {

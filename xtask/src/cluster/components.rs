@@ -10,8 +10,9 @@ use super::build::Build;
 use super::layout::{API_PORT, Layout, NODE, NODE_ADDRESS, POD_CIDR, SERVICE_CIDR};
 use crate::process::{Daemon, require, tail};
 
-/// How long a component may take to stop before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a component may take to stop before it is killed. The API server waits for its watches to end; its data
+/// go away with the cluster.
+const GRACE: Duration = Duration::from_secs(2);
 const ETCD: &str = "http://127.0.0.1:12379";
 const ETCD_PEER: &str = "http://127.0.0.1:12380";
 

@@ -89,7 +89,8 @@ fn pod_network(layout: &Layout) -> serde_json::Value {
     })
 }
 
-/// Images are never collected (they cannot be pulled again) and a nearly full disk does not evict test pods.
+/// Images are never collected (they cannot be pulled again) and a nearly full disk does not evict test pods. Chains
+/// of the packet filter are kube-proxy's alone, which can remove them.
 fn kubelet(layout: &Layout) -> serde_json::Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -111,6 +112,7 @@ fn kubelet(layout: &Layout) -> serde_json::Value {
         "clusterDomain": "cluster.local",
         "podLogsDir": layout.path("pod-logs"),
         "volumePluginDir": layout.path("kubelet/volume-plugins"),
+        "makeIPTablesUtilChains": false,
         "maxPods": 250,
         "imageGCHighThresholdPercent": 100,
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},

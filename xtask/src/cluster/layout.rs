@@ -46,6 +46,11 @@ impl Layout {
         self.run.join(name)
     }
 
+    /// Whether a cluster runs or has left something: `down` removes all but the logs.
+    pub(super) fn leftovers(&self) -> bool {
+        self.path("etcd").exists()
+    }
+
     /// What `KUBECONFIG` must name to reach the cluster as its administrator.
     #[must_use]
     pub(super) fn kubeconfig(&self) -> PathBuf {

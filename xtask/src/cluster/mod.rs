@@ -106,7 +106,7 @@ pub fn up(workspace: &Workspace, install: bool) -> Result<Cluster> {
     let cluster = Cluster { kubeconfig: layout.kubeconfig(), build, kind: Kind::Own(layout.clone()) };
     let alive = components::running(&layout);
     if alive.len() < COMPONENTS.len() || !cluster.ready() {
-        if alive.is_empty() && layout.run.exists() {
+        if alive.is_empty() && layout.leftovers() {
             step("clear up after the last cluster", || teardown::run(&layout, &cluster.build))?;
         }
         start(&layout, &cluster)?;
@@ -134,7 +134,7 @@ pub fn current(workspace: &Workspace) -> Option<Cluster> {
 pub fn down(workspace: &Workspace) -> Result<()> {
     let layout = Layout::of(workspace);
     let build = Build::locate(workspace);
-    if !layout.run.exists() {
+    if !layout.leftovers() {
         println!("no cluster of this tool is there");
         return Ok(());
     }
@@ -182,7 +182,9 @@ fn version_of(component: &str) -> String {
         Some(program) => program.version.into(),
         None => run(Command::new(component).arg("--version"))
             .ok()
-            .and_then(|said| said.split_whitespace().nth(2).map(String::from))
+            .and_then(|said| {
+                said.split_whitespace().nth(2).and_then(|version| version.split('~').next()).map(String::from)
+            })
             .unwrap_or_default(),
     }
 }

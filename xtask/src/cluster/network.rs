@@ -54,8 +54,22 @@ pub(super) fn down(build: &Build) -> Result<()> {
     if proxy.exists() {
         run(Command::new(proxy).arg("--cleanup"))?;
     }
+    for program in ["iptables", "ip6tables"] {
+        remove_kube_firewall(program)?;
+    }
     if present() {
         run(ip()?.args(["link", "delete", BRIDGE]))?;
+    }
+    Ok(())
+}
+
+/// A chain that kube-proxy makes and its own cleanup leaves, in case a kubelet also uses it.
+fn remove_kube_firewall(program: &str) -> Result<()> {
+    let program = require(program)?;
+    for action in ["-D INPUT -j", "-D OUTPUT -j", "-F", "-X"] {
+        let mut command = Command::new(&program);
+        command.arg("-w").args(action.split(' ')).arg("KUBE-FIREWALL");
+        let _not_there = run(&mut command);
     }
     Ok(())
 }

@@ -14,21 +14,31 @@ use super::layout::{Layout, NETWORK};
 use super::network;
 use crate::process::{Stat, all, kill, wait_until};
 
+/// Folders whose place no component lets us choose; removed where nobody else has put anything.
+const FIXED_FOLDERS: [&str; 6] = [
+    "/var/lib/kubelet/device-plugins",
+    "/var/lib/kubelet",
+    "/var/lib/cni/results",
+    "/var/lib/cni",
+    "/var/log/containers",
+    "/run/containerd/s",
+];
+
 /// Removes everything but the certificates and the logs.
 ///
 /// # Errors
 /// A mount or a file cannot be removed.
 pub(super) fn run(layout: &Layout, build: &Build) -> Result<()> {
-    let sockets = shim_sockets(layout);
+    let containers = containers(layout);
     kill_containers(layout);
     unmount_below(&layout.run)?;
     remove_cgroups();
     network::down(build)?;
-    for socket in sockets {
-        let _gone_with_its_shim = fs::remove_file(socket);
-    }
-    remove_plugin_results();
+    remove_fixed_files(&containers);
     remove_log_links(layout);
+    for folder in FIXED_FOLDERS {
+        let _in_use_or_absent = fs::remove_dir(folder);
+    }
     remove_files(layout)
 }
 
@@ -66,14 +76,21 @@ fn descendants(roots: &[i32]) -> Vec<i32> {
     found.split_off(roots.len())
 }
 
-/// Sockets by which containerd speaks to its shims lie in `/run/containerd/s`, whatever its state folder is.
-fn shim_sockets(layout: &Layout) -> Vec<PathBuf> {
+/// A container that containerd knew of.
+struct Container {
+    id: String,
+    /// The socket by which containerd spoke to its shim: in `/run/containerd/s`, whatever the state folder is.
+    socket: Option<PathBuf>,
+}
+
+fn containers(layout: &Layout) -> Vec<Container> {
     let tasks = layout.path("containerd-state/io.containerd.runtime.v2.task/k8s.io");
-    let Ok(entries) = fs::read_dir(tasks) else { return Vec::new() };
+    let entries = fs::read_dir(tasks).into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| {
-            let address = fs::read_to_string(entry.ok()?.path().join("address")).ok()?;
-            address.trim().strip_prefix("unix://").map(PathBuf::from)
+        .map(|entry| {
+            let address = fs::read_to_string(entry.path().join("address")).unwrap_or_default();
+            let socket = address.trim().strip_prefix("unix://").map(PathBuf::from);
+            Container { id: entry.file_name().to_string_lossy().into_owned(), socket }
         })
         .collect()
 }
@@ -124,13 +141,19 @@ fn remove_cgroup(folder: &Path) {
     let _in_use_or_absent = fs::remove_dir(folder);
 }
 
-/// The CNI library keeps one file per pod and network in a folder that cannot be chosen.
-fn remove_plugin_results() {
+/// Removes what libraries keep in folders that cannot be chosen: shims' sockets, the pod network's results, the
+/// kubelet's socket for device plugins.
+fn remove_fixed_files(containers: &[Container]) {
+    for socket in containers.iter().filter_map(|container| container.socket.as_ref()) {
+        let _gone_with_its_shim = fs::remove_file(socket);
+    }
     for entry in fs::read_dir("/var/lib/cni/results").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(NETWORK) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(NETWORK) || containers.iter().any(|container| name.contains(&container.id)) {
             let _gone_already = fs::remove_file(entry.path());
         }
     }
+    let _gone_already = fs::remove_file("/var/lib/kubelet/device-plugins/kubelet.sock");
 }
 
 /// The kubelet links every container's log from `/var/log/containers`.
