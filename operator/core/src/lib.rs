@@ -8,6 +8,7 @@ pub mod cell;
 pub mod change;
 pub mod code;
 pub mod extraction;
+pub mod finding;
 pub mod guard;
 pub mod plan;
 pub mod record;

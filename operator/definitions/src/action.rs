@@ -1,0 +1,94 @@
+//! What a destination can do.
+
+use std::collections::BTreeMap;
+
+use backflow_core::change::ChangeKind;
+use backflow_core::finding::Finding;
+use backflow_core::plan::OnMappingChange;
+use backflow_core::selection::{Selection, SyncMode};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::settings::{Setting, check_all};
+
+/// What a destination can do. Its fields are free: whatever the Mapping maps is sent.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Action {
+    /// Name for people.
+    pub title: String,
+    /// One sentence.
+    pub description: String,
+    /// The constants of `Mapping.spec.config`.
+    #[serde(default)]
+    pub config: BTreeMap<String, Setting>,
+    /// The sync modes that it can do.
+    pub sync_modes: Vec<SyncMode>,
+    /// The kinds of change that `Mapping.spec.records` may name.
+    pub records: Vec<ChangeKind>,
+    /// Whether sending a record again leaves the destination as it is. Events are not.
+    pub idempotent: bool,
+    /// How large a request may be.
+    pub batch: Batch,
+}
+
+/// How large a request may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Batch {
+    /// Records.
+    pub max_records: u32,
+    /// Bytes of the records' data.
+    pub max_bytes: u32,
+}
+
+impl Action {
+    /// What is wrong with a Mapping's `syncMode` or `records`: what this action cannot do.
+    #[must_use]
+    pub fn check_selection(&self, selection: &Selection) -> Vec<Finding> {
+        fn names<T: std::fmt::Debug>(all: &[T]) -> String {
+            if all.is_empty() {
+                return "none".to_owned();
+            }
+            all.iter().map(|one| format!("{one:?}")).collect::<Vec<_>>().join(", ")
+        }
+        match selection {
+            Selection::SyncMode(mode) if !self.sync_modes.contains(mode) => vec![Finding::new(
+                "syncMode",
+                "UnsupportedSyncMode",
+                format!("action \"{}\" cannot do {mode:?} (it can do: {})", self.title, names(&self.sync_modes)),
+            )],
+            Selection::SyncMode(_) => Vec::new(),
+            Selection::Records(kinds) => kinds
+                .iter()
+                .filter(|kind| !self.records.contains(kind))
+                .map(|kind| {
+                    let known = names(&self.records);
+                    let message =
+                        format!("action \"{}\" cannot send {kind:?} records (it can send: {known})", self.title);
+                    Finding::new("records", "UnsupportedRecords", message)
+                })
+                .collect(),
+        }
+    }
+
+    /// What is wrong with `Mapping.spec.config`. Paths: `config.<name>`.
+    #[must_use]
+    pub fn check_config(&self, config: &BTreeMap<String, Value>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        check_all(
+            "config",
+            &format!("action \"{}\" has no config", self.title),
+            &self.config,
+            config.iter(),
+            &mut findings,
+        );
+        findings
+    }
+
+    /// What a change of the Mapping does when `Mapping.spec.onMappingChange` is unset.
+    #[must_use]
+    pub fn on_mapping_change(&self) -> OnMappingChange {
+        if self.idempotent { OnMappingChange::Resend } else { OnMappingChange::Keep }
+    }
+}

@@ -1,0 +1,152 @@
+use serde_json::json;
+
+use super::*;
+use backflow_core::change::ChangeKind;
+use backflow_core::plan::OnMappingChange;
+use backflow_core::selection::{Selection, SyncMode};
+
+fn webhook() -> &'static Definition {
+    builtin("webhook").expect("built in")
+}
+
+fn settings(value: Value) -> BTreeMap<String, Value> {
+    serde_json::from_value(value).expect("an object")
+}
+
+fn found(value: Value) -> Vec<(String, &'static str)> {
+    webhook().check_settings(&settings(value)).into_iter().map(|finding| (finding.path, finding.code)).collect()
+}
+
+#[test]
+fn every_built_in_definition_loads() {
+    for yaml in FILES {
+        load(yaml).expect("loads");
+    }
+    assert_eq!(builtin_ids().count(), FILES.len());
+    assert!(builtin("webhok").is_none());
+}
+
+#[test]
+fn unknown_fields_and_dangling_names_are_errors_with_their_place() {
+    let error = load(&FILES[0].replace("version: 1", "version: 1\nversoin: 2")).expect_err("unknown field");
+    assert!(error.to_string().contains("versoin"), "{error}");
+    assert!(error.to_string().contains("line 4"), "{error}");
+    let error = load(&FILES[0].replace("secrets: [authToken]", "secrets: [token]")).expect_err("dangling secret");
+    assert!(error.to_string().contains("token"), "{error}");
+}
+
+#[test]
+fn good_settings_have_no_findings() {
+    for url in [
+        "https://example.com/hook",
+        "http://receiver.shop.svc:8080",
+        "http://10.0.0.7/a?b=c",
+        "http://[fd00::1]:8080/",
+        "https://bücher.example/",
+    ] {
+        assert_eq!(
+            found(json!({"url": url, "method": "PUT", "headers": {"X-Team": "growth", "x-n": "a b\tc"}})),
+            [],
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn each_wrong_setting_is_found_at_its_path() {
+    assert_eq!(found(json!({})), [("settings.url".into(), "MissingSetting")]);
+    for url in [
+        json!(""),
+        json!("example.com/hook"),
+        json!("/hook"),
+        json!("ftp://example.com"),
+        json!("file:///etc/passwd"),
+        json!("https://"),
+        json!("https://user:pw@example.com/"),
+        json!("https://example.com/#top"),
+        json!("https://example.com/a b"),
+        json!("https://example.com/\r\nX: y"),
+        json!("http://example.com:99999/"),
+        json!("http://example.com:0/"),
+        json!(7),
+    ] {
+        let findings = found(json!({ "url": url }));
+        assert!(
+            !findings.is_empty() && findings.iter().all(|f| f == &("settings.url".into(), "InvalidSetting")),
+            "{url}: {findings:?}"
+        );
+    }
+    let url = "https://example.com";
+    assert_eq!(found(json!({"url": url, "method": "GET"})), [("settings.method".into(), "InvalidSetting")]);
+    assert_eq!(found(json!({"url": url, "headers": ["a"]})), [("settings.headers".into(), "InvalidSetting")]);
+    assert_eq!(found(json!({"url": url, "authToken": "x"})), [("settings.authToken".into(), "SecretInSettings")]);
+    let all = found(json!({"metod": "PUT", "method": 1, "headers": {"Host": "x", "a b": "y"}}));
+    assert_eq!(all.len(), 5, "{all:?}");
+}
+
+#[test]
+fn headers_cannot_be_injected_or_reserved() {
+    for (name, value) in [
+        ("X-A", json!("a\r\nX-B: c")),
+        ("X-A", json!("a\nb")),
+        ("X-A", json!("\0")),
+        ("X-A", json!("é")),
+        ("X-A", json!(5)),
+        ("X-A", json!("a".repeat(5000))),
+        ("X-A\r\nX-B", json!("c")),
+        ("X A", json!("c")),
+        ("", json!("c")),
+        ("AUTHORIZATION", json!("Bearer x")),
+        ("host", json!("x")),
+        ("Content-Length", json!("1")),
+        ("Transfer-Encoding", json!("chunked")),
+        ("Idempotency-Key", json!("x")),
+    ] {
+        let findings = found(json!({"url": "https://example.com", "headers": {name: value}}));
+        assert_eq!(findings.len(), 1, "{name:?}: {findings:?}");
+        assert!(!findings[0].0.contains('\n'));
+    }
+}
+
+#[test]
+fn findings_suggest_and_never_repeat_a_url() {
+    let findings = webhook().check_settings(&settings(json!({"ulr": "https://u:hunter2@example.com"})));
+    assert!(findings.iter().any(|f| f.message.contains("did you mean \"url\"?")), "{findings:?}");
+    let findings = webhook().check_settings(&settings(json!({"url": "https://u:hunter2@example.com/#hunter2"})));
+    assert!(!format!("{findings:?}").contains("hunter2"));
+}
+
+#[test]
+fn schemes_and_secrets_are_checked_together() {
+    let webhook = webhook();
+    assert_eq!(webhook.auth_scheme(None).map(|scheme| scheme.id.as_str()), Ok("bearer"));
+    assert_eq!(webhook.auth_scheme(Some("barer")).unwrap_err().code, "UnknownAuth");
+    assert_eq!(webhook.check_secrets(None, ["authToken", "signingKey"]), []);
+    assert_eq!(webhook.check_secrets(Some("none"), ["signingKey"]), []);
+    assert_eq!(webhook.check_secrets(Some("none"), ["authToken"])[0].code, "UnusedSecret");
+    assert_eq!(webhook.check_secrets(None, ["token"])[0].code, "UnknownSecret");
+}
+
+#[test]
+fn actions_say_what_they_can_do() {
+    let webhook = webhook();
+    let send = webhook.action("send").expect("there is one");
+    assert_eq!(
+        webhook.action("sned").unwrap_err().message,
+        "webhook has no action \"sned\" (did you mean \"send\"? there are: send)"
+    );
+    assert_eq!(send.check_selection(&Selection::SyncMode(SyncMode::Mirror)), []);
+    assert_eq!(send.check_config(&settings(json!({"list": 1})))[0].path, "config.list");
+    assert_eq!(send.on_mapping_change(), OnMappingChange::Resend);
+    let events = Action { sync_modes: vec![], records: vec![ChangeKind::Added], idempotent: false, ..send.clone() };
+    assert_eq!(events.check_selection(&Selection::SyncMode(SyncMode::Upsert))[0].code, "UnsupportedSyncMode");
+    let findings = events.check_selection(&Selection::Records(vec![ChangeKind::Added, ChangeKind::Deleted]));
+    assert_eq!(findings.len(), 1);
+    assert_eq!(events.on_mapping_change(), OnMappingChange::Keep);
+}
+
+#[test]
+fn the_url_is_the_account() {
+    let identity = webhook().identity(&settings(json!({"url": "https://example.com/a", "method": "PUT"})));
+    assert_eq!(identity, BTreeMap::from([("url".to_owned(), "https://example.com/a".to_owned())]));
+}
