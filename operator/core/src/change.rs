@@ -76,7 +76,8 @@ pub struct Change {
     pub key: Key,
     /// The row's cells in the order of [`crate::extraction::Extraction::columns`]; empty for a deletion.
     pub row: Vec<Cell>,
-    /// Number of the run that last acknowledged this key, 0 for none: part of the idempotency key.
+    /// The claim (fencing epoch) that last acknowledged this key, 0 for none: part of the idempotency key. A run that needs several
+    /// pods makes several claims, so that no two deliveries of a key have the same.
     pub rev: u64,
     /// Hash of the row's used columns; of a deletion, the hash that was last acknowledged.
     pub hash: u64,

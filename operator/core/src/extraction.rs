@@ -29,7 +29,8 @@ pub struct Findings {
     pub invalid_null_key: u64,
     /// See `invalid_null_key`.
     pub invalid_duplicate_key: u64,
-    /// Changes that are not offered because the destination rejected the same content before.
+    /// Changes that are not offered because the destination rejected the same content before: not part of `added`, `updated`,
+    /// `deleted`, which count what is offered.
     pub still_rejected: u64,
     /// Scratch was full: what was read is offered, deletions are not.
     pub scratch_full: bool,
@@ -103,7 +104,7 @@ pub trait Extraction: Send {
     /// What makes a delivery unique beside the change itself: the state's incarnation, new at Reset.
     fn incarnation(&self) -> &str;
 
-    /// The counters that earlier pods of this same run committed: a replacement goes on counting.
+    /// The counters that earlier pods of this same run committed: a replacement starts from them, and commits the sum.
     fn carried(&self) -> &Counters;
 
     /// The next changes, at most `max`: deletions first, then updates, then additions, each change once. Empty: no more.

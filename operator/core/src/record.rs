@@ -1,7 +1,36 @@
 //! A change after field mapping, and what became of it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::change::Change;
 use crate::code::cut;
 use crate::selection::Operation;
+
+/// The idempotency key of one delivery: 22 characters of `A-Za-z0-9_-` (132 bits of a SHA-256). The same change has the same key in
+/// every try, also after a crash; a different delivery of the same row (its content, the Mapping, or what was acknowledged before it is
+/// another) never has it.
+///
+/// The hash is over incarnation, primary key ([`crate::change::Key::encode`]), `rev`, row hash, fingerprint and operation, each preceded
+/// by its length in bytes; all numbers are 64 bits, little endian. It must never change: a crash may lie between two versions.
+#[must_use]
+pub fn idempotency_key(incarnation: &str, change: &Change, fingerprint: &str, operation: Operation) -> String {
+    let mut hash = Sha256::new();
+    let mut text = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    text(incarnation.as_bytes());
+    text(&change.key.encode());
+    text(&change.rev.to_le_bytes());
+    text(&change.hash.to_le_bytes());
+    text(fingerprint.as_bytes());
+    text(operation.as_str().as_bytes());
+    let mut key = URL_SAFE_NO_PAD.encode(hash.finalize());
+    key.truncate(22);
+    key
+}
 
 /// What the destination is given for one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,5 +79,47 @@ impl Rejection {
             field: field.map(|field| cut(field.to_owned(), 128)),
             message: cut(message.into(), 256),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cell::Cell;
+    use crate::change::{ChangeKind, Key, Memory};
+
+    fn change(keys: &[&str], rev: u64, hash: u64) -> Change {
+        Change {
+            kind: ChangeKind::Updated,
+            key: Key(keys.iter().map(|text| Cell::Text((*text).into())).collect()),
+            row: Vec::new(),
+            rev,
+            hash,
+            unsent: false,
+            memory: Memory::default(),
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_delivery_never_changes_between_versions() {
+        let key = idempotency_key("i", &change(&["a"], 1, 2), "f", Operation::Upsert);
+        assert_eq!(key, "y2kxrxiQvvmY50IsDp4dbo");
+    }
+
+    #[test]
+    fn each_part_makes_another_key() {
+        let keys: std::collections::BTreeSet<String> = [
+            idempotency_key("i", &change(&["a"], 1, 2), "f", Operation::Upsert),
+            idempotency_key("j", &change(&["a"], 1, 2), "f", Operation::Upsert),
+            idempotency_key("i", &change(&["b"], 1, 2), "f", Operation::Upsert),
+            idempotency_key("i", &change(&["a", ""], 1, 2), "f", Operation::Upsert),
+            idempotency_key("i", &change(&["a"], 2, 2), "f", Operation::Upsert),
+            idempotency_key("i", &change(&["a"], 1, 1), "f", Operation::Upsert),
+            idempotency_key("i", &change(&["a"], 1, 2), "g", Operation::Upsert),
+            idempotency_key("i", &change(&["a"], 1, 2), "f", Operation::Delete),
+            idempotency_key("if", &change(&["a"], 1, 2), "", Operation::Upsert),
+        ]
+        .into();
+        assert_eq!(keys.len(), 9);
     }
 }
