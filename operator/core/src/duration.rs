@@ -76,16 +76,25 @@ mod tests {
 
     #[test]
     fn reads_each_unit_and_combinations() {
-        for (text, seconds) in
-            [("30s", 30), ("15m", 900), ("4h", 14_400), ("1d", 86_400), ("1d12h", 129_600), ("1d2h3m4s", 93_784), ("0s", 0)]
-        {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("15m", 900),
+            ("4h", 14_400),
+            ("1d", 86_400),
+            ("1d12h", 129_600),
+            ("1d2h3m4s", 93_784),
+            ("0s", 0),
+        ] {
             assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
     }
 
     #[test]
     fn refuses_what_is_no_duration() {
-        for text in ["", "15", "m", "15 m", " 15m", "-15m", "+15m", "1.5h", "15min", "1h1h", "30m1h", "1w", "1d-2h", "١s", "15M", "1é"] {
+        for text in [
+            "", "15", "m", "15 m", " 15m", "-15m", "+15m", "1.5h", "15min", "1h1h", "30m1h", "1w", "1d-2h", "١s",
+            "15M", "1é",
+        ] {
             assert!(matches!(parse_duration(text), Err(DurationError::Malformed(_))), "{text:?}");
         }
     }

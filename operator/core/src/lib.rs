@@ -4,9 +4,12 @@
 //! hands to a worker, [`result::RunResult`] is what comes back, and the four traits [`extraction::Extraction`], [`sink::Sink`],
 //! [`state::StateStore`] and [`report::Reporter`] are the seams between the parts of a run.
 
+pub mod admission;
 pub mod cell;
 pub mod change;
 pub mod code;
+pub mod decide;
+pub mod duration;
 pub mod extraction;
 pub mod finding;
 pub mod guard;
@@ -14,6 +17,7 @@ pub mod plan;
 pub mod record;
 pub mod report;
 pub mod result;
+pub mod schedule;
 pub mod secret;
 pub mod selection;
 pub mod sink;

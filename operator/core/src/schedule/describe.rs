@@ -20,7 +20,8 @@ impl Schedule {
                 let on = if days.iter().all(|on| *on) {
                     "daily".to_owned()
                 } else {
-                    let named: Vec<&str> = DAYS.iter().zip(days).filter(|(_, on)| **on).map(|(name, _)| *name).collect();
+                    let named: Vec<&str> =
+                        DAYS.iter().zip(days).filter(|(_, on)| **on).map(|(name, _)| *name).collect();
                     named.join(", ")
                 };
                 let times: Vec<String> = times.iter().map(|time| time.strftime("%H:%M").to_string()).collect();

@@ -116,6 +116,8 @@ impl ScheduleError {
 #[derive(Debug, Clone)]
 pub struct Schedule {
     form: Form,
+    /// UTC where the form has none.
+    zone: TimeZone,
     jitter: Duration,
     starting_deadline: Option<Duration>,
     hash: String,
@@ -124,8 +126,8 @@ pub struct Schedule {
 #[derive(Debug, Clone)]
 enum Form {
     Interval(Duration),
-    DayAndTime { days: [bool; 7], times: Vec<Time>, zone: TimeZone, clock: WallClock },
-    Cron { expressions: Vec<String>, zone: TimeZone, clocks: Vec<WallClock> },
+    DayAndTime { days: [bool; 7], times: Vec<Time>, clock: WallClock },
+    Cron { expressions: Vec<String>, clocks: Vec<WallClock> },
     After { mapping: String },
     Manual,
 }
@@ -203,10 +205,7 @@ impl Schedule {
     }
 
     fn zone_name(&self) -> &str {
-        match &self.form {
-            Form::DayAndTime { zone, .. } | Form::Cron { zone, .. } => zone.iana_name().unwrap_or("UTC"),
-            _ => "UTC",
-        }
+        self.zone.iana_name().unwrap_or("UTC")
     }
 }
 
@@ -289,10 +288,7 @@ impl Slots<'_> {
     }
 
     fn zone(&self) -> &TimeZone {
-        match &self.schedule.form {
-            Form::DayAndTime { zone, .. } | Form::Cron { zone, .. } => zone,
-            _ => &TimeZone::UTC,
-        }
+        &self.schedule.zone
     }
 }
 

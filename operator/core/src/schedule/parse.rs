@@ -45,6 +45,11 @@ impl Schedule {
     /// All findings, at least one.
     pub fn parse(spec: &ScheduleSpec) -> Result<Self, Vec<ScheduleError>> {
         let mut findings = Findings::default();
+        let zone = match &spec.form {
+            FormSpec::DayAndTime { time_zone, .. } => findings.zone("dayAndTime.timeZone", time_zone.as_deref()),
+            FormSpec::Cron { time_zone, .. } => findings.zone("cron.timeZone", time_zone.as_deref()),
+            _ => Some(TimeZone::UTC),
+        };
         let form = form(&spec.form, &mut findings);
         let jitter = spec.jitter.as_deref().and_then(|text| findings.duration("jitter", text)).unwrap_or_default();
         if jitter > LONGEST_JITTER {
@@ -53,17 +58,18 @@ impl Schedule {
         if let Some(Form::Interval(every)) = &form
             && jitter >= *every
         {
-            findings.invalid("jitter", format!("jitter must be shorter than the interval ({})", format_duration(*every)));
+            findings
+                .invalid("jitter", format!("jitter must be shorter than the interval ({})", format_duration(*every)));
         }
         let starting_deadline =
             spec.starting_deadline.as_deref().and_then(|text| findings.duration("startingDeadline", text));
         if starting_deadline == Some(Duration::ZERO) {
             findings.invalid("startingDeadline", "startingDeadline must be at least 1s; leave it out for no limit");
         }
-        match form {
-            Some(form) if findings.0.is_empty() => {
-                let hash = hash(&form, jitter);
-                Ok(Self { form, jitter, starting_deadline, hash })
+        match form.zip(zone) {
+            Some((form, zone)) if findings.0.is_empty() => {
+                let hash = hash(&form, &zone, jitter);
+                Ok(Self { form, zone, jitter, starting_deadline, hash })
             }
             _ => Err(findings.0),
         }
@@ -88,18 +94,16 @@ fn form(spec: &FormSpec, findings: &mut Findings) -> Option<Form> {
             }
             Some(Form::Interval(every))
         }
-        FormSpec::DayAndTime { days, times, time_zone } => {
-            let zone = findings.zone("dayAndTime.timeZone", time_zone.as_deref());
+        FormSpec::DayAndTime { days, times, .. } => {
             let days = read_days(days, findings);
             let times = read_times(times, findings);
-            let (zone, days, times) = (zone?, days?, times?);
+            let (days, times) = (days?, times?);
             let clock = WallClock::DayAndTime { days, times: times.clone() };
-            Some(Form::DayAndTime { days, times, zone, clock })
+            Some(Form::DayAndTime { days, times, clock })
         }
-        FormSpec::Cron { expressions, time_zone } => {
-            let zone = findings.zone("cron.timeZone", time_zone.as_deref());
+        FormSpec::Cron { expressions, .. } => {
             let (expressions, clocks) = read_expressions(expressions, findings)?;
-            Some(Form::Cron { expressions, zone: zone?, clocks })
+            Some(Form::Cron { expressions, clocks })
         }
     }
 }
@@ -145,7 +149,8 @@ fn read_times(texts: &[String], findings: &mut Findings) -> Option<Vec<Time>> {
 
 fn read_time(text: &str) -> Option<Time> {
     let bytes = text.as_bytes();
-    let shape = bytes.len() == 5 && bytes.iter().enumerate().all(|(i, b)| if i == 2 { *b == b':' } else { b.is_ascii_digit() });
+    let shape =
+        bytes.len() == 5 && bytes.iter().enumerate().all(|(i, b)| if i == 2 { *b == b':' } else { b.is_ascii_digit() });
     if !shape {
         return None;
     }
@@ -155,7 +160,10 @@ fn read_time(text: &str) -> Option<Time> {
 fn read_expressions(texts: &[String], findings: &mut Findings) -> Option<(Vec<String>, Vec<WallClock>)> {
     let before = findings.0.len();
     if texts.is_empty() || texts.len() > MOST_EXPRESSIONS {
-        findings.invalid("cron.expressions", format!("1 to {MOST_EXPRESSIONS} expressions are needed, not {}", texts.len()));
+        findings.invalid(
+            "cron.expressions",
+            format!("1 to {MOST_EXPRESSIONS} expressions are needed, not {}", texts.len()),
+        );
         return None;
     }
     let mut read = Vec::with_capacity(texts.len());
@@ -202,7 +210,9 @@ fn read_expression(text: &str) -> Result<(String, WallClock), String> {
 }
 
 fn wrong_number_of_fields(count: usize) -> String {
-    format!("a cron expression has five fields (minute, hour, day of month, month, weekday), not {count}; there are no seconds and no years")
+    format!(
+        "a cron expression has five fields (minute, hour, day of month, month, weekday), not {count}; there are no seconds and no years"
+    )
 }
 
 fn shortened(text: &str) -> String {
@@ -210,11 +220,11 @@ fn shortened(text: &str) -> String {
 }
 
 /// Fingerprint of the normal form.
-fn hash(form: &Form, jitter: Duration) -> String {
+fn hash(form: &Form, zone: &TimeZone, jitter: Duration) -> String {
     let normal = match form {
         Form::Interval(every) => format!("interval {}", every.as_secs()),
-        Form::DayAndTime { days, times, zone, .. } => format!("dayAndTime {days:?} {times:?} {:?}", zone.iana_name()),
-        Form::Cron { expressions, zone, .. } => format!("cron {expressions:?} {:?}", zone.iana_name()),
+        Form::DayAndTime { days, times, .. } => format!("dayAndTime {days:?} {times:?} {:?}", zone.iana_name()),
+        Form::Cron { expressions, .. } => format!("cron {expressions:?} {:?}", zone.iana_name()),
         Form::After { mapping } => format!("after {mapping}"),
         Form::Manual => "manual".to_owned(),
     };
