@@ -85,6 +85,10 @@ codes! {
     StateTooNew = Configuration,
     /// The state cannot be read: a checksum or a part is missing.
     StateDamaged = Configuration,
+    /// There is no state of this name.
+    StateNotFound = Configuration,
+    /// No row has the key that was asked for.
+    RowNotFound = Model,
     /// Another run of this Mapping has taken over: this one may not commit.
     Fenced = Transient,
     /// A Reset of a Mirror needs `confirm: true`.

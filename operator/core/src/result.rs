@@ -56,6 +56,12 @@ pub struct Counters {
     pub requests: u64,
     /// Body bytes sent to it, with retries.
     pub bytes: u64,
+    /// Added rows that have a final outcome: delivered, rejected or not selected.
+    pub settled_added: u64,
+    /// Updated rows that have a final outcome.
+    pub settled_updated: u64,
+    /// Deleted rows that have a final outcome.
+    pub settled_deleted: u64,
 }
 
 impl Counters {
@@ -90,6 +96,9 @@ impl Counters {
         self.still_rejected += other.still_rejected;
         self.requests += other.requests;
         self.bytes += other.bytes;
+        self.settled_added += other.settled_added;
+        self.settled_updated += other.settled_updated;
+        self.settled_deleted += other.settled_deleted;
     }
 }
 

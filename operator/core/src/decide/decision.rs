@@ -122,6 +122,10 @@ impl<'a> Moment<'a> {
     /// A scheduled Sync that still waits for its turn carries the slots that come meanwhile, and one that runs those up to its start.
     fn absorb(&self, view: &View<'_>, due: Option<Due>, status: &mut ScheduleStatus) -> Option<Due> {
         let due = due?;
+        if view.suspended.any() {
+            // No slot counts during a suspension, so none is missed.
+            return Some(due);
+        }
         let carried = view.syncs.iter().filter(|sync| sync.is_scheduled()).any(|sync| match sync.phase {
             Phase::Queued => true,
             Phase::Running | Phase::Finished { .. } => sync.started_at.is_some_and(|started| started >= due.slot),

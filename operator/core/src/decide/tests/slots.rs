@@ -247,6 +247,23 @@ fn queued_sync_absorbs_later_slots() {
 }
 
 #[test]
+fn queued_sync_during_a_suspension_misses_nothing() {
+    let mut world = World::new(cron("*/15 * * * *"), monday("09:50:00"));
+    world.step(monday("09:50:01"));
+    world.step(monday("10:00:01"));
+    world.suspended = gates()[3];
+    let held = world.step(monday("10:50:00"));
+    assert_eq!((held.action, held.status.missed_slots), (Action::Wait, 0));
+    world.suspended = Suspended::default();
+    world.step(monday("11:05:00"));
+    world.run(monday("11:05:01"));
+    world.finish(monday("11:05:02"));
+    assert_eq!(world.step(monday("11:05:03")).action, Action::Wait);
+    assert_eq!(world.run_at_once(monday("11:15:01")), name_at(monday("11:15:00")));
+    assert_eq!(world.status.missed_slots, 0);
+}
+
+#[test]
 fn two_leaders() {
     let mut first = World::new(cron("0 * * * *"), monday("09:30:00"));
     first.step(monday("09:31:00"));
