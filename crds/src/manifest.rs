@@ -16,10 +16,18 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [Source::crd(), Model::crd(), Destination::crd(), Mapping::crd(), Sync::crd()].map(canonical).into()
 }
 
-/// Name of the file that holds a CRD: its plural.
-#[must_use]
-pub fn file_name(crd: &CustomResourceDefinition) -> String {
-    format!("{}.yaml", crd.spec.names.plural)
+/// Every generated file: its path, relative to this crate's folder, and its text.
+///
+/// # Errors
+/// As [`yaml`].
+pub fn generated() -> Result<Vec<(String, String)>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for crd in crds() {
+        let name = &crd.spec.names.plural;
+        files.push((format!("manifests/{name}.yaml"), yaml(&crd)?));
+        files.push((format!("../charts/backflow-crds/templates/{name}.yaml"), chart_template(&crd)?));
+    }
+    Ok(files)
 }
 
 /// A CRD as YAML, with a line on top that says where it comes from.

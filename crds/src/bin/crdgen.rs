@@ -13,7 +13,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut stale = false;
-    for (path, text) in files()? {
+    for (path, text) in manifest::generated()? {
         let path = crate_dir.join(path);
         if fs::read_to_string(&path).is_ok_and(|present| present == text) {
             continue;
@@ -27,15 +27,4 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     Ok(if check && stale { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Every generated file, relative to this crate's folder.
-fn files() -> Result<Vec<(String, String)>, Box<dyn Error>> {
-    let mut files = Vec::new();
-    for crd in manifest::crds() {
-        let name = manifest::file_name(&crd);
-        files.push((format!("manifests/{name}"), manifest::yaml(&crd)?));
-        files.push((format!("../charts/backflow-crds/templates/{name}"), manifest::chart_template(&crd)?));
-    }
-    Ok(files)
 }

@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for KeyRef {
             key: String,
         }
         let Members { name, key } = deserializer
-            .deserialize_map(ReferenceOnly::new("a reference {name: …, key: …} to a Secret or ConfigMap"))?;
+            .deserialize_any(ReferenceOnly::new("a reference {name: …, key: …} to a Secret or ConfigMap"))?;
         Ok(Self { name, key })
     }
 }
@@ -67,12 +67,13 @@ impl<'de> Deserialize<'de> for SecretValue {
             secret_key_ref: KeyRef,
         }
         let members: Members = deserializer
-            .deserialize_map(ReferenceOnly::new("{secretKeyRef: {name: …, key: …}}, never the secret itself"))?;
+            .deserialize_any(ReferenceOnly::new("{secretKeyRef: {name: …, key: …}}, never the secret itself"))?;
         Ok(Self { secret_key_ref: members.secret_key_ref })
     }
 }
 
-/// Accepts a map. Serde's own refusal of anything else would quote the value, and the value may be a password.
+/// Accepts a map. Serde's own refusal of anything else would quote the value, and the value may be a password. To be asked
+/// by `deserialize_any`: a format that is told to expect a map refuses in words of its own.
 struct ReferenceOnly<T> {
     expected: &'static str,
     target: PhantomData<T>,

@@ -6,18 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{SecretValue, Tls};
 
-const HOST: &str = "self.matches('^[A-Za-z0-9._:%-]+$')";
-const HOST_MESSAGE: &str = "must be a host name or an address, without scheme, port or path";
+// A rule on the host itself would quote a URL with a password in it; the API server quotes no objects.
+const HOST: &str = "self.host.matches('^[A-Za-z0-9._:%-]+$')";
+const HOST_MESSAGE: &str = "host must be a name or an address, without scheme, port or path";
 
 /// A PostgreSQL server, or one that speaks its protocol.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = (HOST, HOST_MESSAGE))]
 pub struct Postgres {
     /// Host name or address of the server, without a scheme.
-    #[schemars(
-        length(min = 1, max = 253),
-        extend("x-kubernetes-validations" = [{"rule": HOST, "message": HOST_MESSAGE}])
-    )]
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port of the server.
     #[serde(default = "postgres_port")]
@@ -40,16 +39,14 @@ pub struct Postgres {
 /// An Amazon Redshift cluster or workgroup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = (HOST, HOST_MESSAGE))]
 #[x_kube(validation = (
     "[has(self.password), has(self.iam)].exists_one(x, x)",
     "exactly one of password, iam must be set"
 ))]
 pub struct Redshift {
     /// Host name or address of the server, without a scheme.
-    #[schemars(
-        length(min = 1, max = 253),
-        extend("x-kubernetes-validations" = [{"rule": HOST, "message": HOST_MESSAGE}])
-    )]
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port of the server.
     #[serde(default = "redshift_port")]
@@ -173,6 +170,7 @@ pub struct BigQuery {
 /// A Databricks SQL warehouse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = (HOST, HOST_MESSAGE))]
 #[x_kube(validation = (
     "[has(self.clientSecret), has(self.accessToken)].exists_one(x, x)",
     "exactly one of clientSecret, accessToken must be set"
@@ -183,10 +181,7 @@ pub struct BigQuery {
 ))]
 pub struct Databricks {
     /// Host name or address of the server, without a scheme.
-    #[schemars(
-        length(min = 1, max = 253),
-        extend("x-kubernetes-validations" = [{"rule": HOST, "message": HOST_MESSAGE}])
-    )]
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// HTTP path of the SQL warehouse, for example /sql/1.0/warehouses/abc.
     #[schemars(length(min = 1, max = 512))]
@@ -214,6 +209,7 @@ pub struct Databricks {
 /// Azure SQL, an Azure Synapse dedicated pool, or Microsoft Fabric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = (HOST, HOST_MESSAGE))]
 #[x_kube(validation = (
     "[has(self.password), has(self.entra)].exists_one(x, x)",
     "exactly one of password, entra must be set"
@@ -224,10 +220,7 @@ pub struct Databricks {
 ))]
 pub struct AzureSql {
     /// Host name or address of the server, without a scheme.
-    #[schemars(
-        length(min = 1, max = 253),
-        extend("x-kubernetes-validations" = [{"rule": HOST, "message": HOST_MESSAGE}])
-    )]
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port of the server.
     #[serde(default = "azure_sql_port")]
@@ -273,14 +266,12 @@ pub struct EntraIdentity {
 }
 
 /// A MySQL or MariaDB server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = (HOST, HOST_MESSAGE))]
 pub struct MySql {
     /// Host name or address of the server, without a scheme.
-    #[schemars(
-        length(min = 1, max = 253),
-        extend("x-kubernetes-validations" = [{"rule": HOST, "message": HOST_MESSAGE}])
-    )]
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port of the server.
     #[serde(default = "mysql_port")]
