@@ -1,1 +1,33 @@
-//! From manifests to plans, with all findings: the one place where what users write becomes what runs.
+//! From manifests to plans: the one place where what users write becomes what runs.
+//!
+//! Pure. Each kind has a function that takes its spec (and what it refers to, already planned) and returns its part of the
+//! [`backflow_core::plan::Plan`], or **all** findings at once. Whatever a manifest may say and this version cannot do is a finding
+//! with the code `NotSupported`: nothing is accepted and ignored.
+
+mod destination;
+mod finding;
+mod mapping;
+mod model;
+mod quantity;
+mod schedule;
+mod source;
+mod sync;
+
+pub use backflow_core::codec::{MAX_ENCODED, TooLarge, decode, encode};
+pub use destination::destination;
+pub use finding::{Finding, Findings};
+pub use mapping::{Parts, identity_fingerprint, mapping, state_key};
+pub use model::model;
+pub use quantity::bytes;
+pub use schedule::schedule;
+pub use source::source;
+pub use sync::{Resolved, check_sync, sync};
+
+/// Where a plan will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a pod of a cluster: no SQLite, no loopback.
+    Cluster,
+    /// On the user's own machine. Relative paths in manifests start at this folder.
+    Local(std::path::PathBuf),
+}

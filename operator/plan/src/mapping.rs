@@ -1,0 +1,276 @@
+//! Mapping → [`MappingPlan`].
+
+use std::collections::BTreeMap;
+
+use backflow_core::cell::Column;
+use backflow_core::change::ChangeKind;
+use backflow_core::guard::{Deletes, DeletesAction};
+use backflow_core::plan::{
+    Connection, DestinationPlan, Field, FieldSource, Include, MappingPlan, ModelPlan, OnMappingChange, OnNull, Retry,
+    SourcePlan,
+};
+use backflow_core::selection::{Selection, SyncMode};
+use backflow_crds::v1alpha1::{self as api, FieldMapping, MappingSpec, RecordKind};
+use backflow_definitions::{Action, Definition};
+use sha2::{Digest as _, Sha256};
+
+use crate::finding::{Finding, Findings};
+use crate::source::worker_template;
+
+/// Scratch of a worker that is not told otherwise: 10 GiB.
+const SCRATCH: u64 = 10 << 30;
+
+/// What a Mapping refers to, already planned.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The Source of its Model.
+    pub source: &'a SourcePlan,
+    /// Its Model.
+    pub model: &'a ModelPlan,
+    /// Its Destination.
+    pub destination: &'a DestinationPlan,
+    /// The Model's columns, if a check has seen them all.
+    pub columns: Option<&'a [Column]>,
+}
+
+/// What the state of a Mapping is filed under.
+#[must_use]
+pub fn state_key(namespace: &str, name: &str, spec: &MappingSpec) -> String {
+    spec.state_key.clone().unwrap_or_else(|| format!("{namespace}/{name}"))
+}
+
+/// Plans a Mapping.
+///
+/// # Errors
+/// All findings.
+pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>) -> Result<MappingPlan, Vec<Finding>> {
+    let mut findings = Findings::default();
+    worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
+    let definition = backflow_definitions::builtin(&parts.destination.kind);
+    let action = definition.and_then(|definition| action(spec, definition, &mut findings));
+    let selection = selection(spec, action, &mut findings);
+    let fields = spec
+        .fields
+        .iter()
+        .filter_map(|(target, field)| Some((target.clone(), self::field(target, field, &mut findings)?)))
+        .collect();
+    let scratch_bytes = scratch(spec, &mut findings);
+    let window = spec.retry.window.seconds();
+    if window.is_none() {
+        let message = format!("\"{}\" is no duration; write it like 15m", spec.retry.window);
+        findings.add("spec.retry.window", "InvalidSpec", message);
+    }
+    if spec.runs.deadline.seconds().is_none_or(|seconds| seconds < 120) {
+        let message = format!(
+            "{} is too short; a run needs at least 2m, of which the last is for its result",
+            spec.runs.deadline
+        );
+        findings.add("spec.runs.deadline", "InvalidSpec", message);
+    }
+    let mut plan = MappingPlan {
+        name: name.to_owned(),
+        state_key: state_key(namespace, name, spec),
+        action: spec.action.clone(),
+        selection: selection.unwrap_or(Selection::SyncMode(SyncMode::Upsert)),
+        config: spec.config.clone(),
+        fields,
+        include: spec.include.as_ref().map(|include| Include {
+            columns: include.columns.clone(),
+            except: include.except.clone(),
+            into: include.into.clone(),
+        }),
+        filter: spec.where_.clone(),
+        fingerprint: String::new(),
+        on_change: match spec.on_mapping_change {
+            Some(api::OnMappingChange::Resend) => OnMappingChange::Resend,
+            Some(api::OnMappingChange::Keep) => OnMappingChange::Keep,
+            None => action.map(Action::on_mapping_change).unwrap_or_default(),
+        },
+        identity: identity(spec, definition, parts),
+        deletes: deletes(&spec.deletes),
+        retry: Retry {
+            max_attempts: u32::try_from(spec.retry.max_attempts).unwrap_or(1).max(1),
+            window_seconds: window.unwrap_or_default(),
+        },
+        scratch_bytes,
+    };
+    plan.fingerprint = fingerprint(&plan);
+    if findings.is_empty() {
+        findings.extend_at("spec", backflow_mapping::check(&plan, parts.columns));
+    }
+    findings.finish(plan)
+}
+
+fn action<'a>(spec: &MappingSpec, definition: &'a Definition, findings: &mut Findings) -> Option<&'a Action> {
+    match definition.action(&spec.action) {
+        Ok(action) => {
+            findings.extend_at("spec", action.check_config(&spec.config));
+            Some(action)
+        }
+        Err(finding) => {
+            findings.extend_at("spec", [finding]);
+            None
+        }
+    }
+}
+
+fn selection(spec: &MappingSpec, action: Option<&Action>, findings: &mut Findings) -> Option<Selection> {
+    let selection = match (spec.sync_mode, &spec.records) {
+        (Some(mode), None) => Selection::SyncMode(match mode {
+            api::SyncMode::Insert => SyncMode::Insert,
+            api::SyncMode::Update => SyncMode::Update,
+            api::SyncMode::Upsert => SyncMode::Upsert,
+            api::SyncMode::Delete => SyncMode::Delete,
+            api::SyncMode::Mirror => SyncMode::Mirror,
+        }),
+        (None, Some(kinds)) => Selection::Records(
+            kinds
+                .iter()
+                .map(|kind| match kind {
+                    RecordKind::Added => ChangeKind::Added,
+                    RecordKind::Updated => ChangeKind::Updated,
+                    RecordKind::Deleted => ChangeKind::Deleted,
+                })
+                .collect(),
+        ),
+        (None, None) => {
+            findings.add(
+                "spec.syncMode",
+                "InvalidSpec",
+                "set syncMode (Insert, Update, Upsert, Delete, Mirror) or records",
+            );
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            findings.add("spec.records", "InvalidSpec", "at most one of syncMode, records must be set; remove one");
+            return None;
+        }
+    };
+    if let Some(action) = action {
+        findings.extend_at("spec", action.check_selection(&selection));
+    }
+    Some(selection)
+}
+
+fn field(target: &str, field: &FieldMapping, findings: &mut Findings) -> Option<Field> {
+    let path = format!("spec.fields.{target}");
+    let leaf = &field.leaf;
+    for (set, member) in [
+        (leaf.template.is_some(), "template"),
+        (leaf.cel.is_some(), "cel"),
+        (field.object.is_some(), "object"),
+        (field.items.is_some(), "items"),
+        (leaf.default.is_some(), "default"),
+        (leaf.map.is_some(), "map"),
+        (leaf.parse.is_some(), "parse"),
+    ] {
+        if set {
+            findings.not_supported(format!("{path}.{member}"), "make the value in the Model's SQL and use column");
+        }
+    }
+    let from = match (&leaf.column, &leaf.value) {
+        (Some(column), None) => FieldSource::Column(column.clone()),
+        (None, Some(value)) => FieldSource::Value(value.clone()),
+        (Some(_), Some(_)) => {
+            findings.add(path, "InvalidSpec", "exactly one of column, value must be set; remove one");
+            return None;
+        }
+        (None, None) => {
+            let other =
+                leaf.template.is_some() || leaf.cel.is_some() || field.object.is_some() || field.items.is_some();
+            if !other {
+                findings.add(path, "InvalidSpec", "set column (a column of the model) or value (a constant)");
+            }
+            return None;
+        }
+    };
+    let on_null = match leaf.on_null {
+        None | Some(api::OnNull::Send) => OnNull::Send,
+        Some(api::OnNull::Omit) => OnNull::Omit,
+        Some(api::OnNull::Reject) => OnNull::Reject,
+    };
+    Some(Field { from, on_null })
+}
+
+fn scratch(spec: &MappingSpec, findings: &mut Findings) -> u64 {
+    let Some(quantity) = spec.worker.as_ref().and_then(|worker| worker.scratch.as_ref()) else { return SCRATCH };
+    match crate::bytes(quantity) {
+        Some(bytes) if bytes >= 16 << 20 => bytes,
+        Some(_) => {
+            findings.add(
+                "spec.worker.scratch",
+                "InvalidSpec",
+                format!("{} is too small; 16Mi is the least", quantity.0),
+            );
+            SCRATCH
+        }
+        None => {
+            findings.add(
+                "spec.worker.scratch",
+                "InvalidSpec",
+                format!("\"{}\" is no quantity; write it like 10Gi", quantity.0),
+            );
+            SCRATCH
+        }
+    }
+}
+
+fn deletes(guard: &api::DeleteGuard) -> Deletes {
+    Deletes {
+        max_percent: u8::try_from(guard.max_percent.clamp(0, 100)).unwrap_or_default(),
+        max_rows: guard.max_rows.map(|rows| u64::try_from(rows).unwrap_or_default()),
+        ignore_below: u64::try_from(guard.ignore_below).unwrap_or_default(),
+        action: match guard.action {
+            api::DeleteGuardAction::Withhold => DeletesAction::Withhold,
+            api::DeleteGuardAction::Fail => DeletesAction::Fail,
+        },
+    }
+}
+
+/// What the state is bound to. Another value of any of them means that "what was delivered" is about another place.
+fn identity(spec: &MappingSpec, definition: Option<&Definition>, parts: Parts<'_>) -> BTreeMap<String, String> {
+    let mut identity = BTreeMap::from([
+        ("destination.type".to_owned(), parts.destination.kind.clone()),
+        ("action".to_owned(), spec.action.clone()),
+    ]);
+    if let Some(definition) = definition {
+        for (setting, value) in definition.identity(&parts.destination.settings) {
+            identity.insert(format!("destination.settings.{setting}"), value);
+        }
+    }
+    match &parts.source.connection {
+        Connection::Postgres(postgres) => {
+            identity.insert("source".to_owned(), "postgres".to_owned());
+            identity.insert("source.host".to_owned(), format!("{}:{}", postgres.host, postgres.port));
+            identity.insert("source.database".to_owned(), postgres.database.clone());
+        }
+        // A local file may be moved or copied; what is in it is its identity.
+        Connection::Sqlite(_) => {
+            identity.insert("source".to_owned(), "sqlite".to_owned());
+        }
+    }
+    identity
+}
+
+/// Hash of what a record is made by. A new one is a mapping change, so it must not depend on anything else, nor on the version of
+/// this program.
+fn fingerprint(plan: &MappingPlan) -> String {
+    hash(&serde_json::json!({
+        "action": plan.action,
+        "config": plan.config,
+        "fields": plan.fields,
+        "include": plan.include,
+        "where": plan.filter,
+    }))
+}
+
+/// Hash of an identity, as `Mapping.status.checkpoint.fingerprint` shows it.
+#[must_use]
+pub fn identity_fingerprint(identity: &BTreeMap<String, String>) -> String {
+    hash(&serde_json::json!(identity))
+}
+
+fn hash(value: &serde_json::Value) -> String {
+    let digest = Sha256::digest(value.to_string().as_bytes());
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

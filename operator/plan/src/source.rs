@@ -1,0 +1,139 @@
+//! Source → [`SourcePlan`].
+
+use backflow_core::plan::{Connection, Postgres, SourcePlan, Sqlite, StateLocation, Tls, TlsMode};
+use backflow_core::secret::SecretRef;
+use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Warehouse, WorkerTemplate};
+
+use crate::Place;
+use crate::finding::{Finding, Findings};
+
+/// Plans a Source.
+///
+/// # Errors
+/// All findings.
+pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan, Vec<Finding>> {
+    let mut findings = Findings::default();
+    if spec.diff == Diff::Pushdown {
+        findings.not_supported("spec.diff: Pushdown", "use Auto or Streaming");
+    }
+    worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
+    let state = match (&spec.state.schema, &spec.state.store) {
+        (Some(schema), None) => Some(StateLocation::Schema(schema.clone())),
+        (None, Some(_)) => {
+            findings
+                .not_supported("spec.state.store", "let state live in a schema of the warehouse: spec.state.schema");
+            None
+        }
+        _ => {
+            findings.add("spec.state", "InvalidSpec", "exactly one of schema, store must be set");
+            None
+        }
+    };
+    let connection = match spec.warehouse() {
+        Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
+        Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
+        Some(other) => {
+            findings.not_supported(format!("spec.{}", other.member()), "use postgres, or sqlite in local runs");
+            None
+        }
+        None => {
+            findings.add("spec", "InvalidSpec", "exactly one warehouse must be set: postgres, or sqlite in local runs");
+            None
+        }
+    };
+    let plan = connection.zip(state);
+    findings.finish(())?;
+    plan.map(|(connection, state)| SourcePlan { name: name.to_owned(), connection, state }).ok_or_else(Vec::new)
+}
+
+fn postgres(spec: &api::Postgres, findings: &mut Findings) -> Option<Connection> {
+    let port = u16::try_from(spec.port).ok().filter(|port| *port > 0);
+    if port.is_none() {
+        findings.add("spec.postgres.port", "InvalidSpec", format!("{} is not a port; use 1 to 65535", spec.port));
+    }
+    let tls = &spec.tls;
+    if tls.client_certificate.is_some() != tls.client_key.is_some() {
+        findings.add("spec.postgres.tls", "InvalidSpec", "clientCertificate and clientKey must be set together");
+    }
+    if tls.mode == api::TlsMode::Disable && (tls.ca.is_some() || tls.client_certificate.is_some()) {
+        findings.add(
+            "spec.postgres.tls.mode",
+            "InvalidSpec",
+            "mode Disable uses no certificates; remove ca and clientCertificate, or choose another mode",
+        );
+    }
+    Some(Connection::Postgres(Box::new(Postgres {
+        host: spec.host.clone(),
+        port: port?,
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        password: spec.password.as_ref().map(secret),
+        tls: Tls {
+            mode: match tls.mode {
+                api::TlsMode::Disable => TlsMode::Disable,
+                api::TlsMode::Require => TlsMode::Require,
+                api::TlsMode::VerifyCa => TlsMode::VerifyCa,
+                api::TlsMode::VerifyFull => TlsMode::VerifyFull,
+            },
+            ca: tls.ca.as_ref().map(secret),
+            client_certificate: tls.client_certificate.as_ref().map(secret),
+            client_key: tls.client_key.as_ref().map(secret),
+        },
+    })))
+}
+
+fn sqlite(spec: &api::Sqlite, place: &Place, findings: &mut Findings) -> Option<Connection> {
+    match place {
+        Place::Cluster => {
+            findings.add(
+                "spec.sqlite",
+                "LocalOnly",
+                "sqlite is for local runs: `backflow run -f DIR` uses it; in a cluster name a server, such as postgres",
+            );
+            None
+        }
+        Place::Local(folder) => {
+            let path = folder.join(&spec.path).to_string_lossy().into_owned();
+            Some(Connection::Sqlite(Sqlite { path }))
+        }
+    }
+}
+
+pub(crate) fn secret(value: &SecretValue) -> SecretRef {
+    SecretRef { name: value.secret_key_ref.name.clone(), key: value.secret_key_ref.key.clone() }
+}
+
+/// What a worker template may say and this version cannot do, and what the API server cannot see.
+pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, findings: &mut Findings) {
+    let Some(template) = template else { return };
+    if template.ca_bundle.is_some() {
+        findings.not_supported(format!("{path}.caBundle"), "name the authorities of the warehouse in its tls.ca");
+    }
+    for (at, variable) in template.env.iter().enumerate() {
+        if variable.name.starts_with("BACKFLOW_") {
+            findings.add(
+                format!("{path}.env[{at}].name"),
+                "InvalidSpec",
+                format!("{} is reserved; names that begin with BACKFLOW_ are the worker's own", variable.name),
+            );
+        }
+    }
+    let annotations: usize = template.pod_annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if annotations > 32 * 1024 {
+        findings.add(
+            format!("{path}.podAnnotations"),
+            "InvalidSpec",
+            format!("{annotations} bytes of annotations; 32768 are allowed beside the plan"),
+        );
+    }
+    for reserved in ["podLabels", "podAnnotations"] {
+        let map = if reserved == "podLabels" { &template.pod_labels } else { &template.pod_annotations };
+        for key in map.keys().filter(|key| key.starts_with("backflow.dev/") || key.starts_with("app.kubernetes.io/")) {
+            findings.add(
+                format!("{path}.{reserved}.{key}"),
+                "InvalidSpec",
+                "keys of backflow.dev/ and app.kubernetes.io/ are set by the controller; use another",
+            );
+        }
+    }
+}
