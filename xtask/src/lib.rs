@@ -1,8 +1,12 @@
 //! The project's own commands, as a library: `cargo xtask` is a thin front of it.
 
 pub mod cluster;
+pub mod commands;
+pub mod generate;
+pub mod image;
 pub mod oci;
 pub mod packages;
 pub mod process;
 pub mod steps;
+pub mod test;
 pub mod workspace;

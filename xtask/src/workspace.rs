@@ -70,7 +70,8 @@ impl Workspace {
             cargo.env_remove(name);
         }
         cargo.arg(command).current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
-        cargo.env_remove("CARGO_BUILD_TARGET");
+        // Its output is read by programs and kept in logs; and the target is said, not inherited.
+        cargo.env("CARGO_TERM_COLOR", "never").env_remove("CARGO_BUILD_TARGET");
         cargo
     }
 

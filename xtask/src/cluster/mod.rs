@@ -25,7 +25,7 @@ use self::layout::{Layout, NODE};
 use self::versions::{KUBERNETES, PROGRAMS};
 use crate::packages::{self, Purpose};
 use crate::process::{find, run, wait_until};
-use crate::steps::step;
+use crate::steps::{say, step, write};
 use crate::workspace::Workspace;
 
 pub use self::layout::{NODE_ADDRESS, POD_CIDR};
@@ -91,7 +91,7 @@ pub fn up(workspace: &Workspace, install: bool) -> Result<Cluster> {
         packages::ensure(&[], install)?;
         build.tools()?;
         let cluster = Cluster { kubeconfig, build, kind: Kind::Foreign };
-        println!("using the cluster that KUBECONFIG names: {}", cluster.kubeconfig.display());
+        say(&format!("using the cluster that KUBECONFIG names: {}", cluster.kubeconfig.display()));
         return Ok(cluster);
     }
     packages::ensure(&[Purpose::Cluster], install)?;
@@ -111,7 +111,7 @@ pub fn up(workspace: &Workspace, install: bool) -> Result<Cluster> {
         }
         start(&layout, &cluster)?;
     }
-    println!("Kubernetes {KUBERNETES} runs on this machine, node {NODE} at {NODE_ADDRESS}");
+    say(&format!("Kubernetes {KUBERNETES} runs on this machine, node {NODE} at {NODE_ADDRESS}"));
     Ok(cluster)
 }
 
@@ -135,7 +135,7 @@ pub fn down(workspace: &Workspace) -> Result<()> {
     let layout = Layout::of(workspace);
     let build = Build::locate(workspace);
     if !layout.leftovers() {
-        println!("no cluster of this tool is there");
+        say("no cluster of this tool is there");
         return Ok(());
     }
     ensure!(packages::is_root(), "stopping the cluster changes the network, which needs root");
@@ -145,7 +145,7 @@ pub fn down(workspace: &Workspace) -> Result<()> {
         Ok(())
     })?;
     step("remove containers, mounts and network", || teardown::run(&layout, &build))?;
-    println!("the cluster is down; its programs stay in {}", workspace.cache.join("cluster").display());
+    say(&format!("the cluster is down; its programs stay in {}", workspace.cache.join("cluster").display()));
     Ok(())
 }
 
@@ -158,22 +158,22 @@ pub fn status(workspace: &Workspace) -> Result<bool> {
     let Some(cluster) = current(workspace) else {
         for name in COMPONENTS {
             let running = components::running(&layout).iter().any(|(other, _)| *other == name);
-            println!("  {name:<26}{}", if running { "running" } else { "stopped" });
+            say(&format!("  {name:<26}{}", if running { "running" } else { "stopped" }));
         }
-        println!("the cluster is not up: cargo xtask cluster up");
+        say("the cluster is not up: cargo xtask cluster up");
         return Ok(false);
     };
     if cluster.is_own() {
         for (name, daemon) in components::running(&layout) {
-            println!("  {name:<26}{:<10}running, process {}", version_of(name), daemon.pid);
+            say(&format!("  {name:<26}{:<10}running, process {}", version_of(name), daemon.pid));
         }
     } else {
-        println!("  the cluster that KUBECONFIG names; this tool did not start it");
+        say("  the cluster that KUBECONFIG names; this tool did not start it");
     }
     if cluster.build.program("kubectl").exists() {
-        print!("{}", run(cluster.kubectl().args(["get", "nodes", "-o", "wide"]))?);
+        write(&run(cluster.kubectl().args(["get", "nodes", "-o", "wide"]))?);
     }
-    println!("export KUBECONFIG={}", cluster.kubeconfig.display());
+    say(&format!("export KUBECONFIG={}", cluster.kubeconfig.display()));
     Ok(true)
 }
 
@@ -201,7 +201,7 @@ fn foreign_kubeconfig(layout: &Layout, build: &Build) -> Option<PathBuf> {
             .is_ok()
     });
     if !answers {
-        println!("KUBECONFIG={} names no cluster that answers (or there is no kubectl to ask it)", path.display());
+        say(&format!("KUBECONFIG={} names no cluster that answers (or there is no kubectl to ask it)", path.display()));
     }
     answers.then_some(path)
 }
@@ -212,7 +212,7 @@ fn lock(layout: &Layout) -> Result<File> {
     }
     let file = File::create(&layout.lock)?;
     if file.try_lock().is_err() {
-        println!("  waiting for another start or stop of the cluster");
+        say("  waiting for another start or stop of the cluster");
         file.lock().context("cannot lock the cluster's folder")?;
     }
     Ok(file)

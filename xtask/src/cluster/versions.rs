@@ -99,18 +99,30 @@ pub static PROGRAMS: [Program; 10] = [
     },
 ];
 
-/// The linker's flags. A Kubernetes program that does not know its version is refused by clients.
+/// The linker's flags. A Kubernetes program that does not know its version is refused by clients, and Helm takes one
+/// that it was not told for 1.20.
 #[must_use]
 pub fn linker_flags(program: &Program) -> String {
-    if !program.package.starts_with("k8s.io/kubernetes/") {
-        return "-s -w".into();
-    }
-    let variable = "k8s.io/component-base/version";
     let mut parts = KUBERNETES.split('.');
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    format!(
-        "-s -w -X {variable}.gitVersion=v{KUBERNETES} -X {variable}.gitMajor={major} -X {variable}.gitMinor={minor}"
-    )
+    let variables = match program.module.name {
+        "kubernetes" if program.package.starts_with("k8s.io/") => {
+            let version = "k8s.io/component-base/version";
+            format!(
+                " -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+            )
+        }
+        "helm" => {
+            let helm = "helm.sh/helm/v3";
+            format!(
+                " -X {helm}/internal/version.version=v{} -X {helm}/pkg/chartutil.k8sVersionMajor={major} \
+                 -X {helm}/pkg/chartutil.k8sVersionMinor={minor}",
+                program.version
+            )
+        }
+        _ => String::new(),
+    };
+    format!("-s -w{variables}")
 }
 
 /// The container that holds a pod's network; no Linux distribution packages it.

@@ -1,0 +1,94 @@
+//! The command line.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+use crate::{cluster, generate, image, test};
+
+/// What was typed.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Backflow's own commands",
+    disable_help_subcommand = true
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A real Kubernetes with one node on this machine
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// Build the image as an OCI archive
+    Image {
+        /// Load it into the cluster, which must be up
+        #[arg(long)]
+        load: bool,
+        /// Install missing Debian packages (as root)
+        #[arg(long)]
+        install: bool,
+    },
+    /// Regenerate the committed files that are made from others
+    Generate {
+        /// Only say which are stale, and fail if any is
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every check of the project
+    Test {
+        /// Install missing Debian packages (as root)
+        #[arg(long)]
+        install: bool,
+        /// Only these suites
+        suites: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Cluster {
+    /// Build it (once) and start it; does nothing if it runs or KUBECONFIG names one that answers
+    Up {
+        /// Install missing Debian packages (as root)
+        #[arg(long)]
+        install: bool,
+    },
+    /// Stop it and remove all it left behind
+    Down,
+    /// Show its components and how to reach it
+    Status,
+}
+
+impl Arguments {
+    /// Does it; false if what was asked about is not as it should be.
+    ///
+    /// # Errors
+    /// It could not be done.
+    pub fn run(self) -> Result<bool> {
+        let workspace = Workspace::locate()?;
+        match self.command {
+            Command::Cluster(Cluster::Up { install }) => {
+                let cluster = cluster::up(&workspace, install)?;
+                println!("export KUBECONFIG={}", cluster.kubeconfig.display());
+                Ok(true)
+            }
+            Command::Cluster(Cluster::Down) => cluster::down(&workspace).map(|()| true),
+            Command::Cluster(Cluster::Status) => cluster::status(&workspace),
+            Command::Image { load, install } => {
+                let archive = image::build(&workspace, install)?;
+                if load {
+                    let cluster = cluster::current(&workspace).context("no cluster is up: cargo xtask cluster up")?;
+                    image::load(&archive, &cluster)?;
+                }
+                image::describe(&archive);
+                Ok(true)
+            }
+            Command::Generate { check } => generate::generate(&workspace, check),
+            Command::Test { install, suites } => test::test(&workspace, install, &suites),
+        }
+    }
+}

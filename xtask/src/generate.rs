@@ -1,0 +1,85 @@
+//! Writes the committed files that are made from others, or says which of them are stale.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cluster::build::Build;
+use crate::process::run;
+use crate::steps::{say, step};
+use crate::workspace::Workspace;
+
+/// The namespace of the plain manifests.
+const NAMESPACE: &str = "backflow-system";
+/// The oldest Kubernetes the charts accept: what they render for it, every later one takes.
+const KUBE_VERSION: &str = "1.33.0";
+const BASE: &str = "deploy/kustomize/base";
+const INSTALL: &str = "deploy/install.yaml";
+
+/// Regenerates all files; with `check`, only compares them. True if they were (or now are) current.
+///
+/// # Errors
+/// A generator failed. Stale files are no error.
+pub fn generate(workspace: &Workspace, check: bool) -> Result<bool> {
+    let build = Build::locate(workspace);
+    build.tools()?;
+    let crds = step("CRDs from the types", || crdgen(workspace, check))?;
+    let manifests = step("manifests from the charts", || manifests(workspace, &build, check))?;
+    Ok(crds && manifests)
+}
+
+fn crdgen(workspace: &Workspace, check: bool) -> Result<bool> {
+    let mut cargo = workspace.cargo_release("run");
+    cargo.args(["--quiet", "--package", "backflow-crds", "--bin", "crdgen"]);
+    if !check {
+        return run(&mut cargo).map(|_| true);
+    }
+    let output = cargo.args(["--", "--check"]).output().context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => Ok(true),
+        // It lists stale files and fails; anything else it says is a failure of its own.
+        Some(1) if said.contains("run crdgen") => {
+            say(&format!("\n{}", said.trim_end()));
+            Ok(false)
+        }
+        _ => bail!("crdgen failed:\n{said}"),
+    }
+}
+
+/// The charts rendered with their defaults, for kustomize; and all of it in one file, under the head it has.
+fn manifests(workspace: &Workspace, build: &Build, check: bool) -> Result<bool> {
+    let root = &workspace.root;
+    let crds = render(root, build, "backflow-crds")?;
+    let controller = render(root, build, "backflow")?;
+    let namespace = fs::read_to_string(root.join(BASE).join("namespace.yaml")).context("deploy/kustomize/base")?;
+    let present = fs::read_to_string(root.join(INSTALL)).context("deploy/install.yaml")?;
+    let head: String = present.lines().take_while(|line| *line != "---").flat_map(|line| [line, "\n"]).collect();
+    let files = [
+        (format!("{BASE}/crds.yaml"), crds.clone()),
+        (format!("{BASE}/controller.yaml"), controller.clone()),
+        (INSTALL.to_owned(), [head, namespace, crds, controller].concat()),
+    ];
+    let mut current = true;
+    for (name, text) in files {
+        let path = root.join(&name);
+        if fs::read_to_string(&path).is_ok_and(|present| present == text) {
+            continue;
+        }
+        if check {
+            say(&format!("\n{name} is not what the charts say: run `cargo xtask generate`"));
+            current = false;
+        } else {
+            fs::write(&path, text).with_context(|| format!("cannot write {name}"))?;
+        }
+    }
+    Ok(current)
+}
+
+fn render(root: &Path, build: &Build, chart: &str) -> Result<String> {
+    let mut helm = Command::new(build.program("helm"));
+    helm.current_dir(root).args(["template", chart, &format!("charts/{chart}")]);
+    run(helm.args(["--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]))
+}
