@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use backflow_core::{
+    cell::Column,
+    plan::{DestinationPlan, ModelPlan, SourcePlan},
+};
 use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
+use backflow_plan::{Finding, Parts, Place};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -49,6 +54,28 @@ fn samples_refer_to_samples() {
             ];
             for (kind, reference) in references.iter().filter(|(_, reference)| !reference.is_null()) {
                 assert!(exists(kind, reference), "{path}: there is no {kind} {reference} among the samples");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_sample_plans_without_a_finding() {
+    for local in [true, false] {
+        let place = if local { Place::Local(root().join(SAMPLES).join("local")) } else { Place::Cluster };
+        let resources: Vec<_> =
+            resources("").into_iter().filter(|(path, _)| path.contains("/local/") == local).collect();
+        let (source, model, destination) = referred(&resources, &place);
+        let columns = columns();
+        let parts = Parts { source: &source, model: &model, destination: &destination, columns: Some(&columns) };
+        for (path, resource) in &resources {
+            if resource["kind"] == "Mapping" {
+                let mapping: Mapping = typed(resource);
+                planned(path, backflow_plan::mapping("shop", name(resource), &mapping.spec, parts));
+                planned(path, backflow_plan::schedule(&mapping.spec.schedule));
+            } else if resource["kind"] == "Sync" {
+                let sync: Sync = typed(resource);
+                assert_eq!(backflow_plan::check_sync(&sync.spec), [], "{path}");
             }
         }
     }
@@ -130,6 +157,36 @@ fn the_local_samples_need_no_secret_and_no_cluster() {
     assert_eq!(source["spec"]["sqlite"]["path"], "shop.db");
     let destination = &local.iter().find(|(_, resource)| resource["kind"] == "Destination").expect("a Destination").1;
     assert!(destination["spec"]["settings"]["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")));
+}
+
+/// The one Source, Model and Destination of a set of samples, planned.
+fn referred(resources: &[(String, Value)], place: &Place) -> (SourcePlan, ModelPlan, DestinationPlan) {
+    let of = |kind: &str| {
+        let (path, resource) =
+            resources.iter().find(|(_, resource)| resource["kind"] == kind).expect("one of each kind");
+        (path, resource, name(resource))
+    };
+    let (path, resource, name) = of("Source");
+    let source = planned(path, backflow_plan::source(name, &typed::<Source>(resource).spec, place));
+    let (path, resource, name) = of("Model");
+    let model = planned(path, backflow_plan::model(name, &typed::<Model>(resource).spec));
+    let (path, resource, name) = of("Destination");
+    let destination = planned(path, backflow_plan::destination(name, &typed::<Destination>(resource).spec, place));
+    (source, model, destination)
+}
+
+/// The columns of the sample Model, in both databases.
+fn columns() -> Vec<Column> {
+    let names = ["id", "email", "first_name", "last_name", "plan", "mrr_cents", "country", "updated_at"];
+    names.map(|name| Column { name: name.into(), kind: "text".into() }).to_vec()
+}
+
+fn typed<T: DeserializeOwned>(resource: &Value) -> T {
+    serde_json::from_value(resource.clone()).expect("checked by every_sample_is_of_the_api")
+}
+
+fn planned<T>(path: &str, plan: Result<T, Vec<Finding>>) -> T {
+    plan.unwrap_or_else(|findings| panic!("{path}: {findings:?}"))
 }
 
 /// The resources of a folder of the samples, with the path of their file; NetworkPolicies are not ours.
