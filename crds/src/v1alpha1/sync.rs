@@ -12,7 +12,7 @@ pub const SYNC_NAME_MAX: usize = 59;
 
 /// One run of a Mapping, one preview of a Model, or the removal of old state: exactly one of mappingRef, modelRef, forget.
 /// Nothing but cancel can be changed later.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "backflow.dev",
     version = "v1alpha1",
