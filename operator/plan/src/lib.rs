@@ -12,6 +12,7 @@ mod quantity;
 mod schedule;
 mod source;
 mod sync;
+mod sync_status;
 
 pub use backflow_core::codec::{MAX_ENCODED, TooLarge, decode, encode};
 pub use destination::destination;
@@ -22,6 +23,7 @@ pub use quantity::bytes;
 pub use schedule::schedule;
 pub use source::source;
 pub use sync::{Resolved, check_sync, sync};
+pub use sync_status::sync_status;
 
 /// Where a plan will run.
 #[derive(Clone, Debug, PartialEq, Eq)]
