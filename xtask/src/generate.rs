@@ -31,12 +31,12 @@ pub fn generate(workspace: &Workspace, check: bool) -> Result<bool> {
 }
 
 fn crdgen(workspace: &Workspace, check: bool) -> Result<bool> {
-    let mut cargo = workspace.cargo_release("run");
-    cargo.args(["--quiet", "--package", "backflow-crds", "--bin", "crdgen"]);
+    let [program] = workspace.programs(["crdgen"])?;
+    let mut crdgen = Command::new(program);
     if !check {
-        return run(&mut cargo).map(|_| true);
+        return run(&mut crdgen).map(|_| true);
     }
-    let output = cargo.args(["--", "--check"]).output().context("cannot start cargo")?;
+    let output = crdgen.arg("--check").output().context("cannot start crdgen")?;
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0) => Ok(true),

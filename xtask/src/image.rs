@@ -30,18 +30,12 @@ const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A program is missing, the build fails, or the image is above its limit.
 pub fn build(workspace: &Workspace, install: bool) -> Result<Archive> {
     packages::ensure(&[Purpose::Build], install)?;
-    step("compile controller and worker", || {
-        let mut cargo = workspace.cargo_release("build");
-        for package in BINARIES {
-            cargo.args(["--package", package]);
-        }
-        run(cargo.arg("--quiet")).map(drop)
-    })?;
+    let programs = step("compile controller and worker", || workspace.programs(BINARIES))?;
     let archive = step("write the image", || {
         let folder = workspace.output().join("image");
         let mut files = vec![File { path: ROOTS.into(), mode: 0o644, content: public_roots().into_bytes() }];
-        for name in BINARIES {
-            let content = fs::read(strip(&workspace.release_dir().join(name), &folder)?)?;
+        for (name, program) in BINARIES.iter().zip(&programs) {
+            let content = fs::read(strip(program, &folder)?)?;
             files.push(File { path: format!("/{name}"), mode: 0o755, content });
         }
         let image = Image {

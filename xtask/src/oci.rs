@@ -237,6 +237,6 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(paths, ["app", "etc/", "etc/ssl/", "etc/ssl/roots.pem"].map(String::from));
+        assert_eq!(paths, ["app", "etc", "etc/ssl", "etc/ssl/roots.pem"].map(String::from));
     }
 }

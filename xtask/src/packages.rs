@@ -13,12 +13,14 @@ use crate::workspace::Workspace;
 /// What somebody is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Build and run the test cluster.
-    Cluster,
     /// Compile the project.
     Build,
-    /// Run the test suites.
-    Tests,
+    /// Build kubectl, helm and the other programs that come as Go modules.
+    Tools,
+    /// Start the test cluster.
+    Cluster,
+    /// Run tests that start a Postgres of their own.
+    Postgres,
 }
 
 /// A program (by name or, if it has one fixed place, by path) and its Debian package.
@@ -48,7 +50,7 @@ const NEEDS: [Need; 16] = [
     need(Purpose::Cluster, "openssl", "openssl"),
     need(Purpose::Cluster, "gcc", "gcc"),
     need(Purpose::Cluster, "/usr/include/stdlib.h", "libc6-dev"),
-    need(Purpose::Tests, "initdb", "postgresql"),
+    need(Purpose::Postgres, "initdb", "postgresql"),
 ];
 
 /// Checks that everything the purposes need is there; with `install`, gets what is missing.
@@ -75,8 +77,11 @@ pub fn ensure(purposes: &[Purpose], install: bool) -> Result<()> {
             cures.push(format!("the Rust target: rustup {}", add.join(" ")));
         }
     }
-    if purposes.contains(&Purpose::Cluster) && process::find("go").is_none() {
+    if purposes.contains(&Purpose::Tools) && process::find("go").is_none() {
         cures.push("Go 1.26 or newer, which builds the test cluster: see https://go.dev/dl".into());
+    }
+    if purposes.contains(&Purpose::Cluster) && !is_root() {
+        cures.push("root: starting and stopping a cluster changes the network. KUBECONFIG may name another one".into());
     }
     if cures.is_empty() {
         return Ok(());
@@ -132,8 +137,7 @@ fn can_install() -> bool {
 }
 
 /// Whether this process may change the system.
-#[must_use]
-pub fn is_root() -> bool {
+fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

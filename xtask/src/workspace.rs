@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::process::run;
+
 /// The project's version; also the image's tag.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -56,12 +58,6 @@ impl Workspace {
         self.root.join("target")
     }
 
-    /// Where cargo puts the release binaries.
-    #[must_use]
-    pub fn release_dir(&self) -> PathBuf {
-        self.target.join(Self::triple()).join("release")
-    }
-
     /// `cargo COMMAND`, in the clone, with the shared build directory and nothing of the cargo that runs us.
     #[must_use]
     pub fn cargo(&self, command: &str) -> Command {
@@ -82,6 +78,23 @@ impl Workspace {
         let mut cargo = self.cargo(command);
         cargo.args(["--release", "--target", &Self::triple()]);
         cargo
+    }
+
+    /// Compiles programs of the project and returns where they are.
+    ///
+    /// All packages are named, though only what the programs need is compiled: cargo turns on the features that the
+    /// named packages ask for, so that every caller gets, and shares, the same dependencies.
+    ///
+    /// # Errors
+    /// They do not compile.
+    pub fn programs<const N: usize>(&self, names: [&str; N]) -> Result<[PathBuf; N]> {
+        let mut cargo = self.cargo_release("build");
+        cargo.args(["--quiet", "--workspace", "--exclude", "xtask"]);
+        for name in names {
+            cargo.args(["--bin", name]);
+        }
+        run(&mut cargo)?;
+        Ok(names.map(|name| self.target.join(Self::triple()).join("release").join(name)))
     }
 }
 

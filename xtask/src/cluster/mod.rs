@@ -88,14 +88,13 @@ pub fn up(workspace: &Workspace, install: bool) -> Result<Cluster> {
     let build = Build::locate(workspace);
     let layout = Layout::of(workspace);
     if let Some(kubeconfig) = foreign_kubeconfig(&layout, &build) {
-        packages::ensure(&[], install)?;
+        packages::ensure(&[Purpose::Tools], install)?;
         build.tools()?;
         let cluster = Cluster { kubeconfig, build, kind: Kind::Foreign };
         say(&format!("using the cluster that KUBECONFIG names: {}", cluster.kubeconfig.display()));
         return Ok(cluster);
     }
-    packages::ensure(&[Purpose::Cluster], install)?;
-    ensure!(packages::is_root(), "starting a cluster changes the network, which needs root");
+    packages::ensure(&[Purpose::Tools, Purpose::Cluster], install)?;
     let run = layout.run.display().to_string();
     ensure!(
         run.len() <= LONGEST_RUN_FOLDER && !run.contains(char::is_whitespace),
@@ -113,6 +112,15 @@ pub fn up(workspace: &Workspace, install: bool) -> Result<Cluster> {
     }
     say(&format!("Kubernetes {KUBERNETES} runs on this machine, node {NODE} at {NODE_ADDRESS}"));
     Ok(cluster)
+}
+
+/// What this machine must have for [`up`].
+#[must_use]
+pub fn needs(workspace: &Workspace) -> &'static [Purpose] {
+    match foreign_kubeconfig(&Layout::of(workspace), &Build::locate(workspace)) {
+        Some(_) => &[Purpose::Tools],
+        None => &[Purpose::Tools, Purpose::Cluster],
+    }
 }
 
 /// The cluster that is up, if one is; starts nothing.
@@ -138,7 +146,7 @@ pub fn down(workspace: &Workspace) -> Result<()> {
         say("no cluster of this tool is there");
         return Ok(());
     }
-    ensure!(packages::is_root(), "stopping the cluster changes the network, which needs root");
+    packages::ensure(&[Purpose::Cluster], false)?;
     let _lock = lock(&layout)?;
     step("stop the components", || {
         components::stop_all(&layout);

@@ -16,6 +16,9 @@ use crate::workspace::{VERSION, Workspace};
 /// Features that turn on tests which need more than cargo: this tool brings it.
 pub(super) const FEATURES: &str = "backflow-tests/charts,backflow-tests/cluster";
 
+/// This package runs on the building machine: it is compiled for it, apart from the rest, as `cargo xtask` does.
+pub(super) const XTASK: &str = "xtask";
+
 /// A test program.
 pub(super) struct Binary {
     package: String,
@@ -53,15 +56,21 @@ pub(super) fn packages(workspace: &Workspace) -> Result<Vec<String>> {
 /// Compiles all tests.
 pub(super) fn compile(workspace: &Workspace, log: &File) -> Result<Tests> {
     let mut cargo = workspace.cargo_release("test");
-    cargo.args(["--workspace", "--no-run", "--features", FEATURES, "--message-format", "json-render-diagnostics"]);
+    cargo.args(["--workspace", "--exclude", XTASK, "--no-run", "--features", FEATURES]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     let output = cargo.stderr(log.try_clone()?).stdin(Stdio::null()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests do not compile");
     Tests::parse(&String::from_utf8_lossy(&output.stdout))
 }
 
+/// The tests of this package.
+pub(super) fn xtask(workspace: &Workspace, log: &File) -> Result<Outcome> {
+    run_tests(workspace.cargo("test").args(["--package", XTASK]), log)
+}
+
 /// The examples in the documentation.
 pub(super) fn examples(workspace: &Workspace, log: &File) -> Result<Outcome> {
-    run_tests(workspace.cargo_release("test").args(["--workspace", "--doc", "--no-fail-fast"]), log)
+    run_tests(workspace.cargo_release("test").args(["--workspace", "--exclude", XTASK, "--doc", "--no-fail-fast"]), log)
 }
 
 impl Tests {

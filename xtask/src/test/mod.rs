@@ -89,9 +89,22 @@ impl Suite {
         }
     }
 
+    /// What the machine must have for it.
+    fn purposes(&self, workspace: &Workspace) -> Vec<Purpose> {
+        match self {
+            Self::Format | Self::Dependencies => Vec::new(),
+            Self::Lint | Self::Documentation | Self::Examples | Self::Image => vec![Purpose::Build],
+            Self::Generated | Self::Compile => vec![Purpose::Build, Purpose::Tools],
+            Self::Charts => vec![Purpose::Tools],
+            Self::Package(_) | Self::ClusterTests(_) => vec![Purpose::Postgres],
+            Self::Cluster => cluster::needs(workspace).to_vec(),
+        }
+    }
+
     /// Suites that this one cannot run without.
     fn needs(&self) -> &'static [&'static str] {
         match self {
+            Self::Package(package) if package == compiled::XTASK => &[],
             Self::Package(_) => &["compile"],
             Self::ClusterTests(_) => &["compile", "image", "cluster"],
             _ => &[],
@@ -115,7 +128,10 @@ struct Session<'a> {
 /// A name is no suite's, or the machine lacks something.
 pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bool> {
     let suites = select(all_suites(workspace)?, names)?;
-    packages::ensure(&[Purpose::Build, Purpose::Cluster, Purpose::Tests], install)?;
+    if install {
+        let purposes: Vec<Purpose> = suites.iter().flat_map(|suite| suite.purposes(workspace)).collect();
+        packages::ensure(&purposes, true)?;
+    }
     let logs = workspace.output().join("test-logs");
     fs::create_dir_all(&logs)?;
     let mut session =
@@ -185,7 +201,7 @@ fn report(session: &mut Session<'_>, suite: &Suite, logs: &Path) -> Outcome {
     }
     println!("{line:<36}{seconds:>7.1} s");
     for reason in &outcome.skipped {
-        println!("    skipped: {reason}");
+        println!("    skipped: {}", reason.replace('\n', "\n    "));
     }
     if outcome.failed > 0 {
         let said = fs::read_to_string(&path).unwrap_or_default();
@@ -197,6 +213,9 @@ fn report(session: &mut Session<'_>, suite: &Suite, logs: &Path) -> Outcome {
 impl Session<'_> {
     fn run(&mut self, suite: &Suite, log: &File) -> Result<Outcome> {
         let workspace = self.workspace;
+        if let Err(lacking) = packages::ensure(&suite.purposes(workspace), false) {
+            return Ok(Outcome::skipped(format!("{lacking:#}")));
+        }
         match suite {
             Suite::Format => static_checks::format(workspace, log),
             Suite::Lint => static_checks::lint(workspace, log),
@@ -208,6 +227,7 @@ impl Session<'_> {
                 self.tests = Some(compiled::compile(workspace, log)?);
                 Ok(Outcome::one(true))
             }
+            Suite::Package(package) if package == compiled::XTASK => compiled::xtask(workspace, log),
             Suite::Package(package) => self.package(package, log),
             Suite::Examples => compiled::examples(workspace, log),
             Suite::Charts => charts::check(workspace, &self.build, log),
@@ -272,4 +292,39 @@ impl Session<'_> {
 /// Runs a command that is one check.
 fn check(command: &mut Command, log: &File) -> Result<Outcome> {
     run_logged(command, log).map(Outcome::one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn suites() -> Vec<Suite> {
+        vec![
+            Suite::Format,
+            Suite::Compile,
+            Suite::Package("backflow-core".into()),
+            Suite::Image,
+            Suite::Cluster,
+            Suite::ClusterTests("cluster_first_sync".into()),
+        ]
+    }
+
+    fn names(selected: &[&str]) -> Vec<String> {
+        let wanted: Vec<String> = selected.iter().map(|name| (*name).to_owned()).collect();
+        select(suites(), &wanted).unwrap().iter().map(Suite::name).collect()
+    }
+
+    #[test]
+    fn a_suite_brings_what_it_cannot_run_without() {
+        assert_eq!(names(&["core"]), ["compile", "core"]);
+        assert_eq!(names(&["cluster-first-sync"]), ["compile", "image", "cluster", "cluster-first-sync"]);
+        assert_eq!(names(&["format"]), ["format"]);
+        assert_eq!(names(&[]).len(), suites().len());
+    }
+
+    #[test]
+    fn an_unknown_suite_is_refused_with_the_known_ones() {
+        let error = select(suites(), &["cores".into()]).map(drop).unwrap_err().to_string();
+        assert!(error.contains("no suite `cores`") && error.contains("core image"), "{error}");
+    }
 }
