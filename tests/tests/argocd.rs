@@ -8,7 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use backflow_crds::v1alpha1::{MAPPING_NAME_MAX, RunMode, SYNC_NAME_MAX, Sync, Trigger};
+use backflow_crds::{
+    conditions::ConditionType,
+    reasons::{Reason, Scope},
+    v1alpha1::{MAPPING_NAME_MAX, RunMode, SYNC_NAME_MAX, Sync, Trigger},
+};
 use mlua::{Lua, LuaOptions, LuaSerdeExt, StdLib, Table};
 use serde_json::{Value, json};
 
@@ -53,12 +57,41 @@ fn readiness_is_read_as_kstatus_reads_it() {
     for kind in &KINDS[..4] {
         let of = |conditions: Value| seen(kind, json!({}), conditions);
         health(kind, &of(json!([ready("True", "Succeeded")])), "Healthy", "Succeeded: a sentence");
-        health(kind, &of(json!([ready("False", "PasswordWrong")])), "Degraded", "PasswordWrong: a sentence");
         health(kind, &of(json!([ready("Unknown", "CheckInProgress")])), "Progressing", "waiting for the controller");
         let checking = condition("Reconciling", "True", "CheckInProgress", "");
         health(kind, &of(json!([checking, ready("False", "CheckInProgress")])), "Progressing", "CheckInProgress");
-        for waits in ["SourceNotFound", "ModelNotReady", "DestinationNotFound"] {
-            health(kind, &of(json!([ready("False", waits)])), "Progressing", &format!("{waits}: a sentence"));
+    }
+}
+
+#[test]
+fn a_wrong_world_is_degraded_unless_another_resource_says_what_is_wrong() {
+    for reason in Reason::ALL.iter().filter(|reason| reason.scope() == Scope::World) {
+        let name = reason.as_str();
+        let waits =
+            KINDS[..4].iter().any(|kind| [format!("{kind}NotFound"), format!("{kind}NotReady")].contains(&name.into()));
+        let expected = if waits { "Progressing" } else { "Degraded" };
+        for kind in &KINDS[..4] {
+            health(
+                kind,
+                &seen(kind, json!({}), json!([ready("False", name)])),
+                expected,
+                &format!("{name}: a sentence"),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_scripts_ask_for_conditions_that_there_are() {
+    let known = ConditionType::ALL.map(ConditionType::as_str);
+    for kind in KINDS {
+        for script in [health_script(kind), scripts(kind).join("actions/discovery.lua")] {
+            let text = fs::read_to_string(&script).expect("a script");
+            let asked =
+                ["condition(\"", "holds(\""].iter().flat_map(|call| text.split(call).skip(1).collect::<Vec<_>>());
+            for name in asked.filter_map(|rest| rest.split('"').next()) {
+                assert!(known.contains(&name), "{}: there is no condition {name}", script.display());
+            }
         }
     }
 }
