@@ -4,7 +4,11 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use backflow_crds::manifest;
+use backflow_crds::{
+    manifest,
+    v1alpha1::{MAPPING_NAME_MAX, Mapping, SYNC_NAME_MAX, Sync},
+};
+use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 fn crds() -> Vec<Value> {
@@ -144,4 +148,13 @@ fn the_chart_keeps_the_crds_and_has_this_version() {
     let chart: Value = serde_saphyr::from_str(&fs::read_to_string(chart).unwrap()).unwrap();
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!((&chart["version"], &chart["appVersion"]), (&json!(version), &json!(version)));
+}
+
+#[test]
+fn the_longest_names_are_those_of_the_constants() {
+    for (crd, max) in [(Mapping::crd(), MAPPING_NAME_MAX), (Sync::crd(), SYNC_NAME_MAX)] {
+        let crd = serde_json::to_value(crd).unwrap();
+        let rule = format!("self.metadata.name.size() <= {max}");
+        assert_eq!(schema(&crd)["x-kubernetes-validations"][0]["rule"], json!(rule));
+    }
 }
