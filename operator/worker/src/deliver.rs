@@ -1,0 +1,284 @@
+//! From changes to acknowledgements: render, batch, send, commit.
+
+use std::time::{Duration, Instant};
+
+use backflow_core::change::{Change, ChangeKind};
+use backflow_core::code::Failure;
+use backflow_core::extraction::{Ack, Extraction, Verdict};
+use backflow_core::record::{Outcome, Record, idempotency_key};
+use backflow_core::report::Reporter;
+use backflow_core::result::{Phase, RESULT_VERSION, RunResult};
+use backflow_core::selection::Operation;
+use backflow_core::sink::{BatchLimits, Delivery, Sink};
+use backflow_core::{failpoint, plan::MappingPlan};
+use backflow_mapping::Renderer;
+use tokio::task::JoinSet;
+
+use crate::ledger::Ledger;
+use crate::stop::Stop;
+
+/// Acknowledgements in one commit: after a crash at most this many records are sent again.
+const WINDOW_RECORDS: usize = 10_000;
+/// The longest that an acknowledgement waits for its commit.
+const WINDOW_TIME: Duration = Duration::from_secs(2);
+/// The first batch of a run is small: if all is rejected, little quota is burnt.
+const FIRST_BATCH: usize = 200;
+
+/// What a delivery needs beside the extraction.
+pub(crate) struct Delivering<'a> {
+    /// Name of the run.
+    pub(crate) run: &'a str,
+    /// The Mapping.
+    pub(crate) plan: &'a MappingPlan,
+    /// Its fields, compiled and bound to the extraction's columns.
+    pub(crate) mapping: &'a Renderer,
+    /// The data of a deletion.
+    pub(crate) deletion: &'a str,
+    /// The destination.
+    pub(crate) sink: std::sync::Arc<dyn Sink>,
+    /// Whoever watches.
+    pub(crate) reporter: &'a dyn Reporter,
+    /// A request to end.
+    pub(crate) stop: &'a Stop,
+}
+
+/// A batch on its way, and the changes that it is made of.
+struct Sent {
+    changes: Vec<Change>,
+    op: Operation,
+    delivery: Delivery,
+}
+
+/// The loop's own state.
+struct Loop<'a, 'b> {
+    given: &'a Delivering<'b>,
+    limits: BatchLimits,
+    ledger: &'a mut Ledger,
+    in_flight: JoinSet<Sent>,
+    acks: Vec<Ack>,
+    oldest_ack: Option<Instant>,
+    first: bool,
+    ended: Option<Failure>,
+}
+
+/// A batch that is being filled: records of one operation.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    records: Vec<Record>,
+    bytes: usize,
+}
+
+/// Delivers everything that the extraction offers, or as much as can be. Returns why it ended early, if it did.
+///
+/// # Errors
+/// If scratch cannot be read or the checkpoint cannot be committed: then what was not committed comes again.
+pub(crate) async fn deliver(
+    extraction: &mut dyn Extraction,
+    given: &Delivering<'_>,
+    ledger: &mut Ledger,
+) -> Result<Option<Failure>, Failure> {
+    let limits = given.sink.limits();
+    let mut running = Loop {
+        given,
+        limits,
+        ledger,
+        in_flight: JoinSet::new(),
+        acks: Vec::new(),
+        oldest_ack: None,
+        first: true,
+        ended: None,
+    };
+    let mut kind: Option<ChangeKind> = None;
+    loop {
+        let page = extraction.next_page(limits.max_records).await?;
+        let Some(first) = page.first() else { break };
+        // Deletions are through before updates begin, and updates before additions.
+        if kind.replace(first.kind) != Some(first.kind) {
+            running.settle_all(extraction).await?;
+        }
+        running.page(extraction, page).await?;
+    }
+    running.settle_all(extraction).await?;
+    running.commit(extraction).await?;
+    Ok(running.ended)
+}
+
+impl Loop<'_, '_> {
+    async fn page(&mut self, extraction: &mut dyn Extraction, page: Vec<Change>) -> Result<(), Failure> {
+        let mut batch = Batch::default();
+        for mut change in page {
+            if self.ended() {
+                self.ledger.left();
+                continue;
+            }
+            let Some(op) = self.given.plan.selection.operation(change.kind, change.unsent) else {
+                self.ledger.not_selected(&change);
+                self.acknowledge(change, Verdict::Seen);
+                continue;
+            };
+            let row = std::mem::take(&mut change.row);
+            let rendered = if op == Operation::Delete {
+                Ok(self.given.deletion.to_owned())
+            } else {
+                self.given.mapping.render(&row)
+            };
+            let data = match rendered {
+                Ok(data) => data,
+                Err(rejection) => {
+                    self.ledger.rejected(&change, &rejection);
+                    self.acknowledge(change, Verdict::Rejected(rejection));
+                    self.stop_on_mass_rejection();
+                    continue;
+                }
+            };
+            if batch.full(self.batch_records(), self.limits.max_bytes, data.len()) {
+                let full = std::mem::take(&mut batch);
+                self.send(extraction, op, full).await?;
+            }
+            batch.push(change, op, data, extraction.incarnation(), &self.given.plan.fingerprint);
+        }
+        if let Some(op) = batch.records.first().map(|record| record.op) {
+            self.send(extraction, op, batch).await?;
+        }
+        self.commit_if_due(extraction).await
+    }
+
+    fn batch_records(&self) -> usize {
+        if self.first { self.limits.max_records.min(FIRST_BATCH) } else { self.limits.max_records }
+    }
+
+    fn ended(&mut self) -> bool {
+        if self.ended.is_none() {
+            self.ended = self.given.stop.failure();
+        }
+        self.ended.is_some()
+    }
+
+    fn stop_on_mass_rejection(&mut self) {
+        if self.ended.is_none() {
+            self.ended = self.ledger.mass_rejection();
+        }
+    }
+
+    /// Hands a batch to the sink, waiting for a place if as many are in flight as the destination takes.
+    async fn send(&mut self, extraction: &mut dyn Extraction, op: Operation, batch: Batch) -> Result<(), Failure> {
+        let places = if self.first { 1 } else { self.limits.concurrency };
+        while self.in_flight.len() >= places {
+            self.settle_one(extraction).await?;
+        }
+        if self.ended() {
+            batch.changes.iter().for_each(|_| self.ledger.left());
+            return Ok(());
+        }
+        let sink = self.given.sink.clone();
+        let Batch { changes, records, .. } = batch;
+        self.in_flight.spawn(async move { Sent { delivery: sink.deliver(&records).await, changes, op } });
+        if std::mem::take(&mut self.first) {
+            // The first batch tells whether the destination takes anything at all.
+            self.settle_all(extraction).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_all(&mut self, extraction: &mut dyn Extraction) -> Result<(), Failure> {
+        while !self.in_flight.is_empty() {
+            self.settle_one(extraction).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for one batch and takes over its outcomes.
+    async fn settle_one(&mut self, extraction: &mut dyn Extraction) -> Result<(), Failure> {
+        let due = self.oldest_ack.map(|oldest| WINDOW_TIME.saturating_sub(oldest.elapsed()));
+        let joined = tokio::select! {
+            joined = self.in_flight.join_next() => joined,
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
+                return self.commit(extraction).await;
+            }
+        };
+        match joined {
+            Some(Ok(sent)) => self.settle(sent),
+            // A sink must not panic; if it does, its records have no outcome and come again.
+            Some(Err(error)) => {
+                return Err(Failure::new(
+                    backflow_core::code::Code::Internal,
+                    format!("a delivery task ended: {}", error.is_panic()),
+                ));
+            }
+            None => {}
+        }
+        self.commit_if_due(extraction).await
+    }
+
+    fn settle(&mut self, sent: Sent) {
+        failpoint::hit("after-send");
+        let Sent { changes, op, delivery } = sent;
+        self.ledger.counters.requests += delivery.requests;
+        self.ledger.counters.bytes += delivery.bytes;
+        for (change, outcome) in changes.into_iter().zip(delivery.outcomes) {
+            self.ledger.outcome(&change, op, &outcome);
+            match outcome {
+                Outcome::Delivered { remote_id } => {
+                    let mut memory = change.memory.clone();
+                    memory.remote_id = remote_id.or(memory.remote_id);
+                    self.acknowledge(change, Verdict::Delivered(memory));
+                }
+                Outcome::Rejected(rejection) => self.acknowledge(change, Verdict::Rejected(rejection)),
+                Outcome::Retrying => {}
+            }
+        }
+        if let Some(failure) = delivery.stop {
+            // A person's or the kubelet's request to stop says more than the sink's echo of it.
+            if !self.ended() {
+                self.ended = Some(failure);
+            }
+        }
+        self.stop_on_mass_rejection();
+        self.ledger.report(self.given.reporter);
+        failpoint::hit("after-acknowledge");
+    }
+
+    fn acknowledge(&mut self, change: Change, verdict: Verdict) {
+        self.oldest_ack.get_or_insert_with(Instant::now);
+        self.acks.push(Ack { change, verdict });
+    }
+
+    async fn commit_if_due(&mut self, extraction: &mut dyn Extraction) -> Result<(), Failure> {
+        let late = self.oldest_ack.is_some_and(|oldest| oldest.elapsed() >= WINDOW_TIME);
+        if self.acks.len() >= WINDOW_RECORDS || late { self.commit(extraction).await } else { Ok(()) }
+    }
+
+    async fn commit(&mut self, extraction: &mut dyn Extraction) -> Result<(), Failure> {
+        if self.acks.is_empty() {
+            return Ok(());
+        }
+        self.oldest_ack = None;
+        extraction.commit(std::mem::take(&mut self.acks), &self.ledger.counters).await?;
+        self.given.reporter.provisional(&RunResult {
+            v: RESULT_VERSION,
+            run: self.given.run.to_owned(),
+            phase: Phase::Running,
+            findings: Some(Ledger::extracted(extraction.carried(), extraction.findings())),
+            counters: self.ledger.counters.clone(),
+            errors: self.ledger.errors.to_vec(),
+            ..RunResult::default()
+        });
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn full(&self, max_records: usize, max_bytes: usize, next: usize) -> bool {
+        !self.records.is_empty() && (self.records.len() >= max_records || self.bytes + next > max_bytes)
+    }
+
+    fn push(&mut self, change: Change, op: Operation, data: String, incarnation: &str, fingerprint: &str) {
+        let mut id = String::new();
+        change.key.write_json(&mut id);
+        let key = idempotency_key(incarnation, &change, fingerprint, op);
+        self.bytes += data.len();
+        self.records.push(Record { id, op, data, key });
+        self.changes.push(change);
+    }
+}

@@ -1,0 +1,198 @@
+//! One run of a Mapping, from the warehouse to the destination and back to the checkpoint.
+
+use std::sync::Arc;
+
+use backflow_core::code::{Code, Failure};
+use backflow_core::extraction::{Extraction, Findings};
+use backflow_core::failpoint;
+use backflow_core::guard::{DeletesAction, Deletions};
+use backflow_core::plan::{Plan, SyncPlan};
+use backflow_core::result::{Phase, RunResult};
+use backflow_core::selection::{Selection, SyncMode};
+use backflow_mapping::Compiled;
+use backflow_sources::diff;
+
+use crate::deliver::{Delivering, deliver};
+use crate::ledger::Ledger;
+use crate::{Environment, empty, failed};
+
+/// Runs a Mapping once.
+pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> RunResult {
+    match try_run(plan, sync, environment).await {
+        Ok(result) => result,
+        Err(failure) => failed(plan, failure),
+    }
+}
+
+async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {
+    let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &plan.run).await?;
+    let columns = warehouse.describe(&sync.model).await?;
+    let mapping = compile(sync, &columns)?;
+    let sink =
+        backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, environment.stop.watch())?;
+    let request = diff::Request {
+        plan: sync,
+        run: &plan.run,
+        owner: &plan.owner,
+        used: mapping.used_columns(),
+        described: &columns,
+        scratch: &environment.scratch,
+        clock: Arc::new(jiff::Timestamp::now),
+        reporter: environment.reporter.clone(),
+    };
+    let mut extraction = tokio::select! {
+        opened = diff::open(&*warehouse, warehouse.state(), request) => opened?,
+        // Dropping the extraction cancels its query.
+        failure = environment.stop.asked() => return Ok(stopped(plan, failure)),
+    };
+    drop(warehouse);
+    failpoint::hit("after-extract");
+    let delivering = Delivering {
+        run: &plan.run,
+        plan: &sync.mapping,
+        mapping: &mapping.bind(extraction.columns())?,
+        deletion: mapping.deletion(),
+        sink,
+        reporter: &*environment.reporter,
+        stop: &environment.stop,
+    };
+    conclude(plan, sync, &delivering, &mut *extraction, environment).await
+}
+
+/// The result of a run that was asked to end before there was anything to deliver.
+fn stopped(plan: &Plan, failure: Failure) -> RunResult {
+    let phase = match failure.code {
+        Code::Canceled => Phase::Canceled,
+        Code::Terminated => Phase::Running,
+        _ => Phase::Failed,
+    };
+    RunResult { phase, failure: Some(failure), ..empty(plan) }
+}
+
+/// Guard, delivery, fold, and the result.
+async fn conclude(
+    plan: &Plan,
+    sync: &SyncPlan,
+    delivering: &Delivering<'_>,
+    extraction: &mut dyn Extraction,
+    environment: &Environment,
+) -> Result<RunResult, Failure> {
+    let before = extraction.checkpoint().clone();
+    let found = extraction.findings().clone();
+    let mut ledger = Ledger::new(extraction.carried(), found.added + found.updated + found.deleted);
+    ledger.counters.still_rejected = found.still_rejected;
+    ledger.errors.count_many("NULL_KEY", None, "rows with NULL in a primary key column", found.invalid_null_key);
+    ledger.errors.count_many("DUPLICATE_KEY", None, "rows that share their primary key", found.invalid_duplicate_key);
+
+    let mut ended = guard(sync, &found, extraction, &mut ledger);
+    if ended.is_none() {
+        ended = deliver(extraction, delivering, &mut ledger).await?;
+    }
+    let found = Ledger::extracted(extraction.carried(), &found);
+    let base = RunResult {
+        findings: Some(found.clone()),
+        counters: ledger.counters.clone(),
+        errors: ledger.errors.to_vec(),
+        checkpoint_before: Some(before),
+        ..empty(plan)
+    };
+    if environment.stop.is(Code::Terminated) {
+        // The replacement pod finds what is left; folding takes time that the kubelet may not give.
+        let checkpoint_after = Some(extraction.checkpoint().clone());
+        return Ok(RunResult { phase: Phase::Running, failure: environment.stop.failure(), checkpoint_after, ..base });
+    }
+    let balance = if refused(ended.as_ref()) { Ok(()) } else { ledger.balance(&found) };
+    let (phase, failure) = verdict(&ledger, &found, ended, balance.err());
+    let checkpoint = extraction.finish(&ledger.counters, phase).await?;
+    failpoint::hit("before-result");
+    tracing::info!(
+        phase = ?phase,
+        delivered = ledger.counters.delivered(),
+        rejected = ledger.counters.rejected,
+        retrying = ledger.counters.retrying,
+        withheld = ledger.counters.withheld,
+        "The run ended."
+    );
+    Ok(RunResult { phase, failure, checkpoint_after: Some(checkpoint), ..base })
+}
+
+/// Withholds the deletions of a run that has too many, or refuses the run.
+fn guard(sync: &SyncPlan, found: &Findings, extraction: &mut dyn Extraction, ledger: &mut Ledger) -> Option<Failure> {
+    let selection = &sync.mapping.selection;
+    if !selection.deletes() {
+        return None;
+    }
+    let mirror = *selection == Selection::SyncMode(SyncMode::Mirror);
+    let unsent = if mirror { found.deleted_unsent } else { 0 };
+    let deletions = Deletions { count: found.deleted - unsent, known: found.known, current: found.rows };
+    if !sync.mapping.deletes.withholds(deletions, sync.options.approve_deletes) {
+        return None;
+    }
+    match sync.mapping.deletes.action {
+        DeletesAction::Withhold => {
+            extraction.withhold_deletions();
+            ledger.counters.withheld = deletions.count;
+            ledger.counters.not_selected += unsent;
+            None
+        }
+        DeletesAction::Fail => Some(Failure::new(
+            Code::DeletesRefused,
+            format!(
+                "{} of {} known rows would be deleted, more than deletes allows, so nothing was sent; mend the Model, or \
+                 approve by a Sync with approveDeletes: {}",
+                deletions.count, deletions.known, deletions.count
+            ),
+        )),
+    }
+}
+
+fn refused(ended: Option<&Failure>) -> bool {
+    ended.is_some_and(|failure| failure.code == Code::DeletesRefused)
+}
+
+/// How the run ended, and why if it did not simply succeed.
+fn verdict(
+    ledger: &Ledger,
+    found: &Findings,
+    ended: Option<Failure>,
+    mismatch: Option<Failure>,
+) -> (Phase, Option<Failure>) {
+    if mismatch.is_some() {
+        return (Phase::Failed, mismatch);
+    }
+    let counters = &ledger.counters;
+    let moved = counters.delivered() > 0;
+    match ended {
+        Some(failure) if failure.code == Code::Canceled => (Phase::Canceled, Some(failure)),
+        Some(failure) if moved => (Phase::PartiallySucceeded, Some(failure)),
+        Some(failure) => (Phase::Failed, Some(failure)),
+        None if found.scratch_full => {
+            let message = "scratch is full: what was read is delivered, deletions wait, the next run goes on; or raise worker.scratch";
+            (Phase::PartiallySucceeded, Some(Failure::new(Code::ScratchFull, message)))
+        }
+        None if counters.retrying > 0 => {
+            let message = format!("{} records were not acknowledged; the next run sends them", counters.retrying);
+            let phase = if moved { Phase::PartiallySucceeded } else { Phase::Failed };
+            (phase, Some(Failure::new(Code::RetriesExhausted, message)))
+        }
+        None if counters.rejected + counters.still_rejected + counters.withheld + found.invalid() > 0 => {
+            (Phase::PartiallySucceeded, None)
+        }
+        None => (Phase::Succeeded, None),
+    }
+}
+
+fn compile(sync: &SyncPlan, columns: &[backflow_core::cell::Column]) -> Result<Compiled, Failure> {
+    backflow_mapping::compile(&sync.mapping, columns).map_err(first)
+}
+
+/// The first finding as a failure; the controller shows all of them as soon as it knows the columns.
+pub(crate) fn first(findings: Vec<backflow_core::finding::Finding>) -> Failure {
+    let more = findings.len().saturating_sub(1);
+    let Some(finding) = findings.into_iter().next() else {
+        return Failure::new(Code::MappingInvalid, "the Mapping's fields cannot be compiled");
+    };
+    let code = if finding.code == "UnknownColumn" { Code::ColumnNotFound } else { Code::MappingInvalid };
+    let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Failure::new(code, format!("{}: {}{rest}", finding.path, finding.message))
+}

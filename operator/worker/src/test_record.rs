@@ -1,0 +1,145 @@
+//! Test: one record, really sent, nothing moved.
+
+use backflow_core::cell::Cell;
+use backflow_core::change::{Change, ChangeKind, Key, Memory};
+use backflow_core::code::{Code, Failure};
+use backflow_core::plan::{Plan, SyncPlan};
+use backflow_core::record::{Outcome, Record, idempotency_key};
+use backflow_core::result::{Counters, ErrorCounts, Phase, RunResult};
+use backflow_core::selection::Operation;
+use backflow_sources::warehouse::Query;
+use futures::StreamExt as _;
+
+use crate::preview::write_line;
+use crate::run::first;
+use crate::{Environment, empty, failed};
+
+/// Sends the row with this key, prints record and outcome, and leaves the state as it is.
+pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment) -> RunResult {
+    match send(plan, sync, key, environment).await {
+        Ok(result) => result,
+        Err(failure) => failed(plan, failure),
+    }
+}
+
+async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment) -> Result<RunResult, Failure> {
+    let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &plan.run).await?;
+    let columns = warehouse.describe(&sync.model).await?;
+    let mapping = backflow_mapping::compile(&sync.mapping, &columns).map_err(first)?;
+    let mut bound = columns.clone();
+    let used = mapping.used_columns();
+    bound.retain(|column| used.contains(&column.name) || sync.model.primary_key.contains(&column.name));
+    let mapping = mapping.bind(&bound)?;
+    let positions: Vec<usize> =
+        sync.model.primary_key.iter().filter_map(|name| bound.iter().position(|column| column.name == *name)).collect();
+
+    let query = Query {
+        model: sync.model.clone(),
+        columns: bound.iter().map(|column| column.name.clone()).collect(),
+        filter: sync.mapping.filter.clone(),
+        limit: None,
+    };
+    let mut rows = warehouse.rows(query).await?;
+    let mut found: Option<(Key, Vec<Cell>)> = None;
+    'reading: while let Some(batch) = rows.next().await {
+        for row in batch? {
+            let candidate = Key(positions.iter().map(|at| row[*at].clone()).collect());
+            if is_key(&candidate, key) {
+                found = Some((candidate, row));
+                break 'reading;
+            }
+        }
+    }
+    drop(rows);
+    let Some((key, row)) = found else {
+        let columns = sync.model.primary_key.join(", ");
+        return Err(Failure::new(
+            Code::RowNotFound,
+            format!("no row of the Model has this primary key ({columns}); name another in test.key"),
+        ));
+    };
+
+    let kind = ChangeKind::Added;
+    let op = sync.mapping.selection.operation(kind, false).unwrap_or(Operation::Upsert);
+    let change = Change { kind, key, row, rev: 0, hash: 0, unsent: false, memory: Memory::default() };
+    let mut id = String::new();
+    change.key.write_json(&mut id);
+    let mut counters = Counters::default();
+    let mut errors = ErrorCounts::default();
+    let outcome = match mapping.render(&change.row) {
+        Ok(data) => {
+            // The run's name makes the key: a Test is a delivery of its own, and never shadows a real one.
+            let key = idempotency_key(&plan.run, &change, &sync.mapping.fingerprint, op);
+            let record = Record { id, op, data, key };
+            write_line(
+                environment,
+                &format!("request: {{\"id\":{},\"op\":\"{}\",\"data\":{}}}", record.id, op.as_str(), record.data),
+            )?;
+            let stop = environment.stop.watch();
+            let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+            let mut delivery = sink.deliver(&[record]).await;
+            counters.requests = delivery.requests;
+            counters.bytes = delivery.bytes;
+            if let Some(failure) = delivery.stop {
+                return Err(failure);
+            }
+            delivery.outcomes.pop().unwrap_or(Outcome::Retrying)
+        }
+        Err(rejection) => Outcome::Rejected(rejection),
+    };
+    let (phase, line) = match outcome {
+        Outcome::Delivered { .. } => {
+            match op {
+                Operation::Insert => counters.inserted = 1,
+                Operation::Update => counters.updated = 1,
+                Operation::Upsert => counters.upserted = 1,
+                Operation::Delete => counters.deleted = 1,
+            }
+            (Phase::Succeeded, "response: delivered".to_owned())
+        }
+        Outcome::Rejected(rejection) => {
+            counters.rejected = 1;
+            errors.count(&rejection.code, rejection.field.as_deref(), &rejection.message);
+            (Phase::PartiallySucceeded, format!("response: rejected, {}: {}", rejection.code, rejection.message))
+        }
+        Outcome::Retrying => {
+            counters.retrying = 1;
+            (Phase::Failed, "response: none that says what became of the record".to_owned())
+        }
+    };
+    write_line(environment, &line)?;
+    Ok(RunResult { phase, counters, errors: errors.to_vec(), ..empty(plan) })
+}
+
+/// Whether the text names this key: the value as text, or a JSON array of a composite key.
+fn is_key(key: &Key, text: &str) -> bool {
+    let mut json = String::new();
+    key.write_json(&mut json);
+    if json == text {
+        return true;
+    }
+    match &*key.0 {
+        [Cell::Text(value) | Cell::Decimal(value) | Cell::Time(value)] => **value == *text,
+        [Cell::Int(value)] => value.to_string() == text,
+        [_] => false,
+        _ => serde_json::from_str::<serde_json::Value>(text)
+            .is_ok_and(|wanted| serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|actual| actual == wanted)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_named_as_text_or_as_json() {
+        let simple = Key([Cell::Int(42)].into());
+        assert!(is_key(&simple, "42") && !is_key(&simple, "4"));
+        let text = Key([Cell::Text("a b".into())].into());
+        assert!(is_key(&text, "a b") && is_key(&text, "\"a b\""));
+        let composite = Key([Cell::Text("eu".into()), Cell::Int(42)].into());
+        assert!(is_key(&composite, "[\"eu\", 42]") && !is_key(&composite, "[\"eu\", \"42\"]"));
+        let large = Key([Cell::Int(i64::MAX)].into());
+        assert!(is_key(&large, "9223372036854775807"));
+    }
+}
