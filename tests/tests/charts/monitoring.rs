@@ -105,7 +105,7 @@ fn check(expression: &str) -> BTreeSet<String> {
     }
     for selector in expression.split('{').skip(1) {
         let selector = selector.split('}').next().unwrap_or_default();
-        for label in selector.split(',').filter_map(|part| part.split('=').next()) {
+        for label in selector.split(',').filter_map(|part| part.split(['=', '!']).next()) {
             assert!(labels.contains(label.trim()), "{label} is no label here: {expression}");
         }
     }
