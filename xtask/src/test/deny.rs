@@ -16,7 +16,7 @@ const VERSION: &str = "0.20.2";
 pub(super) fn check(workspace: &Workspace, log: &File) -> Result<Outcome> {
     let program = ensure(workspace, log)?;
     let mut deny = Command::new(program);
-    deny.current_dir(&workspace.root).args(["--offline", "--target", &Workspace::triple()]);
+    deny.current_dir(&workspace.root).args(["--locked", "--target", &Workspace::triple()]);
     run_logged(deny.args(["check", "bans", "licenses", "sources"]), log).map(Outcome::one)
 }
 
