@@ -1,6 +1,6 @@
 //! HTTP requests: the client, what its errors mean, and how much of an answer is read.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -69,29 +69,19 @@ pub(crate) fn trouble(url: &Url, error: &reqwest::Error) -> Trouble {
     let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
     let unreachable =
         |message: String| Trouble { failure: Failure::new(Code::DestinationUnreachable, message), fatal: false };
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        if found.is::<Forbidden>() {
-            return Trouble { failure: address_forbidden(url), fatal: true };
-        }
-        if found.is::<NotFound>() {
-            return unreachable(format!(
-                "the host {host} cannot be resolved; check settings.url and the cluster's DNS"
-            ));
-        }
-        // An io::Error does not list what it wraps among its sources.
-        let wrapped = found.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls =
-            found.downcast_ref::<rustls::Error>().or_else(|| wrapped.and_then(|e| e.downcast_ref::<rustls::Error>()));
-        if let Some(tls) = tls {
-            return tls_trouble(host, port, tls);
-        }
-        if found.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
-            return unreachable(format!(
-                "{host} refuses connections at port {port}; check settings.url, and that the receiver runs"
-            ));
-        }
-        cause = found.source();
+    if find::<Forbidden>(error).is_some() {
+        return Trouble { failure: address_forbidden(url), fatal: true };
+    }
+    if find::<NotFound>(error).is_some() {
+        return unreachable(format!("the host {host} cannot be resolved; check settings.url and the cluster's DNS"));
+    }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return tls_trouble(host, port, tls);
+    }
+    if find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        return unreachable(format!(
+            "{host} refuses connections at port {port}; check settings.url, and that the receiver runs"
+        ));
     }
     if error.is_connect() {
         let seconds = CONNECT_TIMEOUT.as_secs();
@@ -105,6 +95,18 @@ pub(crate) fn trouble(url: &Url, error: &reqwest::Error) -> Trouble {
         });
     }
     unreachable(format!("{host} broke the connection before it answered"))
+}
+
+/// The first cause of this type. An `io::Error` does not list what it wraps among its sources, so it is opened.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    if let Some(found) = error.downcast_ref::<E>() {
+        return Some(found);
+    }
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => find(wrapped),
+        None => find(error.source()?),
+    }
 }
 
 fn tls_trouble(host: &str, port: u16, error: &rustls::Error) -> Trouble {
