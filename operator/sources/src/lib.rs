@@ -3,4 +3,10 @@
 //! [`warehouse::open`] connects to what a plan names; a [`warehouse::Warehouse`] checks, describes, and reads rows. The streaming
 //! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
 
+mod batch;
+mod model;
+mod postgres;
+mod sql;
+mod sqlite;
+mod state_rows;
 pub mod warehouse;

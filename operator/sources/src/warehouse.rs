@@ -5,9 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
 use backflow_core::code::Failure;
-use backflow_core::plan::ModelPlan;
+use backflow_core::plan::{Connection, ModelPlan, SourcePlan, StateLocation};
+use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::stream::BoxStream;
+
+use crate::postgres::PostgresWarehouse;
+use crate::sqlite::SqliteWarehouse;
 
 /// One read of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +38,13 @@ pub trait Warehouse: Send + Sync {
     /// What the warehouse says.
     async fn server(&self) -> Result<String, Failure>;
 
+    /// Whether a run could begin: connects, and proves that the state schema can be made and used, changing nothing. Returns
+    /// [`Warehouse::server`].
+    ///
+    /// # Errors
+    /// As [`open`], and `StateSchemaMissing`, `PermissionDenied`, `StateTooNew`, with the statement that cures it.
+    async fn check(&self) -> Result<String, Failure>;
+
     /// The model's columns, without reading rows.
     ///
     /// # Errors
@@ -48,4 +59,23 @@ pub trait Warehouse: Send + Sync {
 
     /// The warehouse's own state store.
     fn state(&self) -> Arc<dyn StateStore>;
+}
+
+/// Connects to what a plan names. `application_name` is what the server shows of our connections: `backflow/<run>`.
+///
+/// # Errors
+/// `SecretNotFound`, `SecretKeyNotFound`, `HostNotFound`, `ConnectionFailed`, `TlsFailed`, `AuthenticationFailed`,
+/// `DatabaseNotFound`, `PermissionDenied`, `WarehouseUnavailable`.
+pub async fn open(
+    source: &SourcePlan,
+    secrets: &dyn Secrets,
+    application_name: &str,
+) -> Result<Arc<dyn Warehouse>, Failure> {
+    let StateLocation::Schema(schema) = &source.state;
+    Ok(match &source.connection {
+        Connection::Postgres(postgres) => {
+            Arc::new(PostgresWarehouse::open(postgres, schema, secrets, application_name).await?)
+        }
+        Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
+    })
 }

@@ -1,0 +1,200 @@
+//! Connections: options from a plan, and a slot that keeps one alive between steps.
+
+use std::time::Duration;
+
+use backflow_core::code::{Code, Failure};
+use backflow_core::plan::{Postgres, TlsMode};
+use backflow_core::secret::{SecretRef, Secrets};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use tokio::sync::Mutex;
+
+use super::errors;
+
+/// How long host name, TCP, TLS and authentication may take together.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What every transaction begins with: formats that do not depend on role or database, so that hashes are stable, and no notices,
+/// which the driver would log with whatever a function put in them. LOCAL, because behind a pooler the session is not ours.
+const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'iso_8601'; \
+     SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL standard_conforming_strings = on; \
+     SET LOCAL client_min_messages = error";
+
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One snapshot, nothing can be written.
+    Read,
+    /// State: short, and conditional on rows that it locks.
+    Write,
+}
+
+/// The server as the user names it, for messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) database: String,
+    pub(crate) user: String,
+    pub(crate) tls: TlsMode,
+    pub(crate) has_password: bool,
+    pub(crate) has_certificate: bool,
+    pub(crate) has_ca: bool,
+}
+
+/// Opens connections, and keeps an idle one.
+pub(crate) struct Connector {
+    options: PgConnectOptions,
+    pub(crate) target: Target,
+    idle: Mutex<Option<PgConnection>>,
+}
+
+impl Connector {
+    pub(crate) fn new(plan: &Postgres, secrets: &dyn Secrets, application_name: &str) -> Result<Self, Failure> {
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&plan.host)
+            .port(plan.port)
+            .database(&plan.database)
+            .username(&plan.user)
+            .application_name(application_name)
+            // Poolers refuse unknown startup parameters and do not know our prepared statements.
+            .extra_float_digits(None)
+            .statement_cache_capacity(0)
+            .disable_statement_logging()
+            .ssl_mode(match plan.tls.mode {
+                TlsMode::Disable => PgSslMode::Disable,
+                TlsMode::Require => PgSslMode::Require,
+                TlsMode::VerifyCa => PgSslMode::VerifyCa,
+                TlsMode::VerifyFull => PgSslMode::VerifyFull,
+            });
+        if let Some(password) = &plan.password {
+            options = options.password(secrets.read(password)?.expose_secret());
+        }
+        if plan.tls.mode != TlsMode::Disable {
+            if let Some(ca) = &plan.tls.ca {
+                options = options.ssl_root_cert_from_pem(certificates(secrets, ca)?);
+            }
+            match (&plan.tls.client_certificate, &plan.tls.client_key) {
+                (Some(certificate), Some(key)) => {
+                    options = options
+                        .ssl_client_cert_from_pem(certificates(secrets, certificate)?)
+                        .ssl_client_key_from_pem(private_key(secrets, key)?);
+                }
+                (None, None) => {}
+                _ => {
+                    return Err(Failure::new(
+                        Code::TlsFailed,
+                        "tls.clientCertificate and tls.clientKey belong together; give both or none",
+                    ));
+                }
+            }
+        }
+        let target = Target {
+            host: plan.host.clone(),
+            port: plan.port,
+            database: plan.database.clone(),
+            user: plan.user.clone(),
+            tls: plan.tls.mode,
+            has_password: plan.password.is_some(),
+            has_certificate: plan.tls.client_certificate.is_some(),
+            has_ca: plan.tls.ca.is_some(),
+        };
+        Ok(Self { options, target, idle: Mutex::new(None) })
+    }
+
+    /// A new connection.
+    pub(crate) async fn connect(&self) -> Result<PgConnection, Failure> {
+        tokio::time::timeout(CONNECT_TIMEOUT, self.establish()).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Code::ConnectionFailed,
+                format!(
+                    "{} did not answer within {} s; check host, port, firewall and network policy",
+                    self.target.address(),
+                    CONNECT_TIMEOUT.as_secs()
+                ),
+            ))
+        })
+    }
+
+    async fn establish(&self) -> Result<PgConnection, Failure> {
+        let Target { host, port, .. } = &self.target;
+        if !host.starts_with('/')
+            && tokio::net::lookup_host((host.as_str(), *port)).await.map_or(true, |mut all| all.next().is_none())
+        {
+            return Err(Failure::new(
+                Code::HostNotFound,
+                format!("host \"{host}\" cannot be resolved; check the name, and that it is known inside the cluster"),
+            ));
+        }
+        PgConnection::connect_with(&self.options).await.map_err(|error| errors::connect(&error, &self.target))
+    }
+
+    /// The idle connection if it still answers, else a new one.
+    pub(crate) async fn take(&self) -> Result<PgConnection, Failure> {
+        let idle = self.idle.lock().await.take();
+        if let Some(mut connection) = idle
+            && matches!(tokio::time::timeout(Duration::from_secs(5), connection.ping()).await, Ok(Ok(())))
+        {
+            return Ok(connection);
+        }
+        self.connect().await
+    }
+
+    /// Keeps a connection that is outside of any transaction for the next step.
+    pub(crate) async fn give_back(&self, connection: PgConnection) {
+        *self.idle.lock().await = Some(connection);
+    }
+}
+
+impl Target {
+    /// `host:port`, for messages.
+    pub(crate) fn address(&self) -> String {
+        format!("Postgres at {}:{}", self.host, self.port)
+    }
+}
+
+/// Begins a transaction with our settings. The caller ends it with [`end`], or drops the connection.
+pub(crate) async fn begin(connection: &mut PgConnection, purpose: Purpose) -> Result<(), sqlx::Error> {
+    let mode = match purpose {
+        Purpose::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        Purpose::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    };
+    run(connection, format!("{mode}; {SETTINGS}")).await
+}
+
+/// Ends a transaction: `COMMIT` or `ROLLBACK`.
+pub(crate) async fn end(connection: &mut PgConnection, how: &'static str) -> Result<(), sqlx::Error> {
+    run(connection, how.to_owned()).await
+}
+
+/// Runs text of our own by the simple protocol.
+pub(crate) async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+}
+
+fn certificates(secrets: &dyn Secrets, reference: &SecretRef) -> Result<Vec<u8>, Failure> {
+    let pem = secrets.read(reference)?.expose_secret().as_bytes().to_vec();
+    let mut found = CertificateDer::pem_slice_iter(&pem).peekable();
+    if found.peek().is_none() || found.any(|certificate| certificate.is_err()) {
+        return Err(not_pem(reference, "certificate"));
+    }
+    Ok(pem)
+}
+
+fn private_key(secrets: &dyn Secrets, reference: &SecretRef) -> Result<Vec<u8>, Failure> {
+    let pem = secrets.read(reference)?.expose_secret().as_bytes().to_vec();
+    if PrivateKeyDer::from_pem_slice(&pem).is_err() {
+        return Err(not_pem(reference, "private key"));
+    }
+    Ok(pem)
+}
+
+fn not_pem(reference: &SecretRef, what: &str) -> Failure {
+    Failure::new(
+        Code::TlsFailed,
+        format!("key \"{}\" of Secret \"{}\" is not a PEM {what}", reference.key, reference.name),
+    )
+}

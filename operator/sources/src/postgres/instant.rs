@@ -1,0 +1,172 @@
+//! Dates and times in ISO 8601, from Postgres's counts since 2000-01-01.
+//!
+//! Years outside of 0001 to 9999 have a sign and at least six digits, with 1 BC as the year 0: `-000043-03-15` is the Ides of
+//! March of 44 BC. That is ISO 8601's expanded form as ECMAScript and RFC 9557 readers take it. The special values of Postgres
+//! stay `infinity` and `-infinity`.
+
+use std::fmt::Write as _;
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// Days from 0000-03-01 to 2000-01-01.
+const EPOCH: i64 = 730_425;
+
+/// A date, in days.
+pub(crate) fn date(days: i32) -> String {
+    match days {
+        i32::MAX => "infinity".into(),
+        i32::MIN => "-infinity".into(),
+        days => {
+            let mut out = String::with_capacity(10);
+            push_date(days.into(), &mut out);
+            out
+        }
+    }
+}
+
+/// A timestamp in microseconds, with `zone` behind it.
+pub(crate) fn timestamp(micros: i64, zone: &str) -> String {
+    match micros {
+        i64::MAX => "infinity".into(),
+        i64::MIN => "-infinity".into(),
+        micros => {
+            let mut out = String::with_capacity(28);
+            push_date(micros.div_euclid(MICROS_PER_DAY), &mut out);
+            out.push('T');
+            push_time(micros.rem_euclid(MICROS_PER_DAY), &mut out);
+            out.push_str(zone);
+            out
+        }
+    }
+}
+
+/// A time of day in microseconds, 24:00:00 included.
+pub(crate) fn time(micros: i64) -> String {
+    let mut out = String::with_capacity(15);
+    push_time(micros, &mut out);
+    out
+}
+
+/// A time of day with its offset, which Postgres counts in seconds to the west.
+pub(crate) fn time_with_zone(micros: i64, west: i32) -> String {
+    let mut out = time(micros);
+    let east = -i64::from(west);
+    let (sign, seconds) = if east < 0 { ('-', -east) } else { ('+', east) };
+    let _ = write!(out, "{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
+    if seconds % 60 != 0 {
+        let _ = write!(out, ":{:02}", seconds % 60);
+    }
+    out
+}
+
+/// An interval, as IntervalStyle iso_8601 writes it: each part has its own sign.
+pub(crate) fn interval(months: i32, days: i32, micros: i64) -> String {
+    match (months, days, micros) {
+        (i32::MAX, i32::MAX, i64::MAX) => return "infinity".into(),
+        (i32::MIN, i32::MIN, i64::MIN) => return "-infinity".into(),
+        (0, 0, 0) => return "PT0S".into(),
+        _ => {}
+    }
+    let mut out = String::from("P");
+    let mut part = |value: i64, unit: char| {
+        if value != 0 {
+            let _ = write!(out, "{value}{unit}");
+        }
+    };
+    part((months / 12).into(), 'Y');
+    part((months % 12).into(), 'M');
+    part(days.into(), 'D');
+    if micros != 0 {
+        out.push('T');
+        let (seconds, fraction) = (micros / 1_000_000, (micros % 1_000_000).unsigned_abs());
+        let mut part = |value: i64, unit: char| {
+            if value != 0 {
+                let _ = write!(out, "{value}{unit}");
+            }
+        };
+        part(seconds / 3600, 'H');
+        part(seconds / 60 % 60, 'M');
+        let seconds = seconds % 60;
+        if seconds != 0 || fraction != 0 {
+            if micros < 0 {
+                out.push('-');
+            }
+            let _ = write!(out, "{}", seconds.unsigned_abs());
+            push_fraction(fraction, &mut out);
+            out.push('S');
+        }
+    }
+    out
+}
+
+fn push_date(days: i64, out: &mut String) {
+    // Civil date from a day count, by eras of 400 years that begin in March (Howard Hinnant, "chrono-compatible low-level date
+    // algorithms").
+    let days = days + EPOCH;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let _ = match year {
+        1..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
+        _ if year < 0 => write!(out, "-{:06}-{month:02}-{day:02}", -year),
+        _ => write!(out, "+{year:06}-{month:02}-{day:02}"),
+    };
+}
+
+fn push_time(micros: i64, out: &mut String) {
+    let seconds = micros / 1_000_000;
+    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    push_fraction((micros % 1_000_000).unsigned_abs(), out);
+}
+
+/// Up to six digits without trailing zeros.
+fn push_fraction(micros: u64, out: &mut String) {
+    if micros != 0 {
+        let digits = format!(".{micros:06}");
+        out.push_str(digits.trim_end_matches('0'));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_from_the_first_to_the_last() {
+        assert_eq!(date(0), "2000-01-01");
+        assert_eq!(date(-1), "1999-12-31");
+        assert_eq!(date(59), "2000-02-29");
+        assert_eq!(date(8036), "2022-01-01");
+        assert_eq!(date(i32::MAX), "infinity");
+        assert_eq!(date(-730_119), "0001-01-01");
+        assert_eq!(date(-730_120), "+000000-12-31");
+        assert_eq!(date(2_921_940), "+010000-01-01");
+    }
+
+    #[test]
+    fn timestamps_trim_zeros_and_count_backwards() {
+        assert_eq!(timestamp(0, "Z"), "2000-01-01T00:00:00Z");
+        assert_eq!(timestamp(1_500_000, ""), "2000-01-01T00:00:01.5");
+        assert_eq!(timestamp(-1, "Z"), "1999-12-31T23:59:59.999999Z");
+        assert_eq!(timestamp(i64::MIN, "Z"), "-infinity");
+    }
+
+    #[test]
+    fn times_keep_their_offset() {
+        assert_eq!(time(MICROS_PER_DAY), "24:00:00");
+        assert_eq!(time_with_zone(0, -7200), "00:00:00+02:00");
+        assert_eq!(time_with_zone(10_000, 12_601), "00:00:00.01-03:30:01");
+    }
+
+    #[test]
+    fn intervals_as_the_server_writes_them() {
+        assert_eq!(interval(14, 3, 14_706_700_000), "P1Y2M3DT4H5M6.7S");
+        assert_eq!(interval(-14, 3, -14_706_700_000), "P-1Y-2M3DT-4H-5M-6.7S");
+        assert_eq!(interval(0, 0, -500_000), "PT-0.5S");
+        assert_eq!(interval(0, 0, 0), "PT0S");
+    }
+}

@@ -1,0 +1,251 @@
+//! Reading a model: `COPY … TO STDOUT (FORMAT binary)` in one read-only snapshot.
+//!
+//! COPY streams: neither side holds more than a batch. A task of its own owns the connection, so that reading goes on while the
+//! consumer works; when the consumer drops the stream, the task has the server cancel the query.
+
+use std::sync::Arc;
+
+use backflow_core::cell::Cell;
+use backflow_core::code::{Code, Failure};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+
+use super::compose::Composed;
+use super::connect::{Connector, end};
+use super::decode::{Input, cell};
+use super::errors;
+use super::types::Wire;
+use crate::batch::{Batch, Rows as BatchOfRows};
+
+/// `PGCOPY\n\xff\r\n\0`, flags, length of the header's extension.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+
+/// One COPY, ready to run on a connection in a read-only transaction.
+pub(crate) struct Reader {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) connection: PgConnection,
+    /// Of `connection`: what a cancel names.
+    pub(crate) backend: i32,
+    pub(crate) model: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) composed: Composed,
+}
+
+impl Reader {
+    /// Starts the task and returns what it reads.
+    pub(crate) fn start(self) -> impl Stream<Item = Result<BatchOfRows, Failure>> + Send + use<> {
+        // One batch in the channel and one at each end: the memory bound is three batches.
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(self.run(sender));
+        futures::stream::unfold(receiver, |mut receiver| async move {
+            let item = receiver.recv().await?;
+            Some((item, receiver))
+        })
+    }
+
+    async fn run(mut self, sender: mpsc::Sender<Result<BatchOfRows, Failure>>) {
+        let result = tokio::select! {
+            // Dropping the copy leaves the connection in the middle of a message: it is closed below, never used again.
+            biased;
+            () = sender.closed() => None,
+            result = copy(&mut self.connection, &self.composed, &self.model, &self.columns, &self.wires, &self.connector, &sender) => {
+                Some(result)
+            }
+        };
+        match result {
+            Some(Ok(Some(last))) => {
+                // The snapshot ends before the consumer sees the end.
+                let _ = end(&mut self.connection, "ROLLBACK").await;
+                self.connector.give_back(self.connection).await;
+                if !last.is_empty() {
+                    let _ = sender.send(Ok(last)).await;
+                }
+            }
+            Some(Err(failure)) => {
+                drop(self.connection);
+                let _ = sender.send(Err(failure)).await;
+            }
+            None | Some(Ok(None)) => {
+                drop(self.connection);
+                cancel(&self.connector, self.backend).await;
+            }
+        }
+    }
+}
+
+/// Sends all batches but the last, which it returns; `None` if nobody listens any more.
+async fn copy(
+    connection: &mut PgConnection,
+    composed: &Composed,
+    model: &str,
+    columns: &[String],
+    wires: &[Wire],
+    connector: &Connector,
+    sender: &mpsc::Sender<Result<BatchOfRows, Failure>>,
+) -> Result<Option<BatchOfRows>, Failure> {
+    let failure = |error: sqlx::Error| errors::query(&error, model, composed, &connector.target);
+    let mut stream = connection.copy_out_raw(&composed.sql).await.map_err(failure)?;
+    let mut parser = Parser { pending: BytesMut::new(), header: false, ended: false };
+    let mut batch = Batch::default();
+    while let Some(chunk) = stream.next().await {
+        let mut chunk = parser.join(chunk.map_err(failure)?);
+        loop {
+            match parser.row(&mut chunk, wires) {
+                Parsed::Row(row, bytes) => {
+                    if let Some(full) = batch.push(row, bytes)
+                        && sender.send(Ok(full)).await.is_err()
+                    {
+                        return Ok(None);
+                    }
+                }
+                Parsed::More => break,
+                Parsed::Wrong(at) => return Err(unreadable(model, columns.get(at))),
+            }
+        }
+        parser.keep(&chunk);
+    }
+    if !parser.ended {
+        return Err(Failure::new(
+            Code::ConnectionFailed,
+            format!("{} ended the rows of model \"{model}\" early; it is tried again", connector.target.address()),
+        ));
+    }
+    Ok(Some(batch.take()))
+}
+
+fn unreadable(model: &str, column: Option<&String>) -> Failure {
+    let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
+    Failure::new(
+        Code::SqlError,
+        format!(
+            "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to text in the SQL"
+        ),
+    )
+}
+
+/// Asks the server to stop what a backend does: it may compute for hours before it notices that nobody reads.
+async fn cancel(connector: &Connector, backend: i32) {
+    let Ok(mut connection) = connector.take().await else {
+        tracing::warn!("the query could not be cancelled: no connection; the server ends it when it next sends rows");
+        return;
+    };
+    let sent =
+        sqlx::query("SELECT pg_cancel_backend($1)").bind(backend).persistent(false).execute(&mut connection).await;
+    match sent {
+        Ok(_) => connector.give_back(connection).await,
+        Err(_) => tracing::warn!("the query could not be cancelled; the server ends it when it next sends rows"),
+    }
+}
+
+/// COPY's binary stream: its chunks end where the server likes.
+struct Parser {
+    pending: BytesMut,
+    header: bool,
+    ended: bool,
+}
+
+enum Parsed {
+    Row(Vec<Cell>, usize),
+    /// The chunk ends within a row, or with one.
+    More,
+    /// The column at this index, or the frame itself, is not as it should be.
+    Wrong(usize),
+}
+
+impl Parser {
+    /// What is left of the last chunk, and this one behind it.
+    fn join(&mut self, chunk: Bytes) -> Bytes {
+        if self.pending.is_empty() {
+            return chunk;
+        }
+        self.pending.extend_from_slice(&chunk);
+        self.pending.split().freeze()
+    }
+
+    fn keep(&mut self, rest: &Bytes) {
+        self.pending.extend_from_slice(rest);
+    }
+
+    fn row(&mut self, chunk: &mut Bytes, wires: &[Wire]) -> Parsed {
+        if !self.header {
+            match header(chunk) {
+                Some(Ok(length)) => {
+                    let _ = chunk.split_to(length);
+                    self.header = true;
+                }
+                Some(Err(())) => return Parsed::Wrong(usize::MAX),
+                None => return Parsed::More,
+            }
+        }
+        let mut input = Input(chunk);
+        let before = input.0.len();
+        let Some(count) = input.short() else { return Parsed::More };
+        if count == -1 {
+            self.ended = true;
+            chunk.clear();
+            return Parsed::More;
+        }
+        if usize::try_from(count) != Ok(wires.len()) {
+            return Parsed::Wrong(usize::MAX);
+        }
+        let mut row = Vec::with_capacity(wires.len());
+        for (at, wire) in wires.iter().enumerate() {
+            match input.value() {
+                None => return Parsed::More,
+                Some(None) => row.push(Cell::Null),
+                Some(Some(bytes)) => match cell(wire, bytes) {
+                    Some(cell) => row.push(cell),
+                    None => return Parsed::Wrong(at),
+                },
+            }
+        }
+        let used = before - input.0.len();
+        let _ = chunk.split_to(used);
+        Parsed::Row(row, used)
+    }
+}
+
+/// Length of the header, once all of it is there.
+fn header(chunk: &[u8]) -> Option<Result<usize, ()>> {
+    let mut input = Input(chunk);
+    if input.take(SIGNATURE.len())? != SIGNATURE {
+        return Some(Err(()));
+    }
+    let _flags = input.int()?;
+    let Ok(extension) = usize::try_from(input.int()?) else { return Some(Err(())) };
+    input.take(extension)?;
+    Some(Ok(chunk.len() - input.0.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_however_the_stream_is_cut() {
+        let mut whole = SIGNATURE.to_vec();
+        whole.extend_from_slice(&[0; 8]);
+        for value in [7_i32, 8] {
+            whole.extend_from_slice(&[0, 2, 0, 0, 0, 4]);
+            whole.extend_from_slice(&value.to_be_bytes());
+            whole.extend_from_slice(&(-1_i32).to_be_bytes());
+        }
+        whole.extend_from_slice(&[0xff, 0xff]);
+        for cut in 0..=whole.len() {
+            let mut parser = Parser { pending: BytesMut::new(), header: false, ended: false };
+            let mut rows = Vec::new();
+            for part in [&whole[..cut], &whole[cut..]] {
+                let mut chunk = parser.join(Bytes::copy_from_slice(part));
+                while let Parsed::Row(row, _) = parser.row(&mut chunk, &[Wire::Int4, Wire::Text]) {
+                    rows.push(row);
+                }
+                parser.keep(&chunk);
+            }
+            assert!(parser.ended, "cut at {cut}");
+            assert_eq!(rows, [vec![Cell::Int(7), Cell::Null], vec![Cell::Int(8), Cell::Null]]);
+        }
+    }
+}

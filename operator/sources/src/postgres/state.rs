@@ -1,0 +1,424 @@
+//! State in tables of the warehouse.
+//!
+//! | table | holds |
+//! |---|---|
+//! | `meta` | `schema_version` of these tables |
+//! | `mappings` | one row per state key: the head, with the fencing epoch |
+//! | `partitions` | packed entries by generation and index |
+//! | `journal` | segments that were committed since the last fold |
+//! | `runs` | one row per run: phase, counters, times |
+//! | `rejects` | records that the destination or the mapping refused, with code and message |
+//!
+//! Every write takes the lock of its `mappings` row first, on condition that the epoch is still its own: a run that lost its claim
+//! changes nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backflow_core::code::{Code, Failure};
+use backflow_core::record::Rejection;
+use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RunRow, StateLine, StateStore};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
+
+use super::connect::{Connector, Purpose, begin, end};
+use super::{errors, schema};
+use crate::sql::quote;
+use crate::state_rows::{RunColumns, fenced, last_words, phase_text};
+
+/// A state schema of a Postgres database.
+pub(crate) struct PostgresState {
+    pub(super) connector: Arc<Connector>,
+    pub(super) schema: String,
+}
+
+/// What a step inside a transaction came to.
+pub(super) enum Step<T> {
+    Done(T),
+    /// Ends the transaction without a change.
+    Refused(Failure),
+}
+
+impl PostgresState {
+    /// Runs `work` in a transaction of its own. `repeatable` work has the same effect when it is done twice: it is tried once more on
+    /// a new connection if the first broke, also when the break hid whether the commit came through.
+    pub(super) async fn transaction<T, F, R>(&self, repeatable: bool, work: F) -> Result<T, Failure>
+    where
+        F: Fn(PgConnection) -> R,
+        R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
+    {
+        match self.attempt(&work).await {
+            Err(failure) if repeatable && failure.code == Code::ConnectionFailed => self.attempt(&work).await,
+            other => other,
+        }
+    }
+
+    /// On any error the connection is dropped, and the server rolls back.
+    async fn attempt<T, F, R>(&self, work: &F) -> Result<T, Failure>
+    where
+        F: Fn(PgConnection) -> R,
+        R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
+    {
+        let failure = |error: sqlx::Error| errors::state(&error, &self.schema, &self.connector.target);
+        let mut connection = self.connector.take().await?;
+        begin(&mut connection, Purpose::Write).await.map_err(failure)?;
+        let (mut connection, step) = work(connection).await.map_err(failure)?;
+        let (how, result) = match step {
+            Step::Done(value) => ("COMMIT", Ok(value)),
+            Step::Refused(refusal) => ("ROLLBACK", Err(refusal)),
+        };
+        end(&mut connection, how).await.map_err(failure)?;
+        self.connector.give_back(connection).await;
+        result
+    }
+
+    /// A statement over our tables, where `{}` stands for the quoted schema. Unnamed, for poolers.
+    fn sql(&self, text: &str) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query(AssertSqlSafe(text.replace("{}", &quote(&self.schema)))).persistent(false)
+    }
+
+    /// Locks the head on condition of its epoch.
+    async fn lock(&self, connection: &mut PgConnection, state_key: &str, epoch: u64) -> Result<bool, sqlx::Error> {
+        let row = self
+            .sql("SELECT 1 FROM {}.mappings WHERE state_key = $1 AND epoch = $2 FOR UPDATE")
+            .bind(state_key.to_owned())
+            .bind(epoch as i64)
+            .fetch_optional(connection)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    async fn put_run(&self, connection: &mut PgConnection, state_key: &str, run: &RunRow) -> Result<(), sqlx::Error> {
+        self.sql(
+            "INSERT INTO {}.runs (state_key, name, number, epoch, phase, counters, started_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8) ON CONFLICT (state_key, name) DO UPDATE SET number = excluded.number, \
+             epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
+             updated_at = excluded.updated_at",
+        )
+        .bind(state_key.to_owned())
+        .bind(run.name.clone())
+        .bind(run.number as i64)
+        .bind(run.epoch as i64)
+        .bind(phase_text(run))
+        .bind(serde_json::to_string(&run.counters).unwrap_or_default())
+        .bind(run.started_at.clone())
+        .bind(run.updated_at.clone())
+        .execute(connection)
+        .await
+        .map(drop)
+    }
+
+    /// Moves head, run and rejects, if the epoch is ours.
+    async fn move_head(&self, connection: &mut PgConnection, commit: &Commit<'_>) -> Result<bool, sqlx::Error> {
+        let head = commit.head;
+        let moved = self
+            .sql(
+                "UPDATE {}.mappings SET format = $3, owner = $4, generation = $5, segment = $6, document = $7, \
+                 updated_at = clock_timestamp() WHERE state_key = $1 AND epoch = $2",
+            )
+            .bind(commit.state_key.to_owned())
+            .bind(head.epoch as i64)
+            .bind(i64::from(head.format))
+            .bind(head.owner.clone())
+            .bind(head.generation as i64)
+            .bind(head.segment as i64)
+            .bind(head.document.clone())
+            .execute(&mut *connection)
+            .await?;
+        if moved.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.put_run(connection, commit.state_key, commit.run).await?;
+        self.move_rejects(connection, commit).await?;
+        Ok(true)
+    }
+
+    async fn move_rejects(&self, connection: &mut PgConnection, commit: &Commit<'_>) -> Result<(), sqlx::Error> {
+        // One statement for each kind: the last word on a key counts, as it would one by one.
+        let moves = last_words(commit.rejects);
+        let removed: Vec<Vec<u8>> = moves
+            .iter()
+            .filter(|(_, change)| matches!(change, RejectChange::Remove(_)))
+            .map(|(hash, _)| hash.clone())
+            .collect();
+        if !removed.is_empty() {
+            self.sql("DELETE FROM {}.rejects WHERE state_key = $1 AND key_sha256 = ANY($2)")
+                .bind(commit.state_key.to_owned())
+                .bind(removed)
+                .execute(&mut *connection)
+                .await?;
+        }
+        let mut hashes = Vec::new();
+        let (mut keys, mut operations, mut codes, mut fields, mut messages) = (vec![], vec![], vec![], vec![], vec![]);
+        for (hash, change) in moves {
+            let RejectChange::Put(row) = change else { continue };
+            let Rejection { code, field, message } = &row.rejection;
+            hashes.push(hash);
+            keys.push(row.key.clone());
+            operations.push(row.operation.clone());
+            codes.push(code.clone());
+            fields.push(field.clone());
+            messages.push(message.clone());
+        }
+        if hashes.is_empty() {
+            return Ok(());
+        }
+        self.sql(
+            "INSERT INTO {}.rejects (state_key, key_sha256, key, operation, code, field, message) \
+             SELECT $1, * FROM unnest($2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) \
+             ON CONFLICT (state_key, key_sha256) DO UPDATE SET key = excluded.key, operation = excluded.operation, \
+             code = excluded.code, field = excluded.field, message = excluded.message, last_seen = clock_timestamp()",
+        )
+        .bind(commit.state_key.to_owned())
+        .bind(hashes)
+        .bind(keys)
+        .bind(operations)
+        .bind(codes)
+        .bind(fields)
+        .bind(messages)
+        .execute(connection)
+        .await
+        .map(drop)
+    }
+
+    /// One value of one row, read outside of any explicit transaction of ours.
+    async fn bytes(&self, text: &str, state_key: &str, numbers: &[i64]) -> Result<Option<Vec<u8>>, Failure> {
+        self.transaction(true, |mut connection| async move {
+            let mut query = self.sql(text).bind(state_key.to_owned());
+            for &number in numbers {
+                query = query.bind(number);
+            }
+            let row = query.fetch_optional(&mut connection).await?;
+            let bytes = row.map(|row| row.try_get(0)).transpose()?;
+            Ok((connection, Step::Done(bytes)))
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl StateStore for PostgresState {
+    async fn prepare(&self) -> Result<(), Failure> {
+        schema::prepare(self).await
+    }
+
+    async fn head(&self, state_key: &str) -> Result<Option<Head>, Failure> {
+        self.transaction(true, |mut connection| async move {
+            let query = self
+                .sql("SELECT state_key, format, owner, epoch, generation, segment, document FROM {}.mappings WHERE state_key = $1")
+                .bind(state_key.to_owned());
+                let row = query.fetch_optional(&mut connection).await?;
+                let line = row.as_ref().map(line).transpose()?;
+                Ok((connection, Step::Done(line.map(|line| line.head))))
+            })
+        .await
+    }
+
+    async fn claim(
+        &self,
+        state_key: &str,
+        expected: Option<u64>,
+        head: &Head,
+        run: &RunRow,
+        reset: bool,
+    ) -> Result<(), Failure> {
+        // Not repeatable: after a hidden commit the epoch is no longer the expected one.
+        self.transaction(false, |mut connection| async move {
+                let statement = match expected {
+                    None => self.sql(
+                        "INSERT INTO {}.mappings (state_key, format, owner, epoch, generation, segment, document) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (state_key) DO NOTHING",
+                    ),
+                    Some(_) => self.sql(
+                        "UPDATE {}.mappings SET format = $2, owner = $3, epoch = $4, generation = $5, segment = $6, document = $7, \
+                         updated_at = clock_timestamp() WHERE state_key = $1 AND epoch = $8",
+                    ),
+                };
+                let mut statement = statement
+                    .bind(state_key.to_owned())
+                    .bind(i64::from(head.format))
+                    .bind(head.owner.clone())
+                    .bind(head.epoch as i64)
+                    .bind(head.generation as i64)
+                    .bind(head.segment as i64)
+                    .bind(head.document.clone());
+                if let Some(epoch) = expected {
+                    statement = statement.bind(epoch as i64);
+                }
+                if statement.execute(&mut connection).await?.rows_affected() == 0 {
+                    return Ok((connection, Step::Refused(fenced(state_key))));
+                }
+                self.put_run(&mut connection, state_key, run).await?;
+                if reset {
+                    for table in ["partitions", "journal", "rejects"] {
+                        let delete = format!("DELETE FROM {{}}.{table} WHERE state_key = $1");
+                        self.sql(&delete).bind(state_key.to_owned()).execute(&mut connection).await?;
+                    }
+                }
+                Ok((connection, Step::Done(())))
+            })
+        .await
+    }
+
+    async fn run(&self, state_key: &str, name: &str) -> Result<Option<RunRow>, Failure> {
+        let found = self
+            .transaction(true, |mut connection| async move {
+                let query = self
+                    .sql(
+                        "SELECT name, number, epoch, phase, counters::text AS counters, started_at, updated_at FROM {}.runs \
+                         WHERE state_key = $1 AND name = $2",
+                    )
+                    .bind(state_key.to_owned())
+                    .bind(name.to_owned());
+                    let row = query.fetch_optional(&mut connection).await?;
+                    let columns = row.as_ref().map(run_columns).transpose()?;
+                    Ok((connection, Step::Done(columns)))
+                })
+            .await?;
+        found.map(|columns| columns.into_row(state_key)).transpose()
+    }
+
+    async fn partition(&self, state_key: &str, id: PartitionId) -> Result<Option<Vec<u8>>, Failure> {
+        let text = "SELECT bytes FROM {}.partitions WHERE state_key = $1 AND generation = $2 AND index = $3";
+        self.bytes(text, state_key, &[id.generation as i64, i64::from(id.index)]).await
+    }
+
+    async fn segment(&self, state_key: &str, number: u64) -> Result<Option<Vec<u8>>, Failure> {
+        self.bytes("SELECT bytes FROM {}.journal WHERE state_key = $1 AND segment = $2", state_key, &[number as i64])
+            .await
+    }
+
+    async fn commit(&self, commit: Commit<'_>) -> Result<(), Failure> {
+        let commit = &commit;
+        self.transaction(true, |mut connection| async move {
+            if !self.move_head(&mut connection, commit).await? {
+                return Ok((connection, Step::Refused(fenced(commit.state_key))));
+            }
+            if let Some(segment) = commit.segment {
+                self.sql(
+                    "INSERT INTO {}.journal (state_key, segment, epoch, bytes) VALUES ($1, $2, $3, $4) \
+                         ON CONFLICT (state_key, segment) DO UPDATE SET epoch = excluded.epoch, bytes = excluded.bytes",
+                )
+                .bind(commit.state_key.to_owned())
+                .bind(commit.head.segment as i64)
+                .bind(commit.head.epoch as i64)
+                .bind(segment.to_owned())
+                .execute(&mut connection)
+                .await?;
+            }
+            Ok((connection, Step::Done(())))
+        })
+        .await
+    }
+
+    async fn put_partition(&self, state_key: &str, epoch: u64, id: PartitionId, bytes: &[u8]) -> Result<(), Failure> {
+        self.transaction(true, |mut connection| async move {
+            if !self.lock(&mut connection, state_key, epoch).await? {
+                return Ok((connection, Step::Refused(fenced(state_key))));
+            }
+            self.sql(
+                "INSERT INTO {}.partitions (state_key, generation, index, bytes) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (state_key, generation, index) DO UPDATE SET bytes = excluded.bytes",
+            )
+            .bind(state_key.to_owned())
+            .bind(id.generation as i64)
+            .bind(i64::from(id.index))
+            .bind(bytes.to_owned())
+            .execute(&mut connection)
+            .await?;
+            Ok((connection, Step::Done(())))
+        })
+        .await
+    }
+
+    async fn fold(&self, commit: Commit<'_>, keep: &[PartitionId]) -> Result<(), Failure> {
+        let commit = &commit;
+        self.transaction(true, |mut connection| async move {
+            if !self.move_head(&mut connection, commit).await? {
+                return Ok((connection, Step::Refused(fenced(commit.state_key))));
+            }
+            let (generations, indexes): (Vec<i64>, Vec<i64>) =
+                keep.iter().map(|id| (id.generation as i64, i64::from(id.index))).unzip();
+            self.sql(
+                "DELETE FROM {}.partitions AS p WHERE state_key = $1 AND NOT EXISTS (SELECT 1 FROM \
+                 unnest($2::bigint[], $3::bigint[]) AS k (generation, index) \
+                 WHERE k.generation = p.generation AND k.index = p.index)",
+            )
+            .bind(commit.state_key.to_owned())
+            .bind(generations)
+            .bind(indexes)
+            .execute(&mut connection)
+            .await?;
+            self.sql("DELETE FROM {}.journal WHERE state_key = $1 AND segment <= $2")
+                .bind(commit.state_key.to_owned())
+                .bind(commit.head.segment as i64)
+                .execute(&mut connection)
+                .await?;
+            Ok((connection, Step::Done(())))
+        })
+        .await
+    }
+
+    async fn forget(&self, state_key: &str, expected: u64) -> Result<bool, Failure> {
+        self.transaction(false, |mut connection| async move {
+            let stored = self
+                .sql("SELECT epoch FROM {}.mappings WHERE state_key = $1 FOR UPDATE")
+                .bind(state_key.to_owned())
+                .fetch_optional(&mut connection)
+                .await?;
+            match stored.map(|row| row.try_get::<i64, _>(0)).transpose()? {
+                None => return Ok((connection, Step::Done(false))),
+                Some(epoch) if epoch as u64 != expected => return Ok((connection, Step::Refused(fenced(state_key)))),
+                Some(_) => {}
+            }
+            for table in ["partitions", "journal", "rejects", "runs", "mappings"] {
+                let delete = format!("DELETE FROM {{}}.{table} WHERE state_key = $1");
+                self.sql(&delete).bind(state_key.to_owned()).execute(&mut connection).await?;
+            }
+            Ok((connection, Step::Done(true)))
+        })
+        .await
+    }
+
+    async fn list(&self, limit: u32) -> Result<Vec<StateLine>, Failure> {
+        self.transaction(true, |mut connection| async move {
+            let query = self
+                .sql(
+                    "SELECT state_key, format, owner, epoch, generation, segment, document FROM {}.mappings \
+                     ORDER BY state_key COLLATE \"C\" LIMIT $1",
+                )
+                .bind(i64::from(limit));
+            let rows = query.fetch_all(&mut connection).await?;
+            let lines = rows.iter().map(line).collect::<Result<_, _>>()?;
+            Ok((connection, Step::Done(lines)))
+        })
+        .await
+    }
+}
+
+fn line(row: &PgRow) -> Result<StateLine, sqlx::Error> {
+    Ok(StateLine {
+        state_key: row.try_get("state_key")?,
+        head: Head {
+            format: row.try_get::<i64, _>("format")? as u32,
+            owner: row.try_get("owner")?,
+            epoch: row.try_get::<i64, _>("epoch")? as u64,
+            generation: row.try_get::<i64, _>("generation")? as u64,
+            segment: row.try_get::<i64, _>("segment")? as u64,
+            document: row.try_get("document")?,
+        },
+    })
+}
+
+fn run_columns(row: &PgRow) -> Result<RunColumns, sqlx::Error> {
+    Ok(RunColumns {
+        name: row.try_get("name")?,
+        number: row.try_get("number")?,
+        epoch: row.try_get("epoch")?,
+        phase: row.try_get("phase")?,
+        counters: row.try_get("counters")?,
+        started_at: row.try_get("started_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}

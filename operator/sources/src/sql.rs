@@ -1,0 +1,398 @@
+//! The little that must be known of SQL text before it is wrapped: where quotes and comments end, and that it is one statement.
+//!
+//! A model's SQL becomes a subquery, so a semicolon, an unbalanced parenthesis or an open quote would change the statement around
+//! it. The servers are a second guard: Postgres parses the wrapped text by the extended protocol, which takes one statement, and
+//! every read is in a read-only transaction or connection.
+
+use backflow_core::code::{Code, Failure};
+
+/// Whose lexical rules hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lexis {
+    /// Dollar quotes, `E''` strings, nested comments.
+    Postgres,
+    /// Backticks and brackets around names.
+    Sqlite,
+}
+
+/// What the text is, for messages: `model "customers"`, or `where`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a>(pub(crate) &'a str);
+
+impl Subject<'_> {
+    fn failure(self, code: Code, sentence: &str) -> Failure {
+        Failure::new(code, format!("{}: {sentence}", self.0))
+    }
+}
+
+/// Checks that `sql` is exactly one SELECT or WITH statement that can stand in parentheses.
+pub(crate) fn check_statement(sql: &str, lexis: Lexis, subject: Subject<'_>) -> Result<(), Failure> {
+    let outline = outline(sql, lexis, subject)?;
+    if let Some((line, trailing)) = outline.semicolon {
+        return Err(if trailing {
+            let sentence = format!("the SQL ends with a semicolon (line {line}); remove it, a model is one SELECT");
+            subject.failure(Code::SqlError, &sentence)
+        } else {
+            let sentence = format!(
+                "the SQL holds more than one statement (a semicolon in line {line}); a model is exactly one SELECT or WITH"
+            );
+            subject.failure(Code::MultipleStatements, &sentence)
+        });
+    }
+    match outline.first_word.as_deref() {
+        Some("select" | "with") => Ok(()),
+        Some(_) => Err(subject
+            .failure(Code::SqlError, "the SQL must be one statement that begins with SELECT or WITH: it only reads")),
+        None => Err(subject.failure(Code::SqlError, "the SQL is empty; write one SELECT")),
+    }
+}
+
+/// Checks that `sql` is one expression that can stand in parentheses.
+pub(crate) fn check_expression(sql: &str, lexis: Lexis, subject: Subject<'_>) -> Result<(), Failure> {
+    let outline = outline(sql, lexis, subject)?;
+    if let Some((line, _)) = outline.semicolon {
+        let sentence = format!("semicolon in line {line}; write one condition over the model's columns");
+        return Err(subject.failure(Code::SqlError, &sentence));
+    }
+    if outline.empty {
+        return Err(subject
+            .failure(Code::SqlError, "the condition is empty; write one over the model's columns, or leave it out"));
+    }
+    Ok(())
+}
+
+/// A name in double quotes, as both dialects read it.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Parses `table`, `schema.table` or `database.schema.table` as a user writes it, parts in double quotes or not, into quoted form.
+/// A plain part is folded to lower case where the dialect folds: so `Orders` means what it means in SQL.
+pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<String, Failure> {
+    let wrong = || {
+        subject.failure(
+            Code::SqlError,
+            "the table must be written as table or schema.table, parts with other characters in double quotes",
+        )
+    };
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let part;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut name = String::new();
+            let mut tail = quoted;
+            loop {
+                let end = tail.find('"').ok_or_else(wrong)?;
+                name.push_str(&tail[..end]);
+                tail = &tail[end + 1..];
+                match tail.strip_prefix('"') {
+                    Some(more) => {
+                        name.push('"');
+                        tail = more;
+                    }
+                    None => break,
+                }
+            }
+            part = name;
+            rest = tail;
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            let plain = &rest[..end];
+            if plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '(' | ')')) {
+                return Err(wrong());
+            }
+            part = if lexis == Lexis::Postgres { plain.to_lowercase() } else { plain.to_owned() };
+            rest = &rest[end..];
+        }
+        if part.is_empty() || part.contains('\0') {
+            return Err(wrong());
+        }
+        parts.push(quote(&part));
+        match rest.strip_prefix('.') {
+            Some(next) => rest = next,
+            None if rest.is_empty() => break,
+            None => return Err(wrong()),
+        }
+    }
+    if parts.len() > 3 { Err(wrong()) } else { Ok(parts.join(".")) }
+}
+
+/// What lies outside of quotes and comments.
+struct Outline {
+    first_word: Option<String>,
+    /// Line of the first semicolon, and whether nothing but blanks and comments follows it.
+    semicolon: Option<(usize, bool)>,
+    empty: bool,
+}
+
+fn outline(sql: &str, lexis: Lexis, subject: Subject<'_>) -> Result<Outline, Failure> {
+    let mut outline = Outline { first_word: None, semicolon: None, empty: true };
+    let mut depth = 0_usize;
+    let mut scanner = Scanner { sql, at: 0, lexis };
+    loop {
+        let start = scanner.at;
+        let line = || sql[..start].matches('\n').count() + 1;
+        let Some(token) = scanner.next() else { return finish(outline, depth, subject) };
+        match token {
+            Token::Open(what) => {
+                let sentence = format!("the {what} that begins in line {} does not end", line());
+                return Err(subject.failure(Code::SqlError, &sentence));
+            }
+            Token::Nul => return Err(subject.failure(Code::SqlError, "the text holds a NUL character; remove it")),
+            Token::Blank => continue,
+            Token::Semicolon => {
+                if let Some((_, trailing)) = &mut outline.semicolon {
+                    *trailing = false;
+                } else {
+                    outline.semicolon = Some((line(), true));
+                }
+                continue;
+            }
+            Token::Left => depth += 1,
+            Token::Right if depth == 0 => {
+                let sentence = format!("a closing parenthesis in line {} has no opening one", line());
+                return Err(subject.failure(Code::SqlError, &sentence));
+            }
+            Token::Right => depth -= 1,
+            Token::Word if outline.first_word.is_none() => {
+                outline.first_word = Some(sql[start..scanner.at].to_ascii_lowercase());
+            }
+            Token::Word => {}
+            Token::Other if outline.first_word.is_none() => outline.first_word = Some(String::new()),
+            Token::Other => {}
+        }
+        outline.empty = false;
+        if let Some((_, trailing)) = &mut outline.semicolon {
+            *trailing = false;
+        }
+    }
+}
+
+fn finish(outline: Outline, depth: usize, subject: Subject<'_>) -> Result<Outline, Failure> {
+    if depth > 0 && outline.semicolon.is_none() {
+        return Err(subject.failure(Code::SqlError, "an opening parenthesis has no closing one"));
+    }
+    Ok(outline)
+}
+
+enum Token {
+    Blank,
+    Word,
+    Left,
+    Right,
+    Semicolon,
+    Other,
+    Nul,
+    /// A quote or comment that does not end.
+    Open(&'static str),
+}
+
+struct Scanner<'a> {
+    sql: &'a str,
+    at: usize,
+    lexis: Lexis,
+}
+
+impl Scanner<'_> {
+    fn next(&mut self) -> Option<Token> {
+        let rest = &self.sql[self.at..];
+        let first = rest.chars().next()?;
+        let postgres = self.lexis == Lexis::Postgres;
+        Some(match first {
+            '\0' => Token::Nul,
+            _ if first.is_whitespace() => self.skip(first.len_utf8(), Token::Blank),
+            '-' if rest.starts_with("--") => {
+                let end = rest.find(|c| c == '\n' || (postgres && c == '\r')).unwrap_or(rest.len());
+                self.skip(end, Token::Blank)
+            }
+            '/' if rest.starts_with("/*") => self.comment(),
+            '\'' => self.quoted('\'', false, "string"),
+            'e' | 'E' if postgres && rest[1..].starts_with('\'') => {
+                self.at += 1;
+                self.quoted('\'', true, "string")
+            }
+            '"' => self.quoted('"', false, "quoted name"),
+            '`' if !postgres => self.quoted('`', false, "quoted name"),
+            '[' if !postgres => match rest.find(']') {
+                Some(end) => self.skip(end + 1, Token::Other),
+                None => Token::Open("quoted name"),
+            },
+            '$' if postgres => self.dollar(),
+            '(' => self.skip(1, Token::Left),
+            ')' => self.skip(1, Token::Right),
+            ';' => self.skip(1, Token::Semicolon),
+            _ if first.is_ascii_alphabetic() || first == '_' || !first.is_ascii() => {
+                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+                self.skip(end, Token::Word)
+            }
+            // A number swallows what could look like a dollar quote behind it.
+            _ if first.is_ascii_digit() => {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+                self.skip(end, Token::Other)
+            }
+            _ => self.skip(first.len_utf8(), Token::Other),
+        })
+    }
+
+    fn skip(&mut self, bytes: usize, token: Token) -> Token {
+        self.at += bytes;
+        token
+    }
+
+    fn comment(&mut self) -> Token {
+        let bytes = self.sql.as_bytes();
+        let mut at = self.at + 2;
+        let mut depth = 1;
+        while depth > 0 {
+            match bytes.get(at..at + 2) {
+                Some(b"*/") => {
+                    depth -= 1;
+                    at += 2;
+                }
+                Some(b"/*") if self.lexis == Lexis::Postgres => {
+                    depth += 1;
+                    at += 2;
+                }
+                Some(_) => at += 1,
+                None => return Token::Open("comment"),
+            }
+        }
+        self.at = at;
+        Token::Blank
+    }
+
+    /// A doubled quote is a quote; with `escapes` a backslash takes the next byte with it.
+    fn quoted(&mut self, quote: char, escapes: bool, what: &'static str) -> Token {
+        let bytes = self.sql.as_bytes();
+        let mut at = self.at + 1;
+        loop {
+            match bytes.get(at) {
+                None => return Token::Open(what),
+                Some(b'\\') if escapes => at += 2,
+                Some(&byte) if byte == quote as u8 => {
+                    if bytes.get(at + 1) == Some(&byte) {
+                        at += 2;
+                    } else if escapes && let Some(next) = continuation(&self.sql[at + 1..]) {
+                        at += 1 + next;
+                    } else {
+                        break;
+                    }
+                }
+                Some(_) => at += 1,
+            }
+        }
+        self.at = at + 1;
+        Token::Other
+    }
+
+    fn dollar(&mut self) -> Token {
+        let rest = &self.sql[self.at..];
+        let Some(length) = rest[1..].find('$') else { return self.skip(1, Token::Other) };
+        let tag = &rest[1..=length];
+        if tag.starts_with(|c: char| c.is_ascii_digit()) || !tag.chars().all(|c| is_word(c) && c != '$') {
+            return self.skip(1, Token::Other);
+        }
+        let delimiter = &rest[..length + 2];
+        match rest[delimiter.len()..].find(delimiter) {
+            Some(end) => self.skip(2 * delimiter.len() + end, Token::Other),
+            None => Token::Open("dollar-quoted string"),
+        }
+    }
+}
+
+/// Two strings with nothing but blanks and a line break between them are one: bytes up to and with the second's opening quote.
+fn continuation(rest: &str) -> Option<usize> {
+    let next = rest.find(|c: char| !c.is_ascii_whitespace())?;
+    (rest[next..].starts_with('\'') && rest[..next].contains(['\n', '\r'])).then_some(next + 1)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(sql: &str) -> Option<Code> {
+        check_statement(sql, Lexis::Postgres, Subject("model \"m\"")).err().map(|failure| failure.code)
+    }
+
+    #[test]
+    fn one_select_passes_whatever_its_quotes_hold() {
+        for sql in [
+            "select 1",
+            "  (select 1) union all (select 2)",
+            "with a as (select ';') select * from a -- ; )",
+            "select $$;)$$, $a$ $$ ; $b$ $a$, 'it''s;', e'\\';', \"a;\"\"b\" /* ; /* ) */ ; */",
+            "select e'a'\n'b\\';'",
+            "select a$b, $1 from t",
+            "/* first */ SELECT\n1 -- no line break at the end",
+            "select 'é;' as \"ü;\"",
+            "select 1e5, x$y$z",
+        ] {
+            assert_eq!(code(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_wrapping_is_refused() {
+        for sql in [
+            "",
+            "-- nothing",
+            "delete from t",
+            "select 1;",
+            "select 1; -- end",
+            "select 1) as a, (select 2",
+            "select (1",
+            "select 'a",
+            "select \"a",
+            "select $$a",
+            "select /* a",
+            "select 1 /* /* */",
+            "'select'",
+            "1",
+        ] {
+            assert_eq!(code(sql), Some(Code::SqlError), "{sql}");
+        }
+        for sql in [
+            "select 1; select 2",
+            "select 1;; ",
+            "select 1) x; drop table t; select (1",
+            "select 1 -- a\r; drop table t",
+        ] {
+            assert!(matches!(code(sql), Some(Code::MultipleStatements | Code::SqlError)), "{sql}");
+        }
+        assert_eq!(code("select 1; select 2"), Some(Code::MultipleStatements));
+        assert_eq!(code("select 1 -- a\r; drop table t"), Some(Code::MultipleStatements));
+    }
+
+    #[test]
+    fn sqlite_knows_other_quotes() {
+        let subject = Subject("model \"m\"");
+        assert!(check_statement("select [a;b], `c;`, \"d;\"", Lexis::Sqlite, subject).is_ok());
+        assert!(check_statement("select $$;$$", Lexis::Sqlite, subject).is_err());
+    }
+
+    #[test]
+    fn a_filter_is_one_balanced_expression() {
+        let check = |sql| check_expression(sql, Lexis::Postgres, Subject("where"));
+        assert!(check("country <> 'XX' -- all but one").is_ok());
+        assert!(check("(a or b) and c in (select 1)").is_ok());
+        for sql in ["", " -- a", "a; drop table t", "a) or (b", "a = 'b"] {
+            assert!(check(sql).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn tables_are_quoted_part_by_part() {
+        let table = |text| table(text, Lexis::Postgres, Subject("model \"m\"")).ok();
+        assert_eq!(table("marts.Customers").as_deref(), Some("\"marts\".\"customers\""));
+        assert_eq!(table("\"Marts\".\"a.\"\"b\"").as_deref(), Some("\"Marts\".\"a.\"\"b\""));
+        assert_eq!(table("order").as_deref(), Some("\"order\""));
+        for text in ["", "a.", ".a", "a b", "a;b", "\"a", "a.b.c.d", "a\"b\"", "\"a\"b"] {
+            assert_eq!(table(text), None, "{text}");
+        }
+    }
+}
