@@ -9,4 +9,5 @@ mod postgres;
 mod sql;
 mod sqlite;
 mod state_rows;
+pub mod diff;
 pub mod warehouse;

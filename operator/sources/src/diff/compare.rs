@@ -1,0 +1,280 @@
+//! What changed: the rows of the model beside the entries of the state, both in the order of key hash and key.
+
+use std::collections::{BTreeSet, HashSet};
+
+use backflow_core::change::Key;
+use backflow_core::code::Failure;
+use backflow_core::extraction::{Findings, Resend};
+use backflow_core::plan::{OnMappingChange, SyncPlan};
+use backflow_core::report::Stage;
+
+use super::changes::Changes;
+use super::damage::{Damage, internal};
+use super::document::Document;
+use super::entry::{Entry, Kind, Rejected, put_bytes};
+use super::extract::IndexRow;
+use super::hash::{key_hash, prefix};
+use super::layout::Layout;
+use super::payload::Place;
+use super::progress::Meter;
+use super::spool::{BUCKETS, Spool};
+use super::stored::{Overlay, StateReader};
+
+/// Above this many rejected keys that are offered again, every acknowledged key is taken off the list of rejects.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// How long a tombstone keeps the `rev` of a deleted key, in seconds.
+pub(super) const TOMBSTONE_SECONDS: u64 = 7 * 24 * 3600;
+
+/// What a comparison found, besides the changes.
+#[derive(Default)]
+pub(super) struct Found {
+    pub findings: Findings,
+    /// Entries of any kind.
+    pub entries: u64,
+    /// Specs that entries still refer to.
+    pub specs: BTreeSet<u32>,
+    /// Partitions that hold tombstones which have served their time.
+    pub expired: BTreeSet<usize>,
+    /// Key hashes of rejected entries that are offered again; `None`: too many to remember.
+    pub rejected: Option<HashSet<u128>>,
+}
+
+/// The rules of one run.
+pub(super) struct Compare<'a> {
+    pub plan: &'a SyncPlan,
+    pub state_key: &'a str,
+    pub document: &'a Document,
+    pub layout: &'a Layout,
+    /// Unix seconds.
+    pub now: u64,
+    pub scratch_full: bool,
+}
+
+/// Where a comparison puts what it finds.
+pub(super) struct Into<'a> {
+    pub changes: &'a mut Changes,
+    /// Entries that move without being sent: hashes made anew, rejections that no longer matter. Not journaled: found again after a crash.
+    pub upkeep: &'a mut Overlay,
+    /// Keys (JSON) that are no longer rejected.
+    pub cleared: &'a mut Spool,
+}
+
+type Indexed<'a> = (u128, IndexRow<'a>);
+
+impl Compare<'_> {
+    /// Goes through rows and entries once.
+    pub(super) async fn run(
+        &self,
+        index: Spool,
+        mut state: StateReader<'_>,
+        mut into: Into<'_>,
+        meter: &mut Meter,
+        rows: u64,
+    ) -> Result<Found, Failure> {
+        let mut found = Found { rejected: Some(HashSet::new()), ..Found::default() };
+        let mut entry = state.next().await?;
+        let mut done = 0;
+        for bucket in 0..BUCKETS {
+            let bytes = index.read(bucket)?;
+            let sorted = self.sorted(&bytes)?;
+            for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
+                let Some((hash, row)) = group.first() else { continue };
+                while let Some((_, gone)) = entry.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
+                    self.gone(gone, &mut into, &mut found)?;
+                    entry = state.next().await?;
+                }
+                match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
+                    Some((_, known)) => {
+                        self.met(*hash, group, known, &mut into, &mut found)?;
+                        entry = state.next().await?;
+                    }
+                    None => self.first_seen(group, &mut into, &mut found)?,
+                }
+            }
+            done += sorted.len() as u64;
+            meter.at(Stage::Comparing, done, rows);
+            tokio::task::yield_now().await;
+        }
+        while let Some((_, gone)) = entry {
+            self.gone(gone, &mut into, &mut found)?;
+            entry = state.next().await?;
+        }
+        Ok(found)
+    }
+
+    fn sorted<'b>(&self, bytes: &'b [u8]) -> Result<Vec<Indexed<'b>>, Failure> {
+        let mut input = bytes;
+        let mut rows = Vec::new();
+        while !input.is_empty() {
+            let row = IndexRow::decode(&mut input, self.layout.specs.len());
+            let row = row.ok_or_else(|| internal("a row in scratch cannot be read back"))?;
+            rows.push((key_hash(row.key), row));
+        }
+        rows.sort_unstable_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.key.cmp(right.key)));
+        Ok(rows)
+    }
+
+    /// Rows of a key that has no entry.
+    fn first_seen(&self, group: &[Indexed<'_>], into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+        match single(group, found) {
+            Some(row) => added(row.place, row.hash(0), self.document.rev_floor, into, found),
+            None => Ok(()),
+        }
+    }
+
+    /// Rows of a key that has an entry.
+    fn met(
+        &self,
+        key: u128,
+        group: &[Indexed<'_>],
+        entry: Entry,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        self.count(&entry, found)?;
+        let Some(row) = single(group, found) else { return Ok(()) };
+        let hash = row.hash(0);
+        let changed = match entry.kind {
+            Kind::Delivered(before) | Kind::Seen(before) => self.changed(&row, before, &entry, found),
+            _ => true,
+        };
+        if !changed {
+            return self.unchanged(hash, entry, into);
+        }
+        if let Some(rejected) = &entry.rejected {
+            if self.same_rejection(rejected, false) && rejected.hash == hash {
+                found.findings.still_rejected += 1;
+                return Ok(());
+            }
+            remember(key, found);
+        }
+        if entry.is_known() {
+            found.findings.updated += 1;
+            into.changes.update(row.place, hash, entry)
+        } else {
+            added(row.place, hash, entry.rev, into, found)
+        }
+    }
+
+    /// An entry whose key is not in the model.
+    fn gone(&self, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+        self.count(&entry, found)?;
+        if self.scratch_full {
+            // The key may be in the part that was not read.
+            return Ok(());
+        }
+        match entry.kind {
+            Kind::Delivered(_) | Kind::Seen(_) => {
+                if let Some(rejected) = &entry.rejected {
+                    if self.same_rejection(rejected, true) {
+                        found.findings.still_rejected += 1;
+                        return Ok(());
+                    }
+                    remember(key_hash(&entry.key), found);
+                }
+                found.findings.deleted += 1;
+                found.findings.deleted_unsent += u64::from(matches!(entry.kind, Kind::Seen(_)));
+                into.changes.delete(&entry)
+            }
+            Kind::NeverDelivered => {
+                clear(&entry.key, into)?;
+                into.upkeep.push(&Entry::new(entry.key, entry.rev, entry.spec, Kind::Tombstone(self.now)))
+            }
+            Kind::Tombstone(at) => {
+                if expired(at, self.now) {
+                    found.expired.insert(prefix(key_hash(&entry.key), self.document.bits) as usize);
+                }
+                Ok(())
+            }
+            Kind::Kept => Ok(()),
+        }
+    }
+
+    fn count(&self, entry: &Entry, found: &mut Found) -> Result<(), Failure> {
+        found.entries += 1;
+        if entry.is_known() {
+            found.findings.known += 1;
+            if !self.document.specs.contains_key(&entry.spec) {
+                return Err(Damage::Spec.of(self.state_key, "an entry"));
+            }
+            found.specs.insert(entry.spec);
+        }
+        Ok(())
+    }
+
+    /// Whether a known row has to be sent.
+    fn changed(&self, row: &IndexRow<'_>, before: u64, entry: &Entry, found: &mut Found) -> bool {
+        let resend = &mut found.findings.resend;
+        match self.layout.specs.iter().position(|(id, _)| *id == entry.spec) {
+            Some(at) if row.hash(at) != before => return true,
+            Some(_) => {}
+            None => {
+                // Either all rows are sent again, or the row cannot be compared: a column of the old hash is gone.
+                if self.plan.mapping.on_change == OnMappingChange::Resend {
+                    *resend = Some(Resend::MappingChanged);
+                }
+                return true;
+            }
+        }
+        if entry.rev < self.document.resend_below() {
+            resend.get_or_insert(Resend::Full);
+            return true;
+        }
+        false
+    }
+
+    fn unchanged(&self, hash: u64, entry: Entry, into: &mut Into<'_>) -> Result<(), Failure> {
+        if entry.spec == self.document.spec && entry.rejected.is_none() {
+            return Ok(());
+        }
+        if entry.rejected.is_some() {
+            clear(&entry.key, into)?;
+        }
+        let kind = if matches!(entry.kind, Kind::Seen(_)) { Kind::Seen(hash) } else { Kind::Delivered(hash) };
+        into.upkeep.push(&Entry { kind, spec: self.document.spec, rejected: None, ..entry })
+    }
+
+    /// Whether the destination would refuse it again: the Mapping is the same, and nobody asks to try.
+    fn same_rejection(&self, rejected: &Rejected, deletion: bool) -> bool {
+        rejected.deletion == deletion && rejected.spec == self.document.spec && !self.plan.options.retry_rejected
+    }
+}
+
+/// The row of a key, if it has one only.
+fn single<'a>(group: &[Indexed<'a>], found: &mut Found) -> Option<IndexRow<'a>> {
+    match group {
+        [(_, row)] => Some(*row),
+        _ => {
+            found.findings.invalid_duplicate_key += group.len() as u64;
+            None
+        }
+    }
+}
+
+fn added(place: Place, hash: u64, rev: u64, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+    found.findings.added += 1;
+    into.changes.add(place, hash, rev)
+}
+
+fn remember(key: u128, found: &mut Found) {
+    if let Some(rejected) = &mut found.rejected {
+        rejected.insert(key);
+        if rejected.len() > MAX_REMEMBERED {
+            found.rejected = None;
+        }
+    }
+}
+
+/// Notes that a key is no longer rejected.
+fn clear(key: &[u8], into: &mut Into<'_>) -> Result<(), Failure> {
+    let key = Key::decode(key).ok_or_else(|| internal("a key of the state cannot be read"))?;
+    let mut json = String::new();
+    key.write_json(&mut json);
+    into.cleared.push(0, |out| put_bytes(out, json.as_bytes()))
+}
+
+/// Whether a tombstone has served its time.
+pub(super) fn expired(at: u64, now: u64) -> bool {
+    at.saturating_add(TOMBSTONE_SECONDS) <= now
+}

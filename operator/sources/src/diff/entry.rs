@@ -1,0 +1,285 @@
+//! One key of the state: what is remembered of it, and its bytes. `docs/state-format.md` is the specification.
+
+use backflow_core::change::Memory;
+
+/// What is known of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The encoded primary key.
+    pub key: Box<[u8]>,
+    /// The claim that last acknowledged it.
+    pub rev: u64,
+    /// The spec that its hash was made by.
+    pub spec: u32,
+    /// What it is.
+    pub kind: Kind,
+    /// What was last rendered.
+    pub memory: Memory,
+    /// The destination refused the content that it was last given.
+    pub rejected: Option<Box<Rejected>>,
+}
+
+/// What a key is to the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It was sent; the hash of what was acknowledged.
+    Delivered(u64),
+    /// It is known, but was never sent; the hash it had then.
+    Seen(u64),
+    /// It was only ever rejected.
+    NeverDelivered,
+    /// It is gone since then (Unix seconds); kept for its `rev`.
+    Tombstone(u64),
+    /// Only in the journal: what was there stays, but for `rev` and `rejected`.
+    Kept,
+}
+
+/// A refused content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    /// It was a deletion.
+    pub deletion: bool,
+    /// Hash of the row.
+    pub hash: u64,
+    /// The spec of that hash, and so the Mapping's fingerprint.
+    pub spec: u32,
+    /// Why.
+    pub code: Box<str>,
+}
+
+const MATCH: u8 = 1;
+const GROUP: u8 = 2;
+const REMOTE: u8 = 4;
+const REJECTED: u8 = 8;
+const FLAGS: u8 = MATCH | GROUP | REMOTE | REJECTED;
+
+impl Entry {
+    /// An entry without memory.
+    pub(super) fn new(key: Box<[u8]>, rev: u64, spec: u32, kind: Kind) -> Self {
+        Self { key, rev, spec, kind, memory: Memory::default(), rejected: None }
+    }
+
+    /// Whether its row is at the destination, or would be had it been selected.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.kind, Kind::Delivered(_) | Kind::Seen(_))
+    }
+
+    /// What a journal entry makes of what was there.
+    pub(super) fn apply(self, base: Option<Self>) -> Self {
+        if self.kind != Kind::Kept {
+            return self;
+        }
+        match base {
+            Some(base) if base.is_known() => Self { rev: self.rev, rejected: self.rejected, ..base },
+            _ => Self { kind: Kind::NeverDelivered, ..self },
+        }
+    }
+
+    /// Appends the entry's bytes.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        put_bytes(out, &self.key);
+        let (kind, number) = match self.kind {
+            Kind::Delivered(hash) => (0, hash),
+            Kind::Seen(hash) => (1, hash),
+            Kind::NeverDelivered => (2, 0),
+            Kind::Tombstone(at) => (3, at),
+            Kind::Kept => (4, 0),
+        };
+        let memory = &self.memory;
+        let mut flags = 0;
+        for (flag, set) in [
+            (MATCH, memory.match_key.is_some()),
+            (GROUP, memory.group_key.is_some()),
+            (REMOTE, memory.remote_id.is_some()),
+            (REJECTED, self.rejected.is_some()),
+        ] {
+            if set {
+                flags |= flag;
+            }
+        }
+        out.extend_from_slice(&[kind, flags]);
+        put_number(out, self.rev);
+        put_number(out, u64::from(self.spec));
+        match self.kind {
+            Kind::Delivered(_) | Kind::Seen(_) => out.extend_from_slice(&number.to_le_bytes()),
+            Kind::Tombstone(_) => put_number(out, number),
+            Kind::NeverDelivered | Kind::Kept => {}
+        }
+        for text in [&memory.match_key, &memory.group_key, &memory.remote_id].into_iter().flatten() {
+            put_bytes(out, text.as_bytes());
+        }
+        if let Some(rejected) = &self.rejected {
+            out.push(u8::from(rejected.deletion));
+            out.extend_from_slice(&rejected.hash.to_le_bytes());
+            put_number(out, u64::from(rejected.spec));
+            put_bytes(out, rejected.code.as_bytes());
+        }
+    }
+
+    /// Reads one entry from the front of `input`; `None` if the bytes are damaged.
+    pub(super) fn decode(input: &mut &[u8]) -> Option<Self> {
+        let key = take_bytes(input)?.into();
+        let [kind, flags] = *take(input, 2)? else { return None };
+        if flags & !FLAGS != 0 {
+            return None;
+        }
+        let rev = take_number(input)?;
+        let spec = u32::try_from(take_number(input)?).ok()?;
+        let kind = match kind {
+            0 => Kind::Delivered(take_u64(input)?),
+            1 => Kind::Seen(take_u64(input)?),
+            2 => Kind::NeverDelivered,
+            3 => Kind::Tombstone(take_number(input)?),
+            4 => Kind::Kept,
+            _ => return None,
+        };
+        let mut text = |flag: u8| -> Option<Option<Box<str>>> {
+            if flags & flag == 0 { Some(None) } else { take_text(input).map(Some) }
+        };
+        let memory = Memory { match_key: text(MATCH)?, group_key: text(GROUP)?, remote_id: text(REMOTE)? };
+        let rejected = if flags & REJECTED == 0 {
+            None
+        } else {
+            let deletion = match *take(input, 1)? {
+                [0] => false,
+                [1] => true,
+                _ => return None,
+            };
+            let hash = take_u64(input)?;
+            let spec = u32::try_from(take_number(input)?).ok()?;
+            Some(Box::new(Rejected { deletion, hash, spec, code: take_text(input)? }))
+        };
+        Some(Self { key, rev, spec, kind, memory, rejected })
+    }
+}
+
+/// Appends a number in base 128, least significant group first (LEB128).
+pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Appends a length and the bytes.
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Takes `n` bytes from the front.
+pub(super) fn take<'a>(input: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+    let (head, tail) = input.split_at_checked(n)?;
+    *input = tail;
+    Some(head)
+}
+
+/// The inverse of [`put_number`]; a number has one spelling.
+pub(super) fn take_number(input: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = take(input, 1)?[0];
+        let group = u64::from(byte & 0x7f);
+        if shift == 63 && group > 1 {
+            return None;
+        }
+        number |= group << shift;
+        if byte & 0x80 == 0 {
+            return (byte != 0 || shift == 0).then_some(number);
+        }
+    }
+    None
+}
+
+/// Takes four bytes, little endian.
+pub(super) fn take_u32(input: &mut &[u8]) -> Option<u32> {
+    take(input, 4)?.try_into().ok().map(u32::from_le_bytes)
+}
+
+/// Takes eight bytes, little endian.
+pub(super) fn take_u64(input: &mut &[u8]) -> Option<u64> {
+    take(input, 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// The inverse of [`put_bytes`].
+pub(super) fn take_bytes<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_number(input)?).ok()?;
+    take(input, length)
+}
+
+fn take_text(input: &mut &[u8]) -> Option<Box<str>> {
+    std::str::from_utf8(take_bytes(input)?).ok().map(Box::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            any::<u64>().prop_map(Kind::Delivered),
+            any::<u64>().prop_map(Kind::Seen),
+            Just(Kind::NeverDelivered),
+            any::<u64>().prop_map(Kind::Tombstone),
+            Just(Kind::Kept),
+        ]
+    }
+
+    fn text() -> impl Strategy<Value = Option<Box<str>>> {
+        proptest::option::of(".{0,20}".prop_map(String::into_boxed_str))
+    }
+
+    prop_compose! {
+        fn entries()(
+            key in proptest::collection::vec(any::<u8>(), 0..300),
+            rev in any::<u64>(), spec in any::<u32>(), kind in kinds(),
+            match_key in text(), group_key in text(), remote_id in text(),
+            rejected in proptest::option::of((any::<bool>(), any::<u64>(), any::<u32>(), ".{0,9}")),
+        ) -> Entry {
+            Entry {
+                key: key.into(), rev, spec, kind,
+                memory: Memory { match_key, group_key, remote_id },
+                rejected: rejected.map(|(deletion, hash, spec, code)| {
+                    Box::new(Rejected { deletion, hash, spec, code: code.into() })
+                }),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn entries_round_trip_and_truncated_ones_are_refused(entry in entries()) {
+            let mut bytes = Vec::new();
+            entry.encode(&mut bytes);
+            let mut input = bytes.as_slice();
+            prop_assert_eq!(Entry::decode(&mut input), Some(entry));
+            prop_assert!(input.is_empty());
+            for end in 0..bytes.len() {
+                prop_assert_eq!(Entry::decode(&mut &bytes[..end]), None);
+            }
+        }
+
+        #[test]
+        fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Entry::decode(&mut bytes.as_slice());
+        }
+    }
+
+    #[test]
+    fn a_rejection_keeps_what_was_delivered() {
+        let rejected = Some(Box::new(Rejected { deletion: false, hash: 2, spec: 1, code: "HTTP_422".into() }));
+        let patch = Entry { rejected: rejected.clone(), ..Entry::new([1].into(), 9, 1, Kind::Kept) };
+        let delivered = Entry::new([1].into(), 3, 0, Kind::Delivered(1));
+        let after = patch.clone().apply(Some(delivered.clone()));
+        assert_eq!(after, Entry { rev: 9, rejected: rejected.clone(), ..delivered });
+        for base in [None, Some(Entry::new([1].into(), 3, 0, Kind::Tombstone(5)))] {
+            let after = patch.clone().apply(base);
+            assert_eq!(
+                after,
+                Entry { rejected: rejected.clone(), ..Entry::new([1].into(), 9, 1, Kind::NeverDelivered) }
+            );
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Reading the model: every row is hashed and put to scratch, at the speed of the warehouse.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backflow_core::cell::Cell;
+use backflow_core::code::{Code, Failure};
+use backflow_core::report::Stage;
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+
+use super::damage::internal;
+use super::entry::{put_bytes, take, take_bytes, take_u64};
+use super::hash::{EncodedRow, key_hash, prefix};
+use super::layout::Layout;
+use super::payload::{Payload, PayloadWriter, Place};
+use super::progress::Meter;
+use super::spool::{BUCKETS, Spool, Usage};
+use crate::warehouse::{Query, Warehouse};
+
+/// The most bytes that the values of a row may have.
+pub(super) const MAX_RECORD: usize = 512 * 1024;
+
+/// The most bytes that an encoded primary key may have.
+pub(super) const MAX_KEY: usize = 4 * 1024;
+
+/// Bytes of scratch that the comparison may need for each byte of the index: the lists of changes.
+const HEADROOM: u64 = 2;
+
+/// What was read.
+pub(super) struct Extracted {
+    /// A record per row with a key, in buckets by key hash.
+    pub index: Spool,
+    /// The rows.
+    pub payload: Payload,
+    /// Rows that the model returned.
+    pub rows: u64,
+    /// Rows without a key.
+    pub null_keys: u64,
+    /// Scratch was full before the model ended.
+    pub scratch_full: bool,
+}
+
+/// A row in the index.
+#[derive(Clone, Copy)]
+pub(super) struct IndexRow<'a> {
+    pub key: &'a [u8],
+    /// A hash for each of [`Layout::specs`], 64 bits each.
+    hashes: &'a [u8],
+    pub place: Place,
+}
+
+impl<'a> IndexRow<'a> {
+    fn encode(key: &[u8], hashes: &[u64], place: Place, out: &mut Vec<u8>) {
+        put_bytes(out, key);
+        for hash in hashes {
+            out.extend_from_slice(&hash.to_le_bytes());
+        }
+        out.extend_from_slice(&place.0.to_le_bytes());
+    }
+
+    /// Reads one record of an index whose rows have `specs` hashes.
+    pub(super) fn decode(input: &mut &'a [u8], specs: usize) -> Option<Self> {
+        let key = take_bytes(input)?;
+        let hashes = take(input, 8 * specs)?;
+        Some(Self { key, hashes, place: Place(take_u64(input)?) })
+    }
+
+    /// The hash by the spec at this place of [`Layout::specs`].
+    pub(super) fn hash(&self, spec: usize) -> u64 {
+        self.hashes.get(8 * spec..).and_then(|mut bytes| take_u64(&mut bytes)).unwrap_or_default()
+    }
+}
+
+/// Reads the model into scratch. The warehouse's stream is closed when this returns.
+pub(super) async fn extract(
+    warehouse: &dyn Warehouse,
+    query: Query,
+    layout: &Arc<Layout>,
+    folder: &Path,
+    usage: Usage,
+    limit: u64,
+    meter: &mut Meter,
+) -> Result<Extracted, Failure> {
+    // Decoding what the warehouse sends and hashing it take about as long: each has its own thread.
+    let (sender, mut batches) = mpsc::channel::<Vec<Vec<Cell>>>(2);
+    let mut writer = Writer::new(Arc::clone(layout), query.model.name.clone(), folder.to_path_buf(), usage, limit)?;
+    let writing = tokio::task::spawn_blocking(move || {
+        while let Some(batch) = batches.blocking_recv() {
+            if !writer.push(batch)? {
+                break;
+            }
+        }
+        writer.finish()
+    });
+    let mut rows = warehouse.rows(query).await?;
+    let mut read = 0;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        read += batch.len() as u64;
+        if sender.send(batch).await.is_err() {
+            break;
+        }
+        meter.at(Stage::Extracting, read, 0);
+    }
+    drop(rows);
+    drop(sender);
+    writing.await.map_err(|_| internal("writing to scratch ended without an answer"))?
+}
+
+struct Writer {
+    layout: Arc<Layout>,
+    model: String,
+    index: Spool,
+    payload: PayloadWriter,
+    row: EncodedRow,
+    hashes: Vec<u64>,
+    usage: Usage,
+    limit: u64,
+    index_bytes: u64,
+    rows: u64,
+    null_keys: u64,
+    scratch_full: bool,
+}
+
+impl Writer {
+    fn new(layout: Arc<Layout>, model: String, folder: PathBuf, usage: Usage, limit: u64) -> Result<Self, Failure> {
+        Ok(Self {
+            layout,
+            model,
+            index: Spool::new(&folder, BUCKETS, usage.clone())?,
+            payload: PayloadWriter::new(&folder, usage.clone())?,
+            row: EncodedRow::default(),
+            hashes: Vec::new(),
+            usage,
+            limit,
+            index_bytes: 0,
+            rows: 0,
+            null_keys: 0,
+            scratch_full: false,
+        })
+    }
+
+    /// Takes a batch; `false` when there is no room for the next.
+    fn push(&mut self, batch: Vec<Vec<Cell>>) -> Result<bool, Failure> {
+        for cells in batch {
+            self.push_row(&cells)?;
+        }
+        self.scratch_full = self.usage.bytes() + HEADROOM * self.index_bytes >= self.limit;
+        Ok(!self.scratch_full)
+    }
+
+    fn push_row(&mut self, cells: &[Cell]) -> Result<(), Failure> {
+        let layout = &self.layout;
+        if cells.len() != layout.columns.len() {
+            return Err(internal("the warehouse returned a row with another number of columns"));
+        }
+        self.rows += 1;
+        if layout.key.iter().any(|at| cells[*at].is_null()) {
+            self.null_keys += 1;
+            return Ok(());
+        }
+        self.row.set(cells);
+        // The encoding adds at most nine bytes to a value.
+        if self.row.bytes.len() > MAX_RECORD && self.row.bytes.len() > MAX_RECORD + 9 * cells.len() {
+            return Err(self.too_large("a row", MAX_RECORD, 0..cells.len()));
+        }
+        self.hashes.clear();
+        for (_, columns) in &layout.specs {
+            self.hashes.push(self.row.hash(columns));
+        }
+        let place = self.payload.push(&self.row.bytes)?;
+        let key = self.row.gather(&layout.key);
+        if key.len() > MAX_KEY {
+            return Err(self.too_large("a primary key", MAX_KEY, layout.key.iter().copied()));
+        }
+        let bucket = prefix(key_hash(key), BUCKETS.ilog2() as u8) as usize;
+        self.index_bytes += (key.len() + 8 * self.hashes.len() + 10) as u64;
+        self.index.push(bucket, |out| IndexRow::encode(key, &self.hashes, place, out))
+    }
+
+    /// Nothing was sent yet, so that a row beyond the limits stops the run instead of being left out in silence.
+    fn too_large(&self, what: &str, limit: usize, columns: impl Iterator<Item = usize>) -> Failure {
+        let longest = columns.max_by_key(|at| self.row.cell(*at).len()).unwrap_or_default();
+        Failure::new(
+            Code::LimitExceeded,
+            format!(
+                "model \"{}\": {what} has more than {} KiB, the most of it in column \"{}\"; shorten that column in the Model's SQL or leave it out",
+                self.model,
+                limit / 1024,
+                self.layout.columns[longest].name
+            ),
+        )
+    }
+
+    fn finish(self) -> Result<Extracted, Failure> {
+        Ok(Extracted {
+            index: self.index,
+            payload: self.payload.finish()?,
+            rows: self.rows,
+            null_keys: self.null_keys,
+            scratch_full: self.scratch_full,
+        })
+    }
+}

@@ -1,0 +1,356 @@
+//! One run of the streaming engine, from claim to fold.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backflow_core::cell::Column;
+use backflow_core::change::{Change, ChangeKind};
+use backflow_core::code::Failure;
+use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
+use backflow_core::plan::{Mode, OnMappingChange};
+use backflow_core::report::Stage;
+use backflow_core::result::{Counters, Phase};
+use backflow_core::selection::Selection;
+use backflow_core::state::{Commit, Head, RejectChange, RejectRow, RunRow, StateStore};
+
+use super::changes::Changes;
+use super::claim::{Claimant, claim};
+use super::compare::{Compare, Into};
+use super::damage::internal;
+use super::document::Document;
+use super::entry::{Entry, Kind, Rejected, take_bytes};
+use super::extract::extract;
+use super::fold::Fold;
+use super::hash::key_hash;
+use super::layout::Layout;
+use super::packed::{Content, Packer};
+use super::progress::Meter;
+use super::spool::{Spool, Usage};
+use super::stored::{Overlay, StateReader};
+use super::{Clock, Request};
+use crate::warehouse::{Query, Warehouse};
+
+/// Rejects that are taken off the list in one commit at the end.
+const CLEARED_PER_COMMIT: usize = 10_000;
+
+/// The engine's side of a run.
+pub(super) struct Streaming {
+    store: Arc<dyn StateStore>,
+    state_key: String,
+    selection: Selection,
+    clock: Clock,
+    meter: Meter,
+    head: Head,
+    document: Document,
+    run: RunRow,
+    carried: Counters,
+    columns: Vec<Column>,
+    findings: Findings,
+    before: Checkpoint,
+    changes: Changes,
+    overlay: Overlay,
+    cleared: Spool,
+    /// See [`super::compare::Found`].
+    rejected: Option<HashSet<u128>>,
+    specs: BTreeSet<u32>,
+    expired: BTreeSet<usize>,
+    entries: u64,
+    acked_updates: u64,
+    acked_adds: u64,
+    /// The overlay has everything that was committed.
+    whole: bool,
+}
+
+impl Streaming {
+    pub(super) async fn open(
+        warehouse: &dyn Warehouse,
+        store: Arc<dyn StateStore>,
+        request: Request<'_>,
+    ) -> Result<Self, Failure> {
+        let Request { plan, run, owner, used, described, scratch, clock, reporter } = request;
+        if let Mode::Test { .. } = plan.mode {
+            return Err(internal("a Test has no changes to look for"));
+        }
+        let mapping = &plan.mapping;
+        let mut meter = Meter::new(reporter);
+        meter.at(Stage::Starting, 0, 0);
+        let mut layout = Layout::new(&plan.model, described, used)?;
+        let spec = Layout::spec(&mapping.fingerprint, used);
+        let claimant = Claimant { plan, run, owner, now: clock().to_string() };
+        let claim = claim(store.as_ref(), &claimant, spec.clone()).await?;
+        let keep = mapping.on_change == OnMappingChange::Keep;
+        layout.hash_by(&claim.document, &plan.model, described, |old| keep || old.same_mapping(&spec))?;
+        let layout = Arc::new(layout);
+
+        let usage = Usage::default();
+        let key = mapping.state_key.as_str();
+        let query = Query {
+            model: plan.model.clone(),
+            columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
+            filter: mapping.filter.clone(),
+            limit: None,
+        };
+        let limit = mapping.scratch_bytes;
+        let read = extract(warehouse, query, &layout, scratch, usage.clone(), limit, &mut meter).await?;
+
+        let document = claim.document;
+        let mut overlay = Overlay::new(scratch, usage.clone(), document.bits)?;
+        overlay.replay(store.as_ref(), key, document.folded + 1..=claim.head.segment).await?;
+        let mut upkeep = Overlay::new(scratch, usage.clone(), document.bits)?;
+        let mut changes = Changes::new(scratch, &usage, read.payload, layout.row, layout.key.clone())?;
+        let mut cleared = Spool::new(scratch, 1, usage)?;
+        let compare = Compare {
+            plan,
+            state_key: key,
+            document: &document,
+            layout: &layout,
+            now: unix_seconds(&clock),
+            scratch_full: read.scratch_full,
+        };
+        let state = StateReader::all(store.as_ref(), key, &document, &overlay);
+        let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared };
+        let found = compare.run(read.index, state, into, &mut meter, read.rows).await?;
+        overlay.absorb(&upkeep)?;
+
+        let findings = Findings {
+            rows: read.rows,
+            invalid_null_key: read.null_keys,
+            scratch_full: read.scratch_full,
+            ..found.findings
+        };
+        Ok(Self {
+            state_key: key.to_owned(),
+            selection: mapping.selection.clone(),
+            before: document.checkpoint(),
+            document: Document { rows: findings.known, ..document },
+            columns: layout.columns[..layout.row].to_vec(),
+            head: claim.head,
+            run: claim.run,
+            carried: claim.carried,
+            rejected: found.rejected,
+            specs: found.specs,
+            expired: found.expired,
+            entries: found.entries,
+            acked_updates: 0,
+            acked_adds: 0,
+            whole: true,
+            store,
+            clock,
+            meter,
+            findings,
+            changes,
+            overlay,
+            cleared,
+        })
+    }
+
+    /// What an acknowledgement makes of the state.
+    fn entry(&self, ack: &Ack) -> Entry {
+        let change = &ack.change;
+        let entry = Entry::new(change.key.encode().into(), self.head.epoch, self.document.spec, Kind::Kept);
+        match (&ack.verdict, change.kind) {
+            (Verdict::Rejected(rejection), kind) => {
+                let rejected = Rejected {
+                    deletion: kind == ChangeKind::Deleted,
+                    hash: change.hash,
+                    spec: self.document.spec,
+                    code: rejection.code.as_str().into(),
+                };
+                Entry { rejected: Some(Box::new(rejected)), ..entry }
+            }
+            (_, ChangeKind::Deleted) => Entry { kind: Kind::Tombstone(unix_seconds(&self.clock)), ..entry },
+            (Verdict::Delivered(memory), _) => {
+                let mut memory = memory.clone();
+                // Many destinations tell their id only when they create the record.
+                memory.remote_id = memory.remote_id.or_else(|| change.memory.remote_id.clone());
+                Entry { kind: Kind::Delivered(change.hash), memory, ..entry }
+            }
+            // What was sent before stays sent: its later versions are known without being sent.
+            (Verdict::Seen, ChangeKind::Updated) if !change.unsent => {
+                Entry { kind: Kind::Delivered(change.hash), memory: change.memory.clone(), ..entry }
+            }
+            (Verdict::Seen, _) => Entry { kind: Kind::Seen(change.hash), memory: change.memory.clone(), ..entry },
+        }
+    }
+
+    fn reject_change(&self, ack: &Ack, entry: &Entry) -> Option<RejectChange> {
+        let mut key = String::new();
+        if let Verdict::Rejected(rejection) = &ack.verdict {
+            ack.change.key.write_json(&mut key);
+            let operation = self.selection.operation(ack.change.kind, ack.change.unsent);
+            return Some(RejectChange::Put(RejectRow {
+                key,
+                operation: operation.map_or("none", |operation| operation.as_str()).to_owned(),
+                rejection: rejection.clone(),
+            }));
+        }
+        if self.rejected.as_ref().is_some_and(|rejected| !rejected.contains(&key_hash(&entry.key))) {
+            return None;
+        }
+        ack.change.key.write_json(&mut key);
+        Some(RejectChange::Remove(key))
+    }
+
+    fn run_row(&self, counters: &Counters, phase: Phase) -> RunRow {
+        RunRow { counters: counters.clone(), phase, updated_at: (self.clock)().to_string(), ..self.run.clone() }
+    }
+
+    /// Takes keys that are no longer rejected off the list, a bounded number at a time. What is left for the last commit is returned.
+    async fn clear_rejects(&mut self, run: &RunRow) -> Result<Vec<RejectChange>, Failure> {
+        let mut removes = Vec::new();
+        let mut block = 0;
+        while let Some(bytes) = self.cleared.block(0, block)? {
+            block += 1;
+            let mut input = bytes.as_slice();
+            while !input.is_empty() {
+                let key = take_bytes(&mut input).and_then(|key| String::from_utf8(key.to_vec()).ok());
+                removes
+                    .push(RejectChange::Remove(key.ok_or_else(|| internal("a key in scratch cannot be read back"))?));
+            }
+            if removes.len() >= CLEARED_PER_COMMIT {
+                let commit =
+                    Commit { state_key: &self.state_key, head: &self.head, segment: None, run, rejects: &removes };
+                self.store.commit(commit).await?;
+                removes.clear();
+            }
+        }
+        Ok(removes)
+    }
+
+    /// Nothing that was found is left without acknowledgement, as far as this kind goes.
+    fn nothing_left(&self, found: u64, acked: u64) -> bool {
+        found == acked && !self.findings.scratch_full
+    }
+}
+
+#[async_trait]
+impl Extraction for Streaming {
+    fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    fn checkpoint(&self) -> &Checkpoint {
+        &self.before
+    }
+
+    fn incarnation(&self) -> &str {
+        &self.document.incarnation
+    }
+
+    fn carried(&self) -> &Counters {
+        &self.carried
+    }
+
+    async fn next_page(&mut self, max: usize) -> Result<Vec<Change>, Failure> {
+        self.changes.page(max)
+    }
+
+    fn withhold_deletions(&mut self) {
+        self.changes.skip_deletes();
+    }
+
+    async fn commit(&mut self, acks: Vec<Ack>, counters: &Counters) -> Result<(), Failure> {
+        let entries: Vec<Entry> = acks.iter().map(|ack| self.entry(ack)).collect();
+        let rejects: Vec<RejectChange> =
+            acks.iter().zip(&entries).filter_map(|(ack, entry)| self.reject_change(ack, entry)).collect();
+        let run = self.run_row(counters, Phase::Running);
+        let mut head = self.head.clone();
+        let mut document = self.document.clone();
+        let mut segment = None;
+        if !entries.is_empty() {
+            head.segment += 1;
+            let mut packer = Packer::new(Content::Segment { number: head.segment })?;
+            for entry in &entries {
+                packer.push(entry)?;
+            }
+            segment = Some(packer.finish()?);
+            for ack in &acks {
+                match (ack.change.kind, &ack.verdict) {
+                    (_, Verdict::Rejected(_)) | (ChangeKind::Updated, _) => {}
+                    (ChangeKind::Added, _) => document.rows += 1,
+                    (ChangeKind::Deleted, _) => document.rows = document.rows.saturating_sub(1),
+                }
+            }
+            document.committed_at = Some(run.updated_at.clone());
+            document.sync_name = Some(run.name.clone());
+            head.document = document.text()?;
+        }
+        let commit = Commit {
+            state_key: &self.state_key,
+            head: &head,
+            segment: segment.as_deref(),
+            run: &run,
+            rejects: &rejects,
+        };
+        self.store.commit(commit).await?;
+        self.head = head;
+        self.document = document;
+        self.run = run;
+        for ack in &acks {
+            match ack.change.kind {
+                ChangeKind::Added => self.acked_adds += 1,
+                ChangeKind::Updated => self.acked_updates += 1,
+                ChangeKind::Deleted => {}
+            }
+        }
+        // If scratch fails now, the journal still has the entries, and the next run folds them.
+        self.whole &= entries.iter().all(|entry| self.overlay.push(entry).is_ok());
+        Ok(())
+    }
+
+    async fn finish(&mut self, counters: &Counters, phase: Phase) -> Result<Checkpoint, Failure> {
+        self.meter.at(Stage::Finishing, 0, 0);
+        let run = self.run_row(counters, phase);
+        let rejects = self.clear_rejects(&run).await?;
+        let mut document = self.document.clone();
+        if self.nothing_left(self.findings.updated, self.acked_updates)
+            && let Some(full) = &mut document.full
+        {
+            full.below = 0;
+        }
+        let current = document.spec;
+        document.specs.retain(|id, _| *id == current || self.specs.contains(id));
+        // A key that was sent and not acknowledged must be sent again with the same `rev`, so that the floor stays until none is left.
+        let prune = self.nothing_left(self.findings.added, self.acked_adds).then(|| unix_seconds(&self.clock));
+        if prune.is_some() {
+            for partition in &self.expired {
+                self.overlay.touch(*partition);
+            }
+        }
+        let mut head = self.head.clone();
+        let folds = self.whole && self.overlay.touched().contains(&true);
+        if folds {
+            head.generation += 1;
+            let fold = Fold {
+                store: self.store.as_ref(),
+                state_key: &self.state_key,
+                epoch: head.epoch,
+                generation: head.generation,
+                entries: self.entries + self.acked_adds,
+                prune,
+            };
+            fold.write(&mut document, &self.overlay).await?;
+            document.folded = head.segment;
+        }
+        head.document = document.text()?;
+        let commit = Commit { state_key: &self.state_key, head: &head, segment: None, run: &run, rejects: &rejects };
+        if folds {
+            self.store.fold(commit, &document.current()).await?;
+        } else {
+            self.store.commit(commit).await?;
+        }
+        self.head = head;
+        self.document = document;
+        self.run = run;
+        Ok(self.document.checkpoint())
+    }
+}
+
+fn unix_seconds(clock: &Clock) -> u64 {
+    u64::try_from(clock().as_second()).unwrap_or_default()
+}
