@@ -23,7 +23,7 @@ use crate::{generate, image};
 
 use self::compiled::Tests;
 
-/// Lines of a failed suite's log that are shown.
+/// Lines of a failed suite's log that are shown where no failed test is reported.
 const SHOWN: usize = 40;
 
 /// What a suite found.
@@ -205,9 +205,25 @@ fn report(session: &mut Session<'_>, suite: &Suite, logs: &Path) -> Outcome {
     }
     if outcome.failed > 0 {
         let said = fs::read_to_string(&path).unwrap_or_default();
-        println!("--- the end of {}\n{}\n---", path.display(), tail(&said, SHOWN));
+        println!("--- from {}\n{}\n---", path.display(), excerpt(&said));
     }
     outcome
+}
+
+/// What a person wants to see of a failed suite's log: libtest's reports of failed tests, or else its end.
+fn excerpt(log: &str) -> String {
+    let mut reports: Vec<&str> = Vec::new();
+    let mut inside = false;
+    for line in log.lines() {
+        match line {
+            "failures:" => inside = !inside,
+            line if line.starts_with("test result:") => inside = false,
+            line if inside => reports.push(line),
+            _ => {}
+        }
+    }
+    let reports = reports.join("\n");
+    if reports.trim().is_empty() { tail(log, SHOWN) } else { reports.trim().to_owned() }
 }
 
 impl Session<'_> {
@@ -320,6 +336,14 @@ mod tests {
         assert_eq!(names(&["cluster-first-sync"]), ["compile", "image", "cluster", "cluster-first-sync"]);
         assert_eq!(names(&["format"]), ["format"]);
         assert_eq!(names(&[]).len(), suites().len());
+    }
+
+    #[test]
+    fn a_failed_test_is_shown_although_more_was_said_after_it() {
+        let log = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nleft: 1\n\nfailures:\n    a\n\n\
+                   test result: FAILED. 0 passed; 1 failed;\n\ntest b ... ok\ntest result: ok. 1 passed;\n";
+        assert_eq!(excerpt(log), "---- a stdout ----\nleft: 1");
+        assert_eq!(excerpt("error: it does not compile\n"), "error: it does not compile");
     }
 
     #[test]

@@ -1,0 +1,89 @@
+//! The demo without a cluster: the same engine, on a SQLite file.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::shop::{Receiver, sqlite};
+use super::{build, chapter, relative, show, tell};
+use crate::packages::{self, Purpose};
+use crate::steps::step;
+use crate::workspace::Workspace;
+
+/// Where the sample Destination sends to.
+const RECEIVER: &str = "127.0.0.1:8090";
+
+pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
+    chapter("The parts");
+    packages::ensure(&[Purpose::Build, Purpose::Sqlite], install)?;
+    let programs = build(workspace, &[("backflow-cli", "backflow"), ("backflow-tests", "backflow-receiver")], install)?;
+    let samples = workspace.root.join("deploy/samples/local");
+    let folder = workspace.output().join("demo");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    for entry in fs::read_dir(&samples)? {
+        let entry = entry?;
+        fs::copy(entry.path(), folder.join(entry.file_name()))?;
+    }
+    let database = folder.join("shop.db");
+    step("a shop with 10,000 customers, in SQLite", || sqlite(&database, &folder.join("shop.sql")))?;
+    let receiver = Receiver::new(&folder, RECEIVER);
+    step("a receiver that plays the business tool", || receiver.start(&programs, &[]))?;
+    let result = scenes(workspace, &programs, &folder, &receiver);
+    receiver.stop();
+    result
+}
+
+fn scenes(
+    workspace: &Workspace,
+    programs: &std::path::Path,
+    folder: &std::path::Path,
+    receiver: &Receiver,
+) -> Result<()> {
+    let shown = relative(workspace, folder);
+    let backflow = |arguments: &[&str]| {
+        let mut command = Command::new(programs.join("backflow"));
+        command.args(arguments).arg("-f").arg(folder);
+        command
+    };
+    let mut said = 0;
+    let mut received = || -> Result<()> {
+        tell("\nThe receiver says:");
+        for line in receiver.said(&mut said)? {
+            tell(&format!("  {line}"));
+        }
+        Ok(())
+    };
+    receiver_hello(&mut received)?;
+
+    chapter("First sync: everything is new");
+    show(&format!("backflow validate -f {shown}"), &mut backflow(&["validate"]))?;
+    show(&format!("backflow run -f {shown}"), &mut backflow(&["run"]))?;
+    received()?;
+
+    chapter("A day in the shop: 3 customers come, 5 change, 2 go");
+    sqlite(&folder.join("shop.db"), &folder.join("changes.sql"))?;
+    show(&format!("backflow run -f {shown}"), &mut backflow(&["run"]))?;
+    received()?;
+
+    chapter("Nothing changed: nothing is sent");
+    show(&format!("backflow run -f {shown}"), &mut backflow(&["run"]))?;
+
+    chapter("How to go on");
+    tell(&format!(
+        "  The manifests are in {shown}; the originals in deploy/samples/local.\n  \
+         backflow is at {}.\n  \
+         backflow preview -f {shown} --model customers     the first rows of the model\n  \
+         cargo xtask demo                                  the same on a real Kubernetes",
+        programs.join("backflow").display()
+    ));
+    Ok(())
+}
+
+/// The receiver's first line says where it listens; it belongs to the parts, not to the first sync.
+fn receiver_hello(received: &mut impl FnMut() -> Result<()>) -> Result<()> {
+    received()
+}

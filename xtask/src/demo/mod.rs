@@ -1,0 +1,82 @@
+//! `cargo xtask demo`: everything that Backflow does, once, before your eyes.
+//!
+//! What it prints is kept in `docs/demo.md` and compared by the test command, so it must be the same each time but for times,
+//! sizes and names that are made anew (see [`transcript`]).
+
+mod local;
+mod on_cluster;
+mod shop;
+pub mod transcript;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::packages::{self, Purpose};
+use crate::process::run;
+use crate::steps::{say, step};
+use crate::workspace::Workspace;
+
+/// Shows Backflow, on a cluster or on this machine alone.
+///
+/// # Errors
+/// Something is missing, or did not do what it should.
+pub fn demo(workspace: &Workspace, local: bool, install: bool) -> Result<()> {
+    if local { local::demo(workspace, install) } else { on_cluster::demo(workspace, install) }
+}
+
+/// Stops what a demo left running: the shop's Postgres, the receiver, and the namespace.
+///
+/// # Errors
+/// The cluster refuses.
+pub fn down(workspace: &Workspace) -> Result<()> {
+    on_cluster::down(workspace)
+}
+
+/// A headline.
+fn chapter(title: &str) {
+    say(&format!("\n── {title} {}", "─".repeat(72usize.saturating_sub(title.chars().count()))));
+}
+
+/// One sentence for the reader.
+fn tell(text: &str) {
+    say(text);
+}
+
+/// Shows a command as a person would type it, runs it, and prints what it says.
+fn show(shown: &str, command: &mut Command) -> Result<String> {
+    say(&format!("\n$ {shown}"));
+    let output = run(command)?;
+    for line in output.lines() {
+        say(line.trim_end());
+    }
+    Ok(output)
+}
+
+/// Builds programs of this workspace and returns the folder they are in.
+fn build(workspace: &Workspace, programs: &[(&str, &str)], install: bool) -> Result<PathBuf> {
+    packages::ensure(&[Purpose::Build], install)?;
+    let names: Vec<&str> = programs.iter().map(|(_, program)| *program).collect();
+    step(&format!("compile {}", names.join(", ")), || {
+        for (package, program) in programs {
+            let mut cargo = workspace.cargo_release("build");
+            run(cargo.args(["--quiet", "--package", package, "--bin", program]))?;
+        }
+        Ok(())
+    })?;
+    Ok(workspace.release_dir())
+}
+
+/// A password for this demo only, from the kernel.
+fn password() -> Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("/dev/urandom")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A path as the reader of the clone would write it.
+fn relative(workspace: &Workspace, path: &Path) -> String {
+    path.strip_prefix(&workspace.root).unwrap_or(path).display().to_string()
+}

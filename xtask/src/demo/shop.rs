@@ -1,0 +1,159 @@
+//! The shop: a Postgres of its own with 10,000 customers, and the program that plays the business tool.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::packages::postgres_bin;
+use crate::process::{Daemon, require, run, wait_until};
+
+/// How long a server may take to come up.
+const START: Duration = Duration::from_secs(60);
+/// How long it may take to go down.
+const STOP: Duration = Duration::from_secs(20);
+
+/// A Postgres server that belongs to the demo.
+pub(super) struct Postgres {
+    bin: PathBuf,
+    folder: PathBuf,
+    host: String,
+    port: u16,
+}
+
+impl Postgres {
+    pub(super) fn new(folder: &Path, host: &str, port: u16) -> Result<Self> {
+        let bin = postgres_bin().context("Postgres is not installed")?;
+        Ok(Self { bin, folder: folder.join("postgres"), host: host.to_owned(), port })
+    }
+
+    /// Stops a server that an earlier demo left, and starts a new one without any data.
+    pub(super) fn start(&self) -> Result<()> {
+        self.stop()?;
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)?;
+        }
+        fs::create_dir_all(&self.folder)?;
+        // Postgres refuses to run as root; Debian's package brings a user for it.
+        run(Command::new("chown").args(["postgres:postgres"]).arg(&self.folder))?;
+        let data = self.data();
+        run(self.program("initdb").args(["--auth-local=trust", "--auth-host=scram-sha-256", "-U", "postgres", "-D"]).arg(&data))?;
+        let key = data.join("server.key");
+        run(self.as_postgres("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=postgres", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(data.join("server.crt")))?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600))?;
+        let settings = format!(
+            "listen_addresses = '{}'\nport = {}\nunix_socket_directories = '{}'\nssl = on\nfsync = off\n",
+            self.host,
+            self.port,
+            self.folder.display()
+        );
+        File::options().append(true).open(data.join("postgresql.conf"))?.write_all(settings.as_bytes())?;
+        File::options().append(true).open(data.join("pg_hba.conf"))?.write_all(b"host all all all scram-sha-256\n")?;
+        let log = self.folder.join("log");
+        run(self.program("pg_ctl").args(["-w", "-s", "start", "-D"]).arg(&data).arg("-l").arg(log))?;
+        Ok(())
+    }
+
+    pub(super) fn stop(&self) -> Result<()> {
+        if self.data().join("postmaster.pid").exists() {
+            run(self.program("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data())).ok();
+        }
+        Ok(())
+    }
+
+    /// Runs a file of SQL in the database "shop".
+    pub(super) fn file(&self, file: &Path, variables: &[(&str, &str)]) -> Result<()> {
+        let sql = File::open(file).with_context(|| file.display().to_string())?;
+        let mut psql = self.program("psql");
+        psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "shop", "-h"]).arg(&self.folder);
+        psql.args(["-p", &self.port.to_string()]);
+        for (name, value) in variables {
+            psql.arg("-v").arg(format!("{name}={value}"));
+        }
+        run(psql.stdin(Stdio::from(sql)).arg("-f").arg("-"))?;
+        Ok(())
+    }
+
+    pub(super) fn create_database(&self) -> Result<()> {
+        let mut createdb = self.program("createdb");
+        run(createdb.args(["-U", "postgres", "-h"]).arg(&self.folder).args(["-p", &self.port.to_string(), "shop"]))?;
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        self.as_postgres(self.bin.join(name))
+    }
+
+    fn as_postgres(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(program).current_dir("/");
+        command
+    }
+}
+
+/// The program that plays the business tool.
+pub(super) struct Receiver {
+    folder: PathBuf,
+    address: String,
+}
+
+impl Receiver {
+    pub(super) fn new(folder: &Path, address: &str) -> Self {
+        Self { folder: folder.to_owned(), address: address.to_owned() }
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.folder.join("receiver.pid")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("receiver.log")
+    }
+
+    /// Starts it anew, with an empty ledger.
+    pub(super) fn start(&self, programs: &Path, arguments: &[String]) -> Result<()> {
+        self.stop();
+        fs::create_dir_all(&self.folder)?;
+        fs::write(self.log(), "")?;
+        let mut all = vec!["--listen".to_owned(), self.address.clone()];
+        all.extend_from_slice(arguments);
+        Daemon::start(&programs.join("backflow-receiver"), &all, &self.folder, &self.log(), &self.pid_file())?;
+        if !wait_until(START, || std::net::TcpStream::connect(&self.address).is_ok()) {
+            bail!("the receiver does not answer at {}; see {}", self.address, self.log().display());
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&self) {
+        if let Some(daemon) = Daemon::running(&self.pid_file()) {
+            daemon.stop(STOP);
+        }
+    }
+
+    /// What it said since the last time: one line for each batch.
+    pub(super) fn said(&self, since: &mut usize) -> Result<Vec<String>> {
+        let text = fs::read_to_string(self.log())?;
+        let lines = text.lines().skip(*since).map(str::to_owned).collect::<Vec<_>>();
+        *since += lines.len();
+        Ok(lines)
+    }
+}
+
+/// Makes a SQLite file from a file of SQL, or changes it.
+pub(super) fn sqlite(database: &Path, sql: &Path) -> Result<()> {
+    let sql = File::open(sql).with_context(|| sql.display().to_string())?;
+    run(Command::new(require("sqlite3")?).arg(database).stdin(Stdio::from(sql)))?;
+    Ok(())
+}
