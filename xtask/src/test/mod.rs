@@ -5,6 +5,7 @@ mod compiled;
 mod deny;
 mod schemas;
 mod static_checks;
+mod suite;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,95 +23,10 @@ use crate::workspace::Workspace;
 use crate::{generate, image};
 
 use self::compiled::Tests;
+use self::suite::{Outcome, Suite, all_suites, select};
 
 /// Lines of a failed suite's log that are shown where no failed test is reported.
 const SHOWN: usize = 40;
-
-/// What a suite found.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Outcome {
-    passed: u32,
-    failed: u32,
-    /// Why something did not run, once for each test.
-    skipped: Vec<String>,
-}
-
-impl Outcome {
-    /// A suite that is one check.
-    fn one(passed: bool) -> Self {
-        Self { passed: u32::from(passed), failed: u32::from(!passed), skipped: Vec::new() }
-    }
-
-    fn skipped(reason: impl Into<String>) -> Self {
-        Self { skipped: vec![reason.into()], ..Self::default() }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped.extend(other.skipped);
-    }
-}
-
-/// One line of the report.
-enum Suite {
-    Format,
-    Lint,
-    Dependencies,
-    Generated,
-    Documentation,
-    /// Compiles all tests: it comes before any suite that runs them.
-    Compile,
-    /// The tests of one package, but for those of a cluster.
-    Package(String),
-    Examples,
-    Charts,
-    Image,
-    Cluster,
-    /// One file of tests that need a cluster.
-    ClusterTests(String),
-}
-
-impl Suite {
-    fn name(&self) -> String {
-        match self {
-            Self::Format => "format".into(),
-            Self::Lint => "lint".into(),
-            Self::Dependencies => "dependencies".into(),
-            Self::Generated => "generated".into(),
-            Self::Documentation => "documentation".into(),
-            Self::Compile => "compile".into(),
-            Self::Package(package) => package.trim_start_matches("backflow-").into(),
-            Self::Examples => "examples".into(),
-            Self::Charts => "charts".into(),
-            Self::Image => "image".into(),
-            Self::Cluster => "cluster".into(),
-            Self::ClusterTests(target) => target.replace('_', "-"),
-        }
-    }
-
-    /// What the machine must have for it.
-    fn purposes(&self, workspace: &Workspace) -> Vec<Purpose> {
-        match self {
-            Self::Format | Self::Dependencies => Vec::new(),
-            Self::Lint | Self::Documentation | Self::Examples | Self::Image => vec![Purpose::Build],
-            Self::Generated | Self::Compile => vec![Purpose::Build, Purpose::Tools],
-            Self::Charts => vec![Purpose::Tools],
-            Self::Package(_) | Self::ClusterTests(_) => vec![Purpose::Postgres],
-            Self::Cluster => cluster::needs(workspace).to_vec(),
-        }
-    }
-
-    /// Suites that this one cannot run without.
-    fn needs(&self) -> &'static [&'static str] {
-        match self {
-            Self::Package(package) if package == compiled::XTASK => &[],
-            Self::Package(_) => &["compile"],
-            Self::ClusterTests(_) => &["compile", "image", "cluster"],
-            _ => &[],
-        }
-    }
-}
 
 /// What the suites share while they run.
 struct Session<'a> {
@@ -148,36 +64,6 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
         _ => println!("{} passed, {} failed, {skipped} skipped", total.passed, total.failed),
     }
     Ok(total.failed == 0 && (skipped == 0 || !strict))
-}
-
-/// In the order in which they run: the quick ones first, what others need before them.
-fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
-    let mut suites =
-        vec![Suite::Format, Suite::Dependencies, Suite::Generated, Suite::Lint, Suite::Documentation, Suite::Compile];
-    suites.extend(compiled::packages(workspace)?.into_iter().map(Suite::Package));
-    suites.extend([Suite::Examples, Suite::Charts, Suite::Image, Suite::Cluster]);
-    let mut files: Vec<String> = fs::read_dir(workspace.root.join("tests/tests"))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
-        .filter(|name| compiled::needs_cluster(name))
-        .collect();
-    files.sort();
-    suites.extend(files.into_iter().map(Suite::ClusterTests));
-    Ok(suites)
-}
-
-fn select(suites: Vec<Suite>, names: &[String]) -> Result<Vec<Suite>> {
-    let known: Vec<String> = suites.iter().map(Suite::name).collect();
-    for name in names {
-        ensure!(known.contains(name), "there is no suite `{name}`; there are: {}", known.join(" "));
-    }
-    if names.is_empty() {
-        return Ok(suites);
-    }
-    let wanted = |suite: &Suite| names.contains(&suite.name());
-    let needed: Vec<&str> = suites.iter().filter(|suite| wanted(suite)).flat_map(Suite::needs).copied().collect();
-    Ok(suites.into_iter().filter(|suite| wanted(suite) || needed.contains(&suite.name().as_str())).collect())
 }
 
 /// Runs one suite and prints its line.
@@ -314,41 +200,11 @@ fn check(command: &mut Command, log: &File) -> Result<Outcome> {
 mod tests {
     use super::*;
 
-    fn suites() -> Vec<Suite> {
-        vec![
-            Suite::Format,
-            Suite::Compile,
-            Suite::Package("backflow-core".into()),
-            Suite::Image,
-            Suite::Cluster,
-            Suite::ClusterTests("cluster_first_sync".into()),
-        ]
-    }
-
-    fn names(selected: &[&str]) -> Vec<String> {
-        let wanted: Vec<String> = selected.iter().map(|name| (*name).to_owned()).collect();
-        select(suites(), &wanted).unwrap().iter().map(Suite::name).collect()
-    }
-
-    #[test]
-    fn a_suite_brings_what_it_cannot_run_without() {
-        assert_eq!(names(&["core"]), ["compile", "core"]);
-        assert_eq!(names(&["cluster-first-sync"]), ["compile", "image", "cluster", "cluster-first-sync"]);
-        assert_eq!(names(&["format"]), ["format"]);
-        assert_eq!(names(&[]).len(), suites().len());
-    }
-
     #[test]
     fn a_failed_test_is_shown_although_more_was_said_after_it() {
         let log = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nleft: 1\n\nfailures:\n    a\n\n\
                    test result: FAILED. 0 passed; 1 failed;\n\ntest b ... ok\ntest result: ok. 1 passed;\n";
         assert_eq!(excerpt(log), "---- a stdout ----\nleft: 1");
         assert_eq!(excerpt("error: it does not compile\n"), "error: it does not compile");
-    }
-
-    #[test]
-    fn an_unknown_suite_is_refused_with_the_known_ones() {
-        let error = select(suites(), &["cores".into()]).map(drop).unwrap_err().to_string();
-        assert!(error.contains("no suite `cores`") && error.contains("core image"), "{error}");
     }
 }
