@@ -93,10 +93,12 @@ fn arguments(name: &str, layout: &Layout) -> Vec<String> {
              --kubelet-client-key={pki}/admin.key --kubelet-certificate-authority={pki}/ca.crt \
              --kubelet-preferred-address-types=InternalIP --allow-privileged=true"
         ),
+        // Its start makes dozens of service accounts, which its usual rate spreads over four seconds.
         "kube-controller-manager" => format!(
             "--kubeconfig={admin} --authentication-kubeconfig={admin} --authorization-kubeconfig={admin} \
              --service-account-private-key-file={pki}/sa.key --root-ca-file={pki}/ca.crt \
-             --use-service-account-credentials --leader-elect=false --allocate-node-cidrs=false"
+             --use-service-account-credentials --leader-elect=false --allocate-node-cidrs=false \
+             --kube-api-qps=200 --kube-api-burst=400"
         ),
         "kube-scheduler" => format!(
             "--kubeconfig={admin} --authentication-kubeconfig={admin} --authorization-kubeconfig={admin} \

@@ -105,8 +105,12 @@ pub fn up(workspace: &Workspace, install: bool) -> Result<Cluster> {
     let cluster = Cluster { kubeconfig: layout.kubeconfig(), build, kind: Kind::Own(layout.clone()) };
     let alive = components::running(&layout);
     if alive.len() < COMPONENTS.len() || !cluster.ready() {
-        if alive.is_empty() && layout.leftovers() {
-            step("clear up after the last cluster", || teardown::run(&layout, &cluster.build))?;
+        if alive.is_empty() {
+            if layout.leftovers() {
+                step("clear up after the last cluster", || teardown::run(&layout, &cluster.build))?;
+            }
+            // Logs outlive `down` for whoever looks into a failure, but not the next start.
+            let _first_start = fs::remove_dir_all(layout.path("log"));
         }
         start(&layout, &cluster)?;
     }

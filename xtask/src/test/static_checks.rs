@@ -22,6 +22,7 @@ pub(super) fn lint(workspace: &Workspace, log: &File) -> Result<Outcome> {
 /// The documentation builds, and each link in it leads somewhere.
 pub(super) fn documentation(workspace: &Workspace, log: &File) -> Result<Outcome> {
     let mut doc = workspace.cargo_release("doc");
-    doc.args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings");
+    // With private items: what explains a module to its maintainers links to them.
+    doc.args(["--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "--deny warnings");
     check(&mut doc, log)
 }
