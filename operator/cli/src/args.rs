@@ -1,0 +1,239 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sends warehouse data to business tools.
+#[derive(Debug, Parser)]
+#[command(
+    name = "backflow",
+    version,
+    about = "Sends the changed rows of a warehouse to business tools: from manifests, without a cluster",
+    long_about = "Sends the changed rows of a warehouse to business tools.\n\n\
+        The manifests (Source, Model, Destination, Mapping) are those of a cluster. This command runs them once on this machine, with \
+        the same code as a cluster does, finds what is wrong with them, and shows what they would read.",
+    after_help = "Examples:\n  \
+        backflow validate -f manifests/                  what is wrong, by file and line\n  \
+        backflow test -f manifests/                      do the connections work?\n  \
+        backflow preview -f manifests/ --model customers the first rows of a Model\n  \
+        backflow run -f manifests/                       send what changed since the last run\n\n\
+        Exit codes: 0 all is well, 1 something failed, 2 something was left (rejected, withheld), 64 wrong usage or manifests, \
+        130 interrupted.\n\
+        Installed as kubectl-backflow, it is also `kubectl backflow`."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run Mappings once: find what changed, send it, remember what arrived
+    Run(RunArgs),
+    /// Find everything that is wrong with manifests, by file and line
+    Validate(ValidateArgs),
+    /// Show the first rows of a Model
+    Preview(PreviewArgs),
+    /// Try connections and queries, or really send one record
+    Test(TestArgs),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  backflow completions bash > /etc/bash_completion.d/backflow")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where manifests are.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// A manifest, a folder of manifests, or - for standard input; may be given several times
+    #[arg(short = 'f', long = "filename", value_name = "DIR|FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Look into the folders below, too
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// The namespace of manifests that name none; it is part of the name of a Mapping's state
+    #[arg(short = 'n', long, default_value = "default")]
+    pub namespace: String,
+}
+
+impl Input {
+    /// Findings are printed in the order in which the files were named.
+    #[must_use]
+    pub(crate) fn rank(&self, file: &str) -> usize {
+        let named = |given: &PathBuf| PathBuf::from(file).starts_with(given.strip_prefix(".").unwrap_or(given));
+        self.files.iter().position(named).unwrap_or_default()
+    }
+}
+
+/// Where secret values are.
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    /// A secret value. @FILE reads it from a file: values on the command line are seen by other users of this machine (ps) and kept
+    /// by the shell's history
+    #[arg(long = "secret", value_name = "NAME/KEY=VALUE|@FILE")]
+    pub secrets: Vec<String>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What kind of run it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum Mode {
+    /// What changed since the last run
+    Incremental,
+    /// Every current row again
+    Full,
+    /// Forget what was sent, then as a first run
+    Reset,
+    /// One record, really sent; nothing is remembered
+    Test,
+}
+
+/// `backflow run`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Runs the Mappings of a folder of manifests once, whatever their schedules say: a Mapping that follows another one \
+        (schedule.after) comes after it, else the order is that of the files. What was acknowledged is remembered in the warehouse \
+        itself, in the Source's state schema, so the next run sends only what changed.\n\n\
+        Suspended Mappings are left out unless --mapping names them. Ctrl-C ends the run after the batch in flight, with all that was \
+        acknowledged kept; a second Ctrl-C ends it at once, and the next run sends the last batches again.\n\n\
+        Secrets are taken from --secret, else from the environment variable BACKFLOW_SECRET_<NAME>_<KEY> (upper case, anything but \
+        letters and digits as _), else from Secret manifests beside the others.",
+    after_help = "Examples:\n  \
+        backflow run -f manifests/\n  \
+        backflow run -f manifests/ --mapping customers-to-crm --secret crm/token=@token.txt\n  \
+        backflow run -f manifests/ --approve-deletes 1500    send deletions that were withheld, if there are no more\n  \
+        backflow run -f manifests/ --mode Full               send every row again\n  \
+        backflow run -f manifests/ -o json | jq .extracted   one JSON object per run, with the fields of a Sync's status\n\n\
+        Exit codes: 0 every run succeeded, 2 some only partially, 1 one failed, 64 wrong usage or manifests, 130 interrupted."
+)]
+pub(crate) struct RunArgs {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// Run this Mapping only, also if it is suspended; may be given several times
+    #[arg(long = "mapping", value_name = "NAME")]
+    pub mappings: Vec<String>,
+    /// What kind of run it is
+    #[arg(long, value_enum, ignore_case = true, default_value = "Incremental")]
+    pub mode: Mode,
+    /// With --mode Test: the primary key of the row to send; of several columns a JSON array, ["eu", 42]
+    #[arg(long, value_name = "KEY", required_if_eq("mode", "Test"))]
+    pub key: Option<String>,
+    /// Send deletions that the guard withholds, if there are no more than N
+    #[arg(long, value_name = "N")]
+    pub approve_deletes: Option<u32>,
+    /// Send again what was rejected before, though nothing changed
+    #[arg(long)]
+    pub retry_rejected: bool,
+    /// Take over state of another cluster, account or warehouse
+    #[arg(long)]
+    pub adopt_state: bool,
+    /// Needed with --mode Reset of a Mirror: what it sent before is no longer deleted
+    #[arg(long)]
+    pub confirm: bool,
+    /// Secret values.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    /// text, or json: one object per run on one line
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `backflow validate`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Finds everything that is wrong with manifests: YAML, fields, types and rules of the API, settings of the destination, \
+        schedules, names, references. Nothing is contacted and nothing is sent.\n\n\
+        What may exist in the cluster (a Source, a Secret that is not in the folder) is a warning.",
+    after_help = "Examples:\n  \
+        backflow validate -f manifests/\n  \
+        helm template my-chart | backflow validate -f -\n  \
+        backflow validate -f manifests/ -o json | jq '.findings[].message'\n\n\
+        Exit codes: 0 no errors (warnings are allowed), 64 errors."
+)]
+pub(crate) struct ValidateArgs {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// text: a line per finding; json: one object with all of them
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `backflow preview`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Reads the first rows of a Model and prints them. Nothing is sent and nothing is remembered.",
+    after_help = "Examples:\n  \
+        backflow preview -f manifests/ --model customers\n  \
+        backflow preview -f manifests/ --model customers --limit 100 -o json    one JSON object per row\n\n\
+        Exit codes: 0 the rows are printed, 1 the Model cannot be read, 64 wrong usage or manifests."
+)]
+pub(crate) struct PreviewArgs {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// The Model; may be left out if there is only one
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// How many rows, at most
+    #[arg(long, value_name = "ROWS", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+    /// Secret values.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    /// text: a table; json: one object per row
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `backflow test`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Without --key: connects to each Source and Destination, reads the columns of each Model, and checks the fields of each \
+        Mapping against them. No row is read and none is sent.\n\n\
+        With --key: takes the row with this primary key and really sends it, once. Request and answer are printed, nothing is \
+        remembered.",
+    after_help = "Examples:\n  \
+        backflow test -f manifests/\n  \
+        backflow test -f manifests/ --source warehouse\n  \
+        backflow test -f manifests/ --mapping customers-to-crm --key 42\n\n\
+        Exit codes: 0 all is well, 1 something failed, 2 the record was rejected, 64 wrong usage or manifests."
+)]
+pub(crate) struct TestArgs {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// Test this Source
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    pub source: Option<String>,
+    /// Test this Destination
+    #[arg(long, value_name = "NAME", conflicts_with = "key")]
+    pub destination: Option<String>,
+    /// Test this Mapping and all that it needs
+    #[arg(long, value_name = "NAME")]
+    pub mapping: Option<String>,
+    /// Send the row with this primary key; of several columns a JSON array, ["eu", 42]
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Secret values.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    /// text, or json: one object per line
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Output,
+}

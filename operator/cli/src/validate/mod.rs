@@ -1,0 +1,37 @@
+//! Everything that can be said about manifests without a cluster, a warehouse or a destination.
+
+mod parts;
+mod references;
+mod rules;
+mod shape;
+mod show;
+
+pub(crate) use show::show;
+
+use crate::args::Input;
+use crate::files;
+use crate::manifests::Manifests;
+use crate::problem::Problem;
+use crate::secrets::Given;
+
+/// Reads manifests and finds all that is wrong with them, by file and line.
+#[must_use]
+pub(crate) fn load(input: &Input, given: &Given) -> (Manifests, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let files = files::read(&input.files, input.recursive, &mut problems);
+    let manifests = Manifests::read(files, &input.namespace, &mut problems);
+    for resource in &manifests.resources {
+        let mut found = Vec::new();
+        shape::check(resource, &mut found);
+        parts::check(&manifests, resource, &mut found);
+        problems.extend(found);
+    }
+    references::check(&manifests, given, &mut problems);
+    let order = |problem: &Problem| (input.rank(&problem.file), problem.line, problem.column, problem.severity);
+    problems.sort_by(|a, b| (order(a), &a.file).cmp(&(order(b), &b.file)));
+    problems.dedup();
+    (manifests, problems)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! One resource against what a run makes of it: the findings of `backflow_plan`, which the controller reports too.
+
+use backflow_core::plan::{
+    Connection, DestinationLimits, DestinationPlan, ModelPlan, ModelQuery, SourcePlan, Sqlite, StateLocation,
+};
+use backflow_crds::v1alpha1::{Finding, MappingSpec};
+use backflow_plan::Parts;
+
+use crate::local;
+use crate::manifests::{Manifests, Resource, Spec};
+use crate::problem::Problem;
+
+/// Checks one resource. What the schema already said of a field is not said again.
+pub(super) fn check(manifests: &Manifests, resource: &Resource, problems: &mut Vec<Problem>) {
+    let Some(spec) = &resource.spec else {
+        // The schema names the fields. If it does not, the types know more than it does.
+        if problems.is_empty() {
+            let message = format!(
+                "cannot be read as a {}; see `kubectl explain {}`",
+                resource.kind,
+                resource.kind.to_lowercase()
+            );
+            problems.push(resource.problem("spec", "InvalidSpec", message));
+        }
+        return;
+    };
+    let findings = match spec {
+        Spec::Source(_) => local::source(resource).err(),
+        Spec::Model(model) => backflow_plan::model(&resource.name, model).err(),
+        Spec::Destination(_) => local::destination(resource).err(),
+        Spec::Mapping(mapping) => Some(self::mapping(manifests, resource, mapping)),
+        Spec::Sync(sync) => Some(backflow_plan::check_sync(sync)),
+    };
+    for Finding { path, code, message } in findings.into_iter().flatten() {
+        let known = problems.iter().any(|problem| {
+            problem.is_error()
+                && (problem.path == path || (problem.code == code && problem.line == resource.node.locate(&path).line))
+        });
+        if !known {
+            problems.push(resource.problem(path, &code, message));
+        }
+    }
+}
+
+/// What it refers to may be missing or wrong itself; then the rest is checked nevertheless.
+fn mapping(manifests: &Manifests, resource: &Resource, spec: &MappingSpec) -> Vec<Finding> {
+    let namespace = &resource.namespace;
+    let model = manifests.find("Model", namespace, &spec.model_ref.name).and_then(|model| local::model(model).ok());
+    let destination = manifests
+        .find("Destination", namespace, &spec.destination_ref.name)
+        .and_then(|destination| local::destination(destination).ok());
+    let nothing = SourcePlan {
+        name: String::new(),
+        connection: Connection::Sqlite(Sqlite { path: String::new() }),
+        state: StateLocation::Schema(String::new()),
+    };
+    let parts = Parts {
+        source: &nothing,
+        model: &model.unwrap_or_else(|| ModelPlan {
+            name: String::new(),
+            query: ModelQuery::Table(String::new()),
+            primary_key: Vec::new(),
+        }),
+        // Without a type there is no definition, and nothing to say about actions and fields.
+        destination: &destination.unwrap_or_else(|| DestinationPlan {
+            name: String::new(),
+            kind: String::new(),
+            definition_version: 0,
+            auth: String::new(),
+            settings: Default::default(),
+            secrets: Default::default(),
+            limits: DestinationLimits::default(),
+            allow_loopback: true,
+        }),
+        columns: None,
+    };
+    let mut findings = backflow_plan::schedule(&spec.schedule).err().unwrap_or_default();
+    findings.extend(backflow_plan::mapping(namespace, &resource.name, spec, parts).err().unwrap_or_default());
+    findings
+}
