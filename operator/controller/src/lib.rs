@@ -1,1 +1,84 @@
-//! The controller: reconciles the five kinds and runs one Job for each Sync.
+//! The controller: watches the five kinds, and runs one Job for each Sync.
+//!
+//! Every kind has a folder with the same files: `dereference` (reads what the object refers to), `decide` (pure: what to do now),
+//! `apply` (creates and deletes), `status` (the one patch). What happens between the API server and these folders is in
+//! [`watch`] (what is seen), [`triggers`] (who must look), [`queue`] and [`reconcile`] (when).
+
+mod args;
+
+pub mod admission;
+pub mod check;
+pub mod context;
+pub mod destination;
+pub mod discovery;
+pub mod error;
+pub mod events;
+pub mod labels;
+pub mod leader;
+pub mod lease;
+pub mod mapping;
+pub mod metrics;
+pub mod model;
+pub mod progress;
+pub mod queue;
+pub mod reconcile;
+pub mod runs;
+pub mod server;
+pub mod signal;
+pub mod source;
+pub mod status;
+pub mod store;
+pub mod sync;
+pub mod telemetry;
+pub mod token;
+pub mod triggers;
+pub mod watch;
+
+pub use args::Args;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
+use kube::{Api, Client};
+
+use crate::leader::Leader;
+use crate::lease::Lease;
+use crate::metrics::Metrics;
+use crate::server::Readiness;
+use crate::signal::Stop;
+
+/// Runs the controller until it is asked to stop.
+///
+/// # Errors
+/// If there is no way to the API server, or the address for health and metrics is taken.
+pub async fn run(args: Args, stop: Stop) -> anyhow::Result<()> {
+    let metrics = Arc::new(Metrics::default());
+    let readiness = Readiness::default();
+    server::start(args.http_addr, readiness.clone(), metrics.clone(), stop.clone()).await?;
+    let client = Client::try_default().await?;
+    let leases: Api<LeaseObject> = Api::namespaced(client.clone(), &args.pod_namespace);
+    // Unique for this process: a container that restarts in its pod is another candidate.
+    let identity = format!("{}_{}", args.pod_name, token::random()?);
+    let lease = Lease::new(leases, args.lease_name.clone(), identity);
+    let leader = Leader { client, args, metrics: metrics.clone(), readiness };
+    loop {
+        let mut held = tokio::select! {
+            () = stop.requested() => return Ok(()),
+            held = lease.acquire() => held,
+        };
+        metrics.leads(true);
+        tracing::info!("This controller leads.");
+        let lost = tokio::select! {
+            () = leader.lead(&stop) => false,
+            () = held.lost() => true,
+        };
+        metrics.leads(false);
+        if lost {
+            // Its work was dropped with the future: nothing of it is still running.
+            tracing::warn!("Another controller leads, or the Lease could not be renewed: all work is dropped.");
+        } else {
+            held.release().await;
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Checks: a short Job that tries a Source, a Model or a Destination, because the controller has neither drivers nor credentials.
+//!
+//! One for each spec (of the object, or of what it refers to), and while it fails again and again, with pauses. Never by the clock:
+//! every run is a check, too.
+
+pub mod apply;
+pub mod decide;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backflow_core::plan::Task;
+use backflow_core::result::CheckResult;
+use backflow_crds::conditions::{ConditionType, Readiness};
+use backflow_crds::reasons::Reason;
+use backflow_crds::v1alpha1::{Finding, WorkerTemplate};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::ResourceExt as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::check::decide::{Decision, View, decide};
+use crate::context::Context;
+use crate::error::Error;
+use crate::events::Happening;
+use crate::queue::Next;
+use crate::status::{condition, is_ready, moment};
+use crate::store::Key;
+use crate::sync::dereference as run;
+use crate::sync::outcome::State;
+use crate::triggers::{self, Observed, Origin};
+
+/// A check that runs is looked at this often though nothing was seen.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// A kind that is checked.
+pub trait Checked: Observed + DeserializeOwned {
+    /// Its status.
+    type Status: Clone + Default + Serialize + Send + std::marker::Sync;
+
+    /// What is checked, and in what kind of pod.
+    ///
+    /// # Errors
+    /// [`Blocked`].
+    fn task(&self, context: &Context) -> Result<(Task, WorkerTemplate), Blocked>;
+
+    /// Its status.
+    fn status(&self) -> Option<&Self::Status>;
+
+    /// The parts of the status that all checked kinds have.
+    fn parts(status: &mut Self::Status) -> Parts<'_>;
+
+    /// What it refers to was checked after this moment's check of it.
+    fn is_stale(&self, _context: &Context, _checked: Option<&Time>) -> bool {
+        false
+    }
+
+    /// Keeps what a check found. Returns what the condition says.
+    fn learn(&self, status: &mut Self::Status, found: &CheckResult) -> String;
+
+    /// Everything that needs no check.
+    fn complete(&self, context: &Context, status: &mut Self::Status);
+}
+
+/// The parts of a status that all checked kinds have.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Parts<'a> {
+    pub observed_generation: &'a mut Option<i64>,
+    pub conditions: &'a mut Vec<Condition>,
+    pub last_check_time: &'a mut Option<Time>,
+    pub errors: &'a mut Vec<Finding>,
+}
+
+/// Why there is nothing to check yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// The manifest is wrong.
+    Findings(Vec<Finding>),
+    /// What it refers to is absent or not fit.
+    Waits(Reason, String),
+}
+
+/// Looks at one object.
+///
+/// # Errors
+/// If the API server does not do what it is asked.
+pub async fn reconcile<K: Checked>(context: Arc<Context>, key: Key) -> Result<Next, Error> {
+    let Some(object) = K::store(&context).get(&key) else { return Ok(Next::Wait) };
+    if object.meta().deletion_timestamp.is_some() {
+        return Ok(Next::Wait);
+    }
+    let mut status = object.status().cloned().unwrap_or_default();
+    let (readiness, next) = match object.task(&context) {
+        Err(Blocked::Findings(findings)) => {
+            let readiness = of_findings(&findings);
+            *K::parts(&mut status).errors = findings;
+            (Some(readiness), Next::Wait)
+        }
+        Err(Blocked::Waits(reason, message)) => {
+            K::parts(&mut status).errors.clear();
+            (Some(Readiness::of(reason, message)), Next::Wait)
+        }
+        Ok((task, template)) => {
+            K::parts(&mut status).errors.clear();
+            check(&context, &*object, task, template, &mut status).await?
+        }
+    };
+    object.complete(&context, &mut status);
+    let parts = K::parts(&mut status);
+    if let Some(readiness) = readiness {
+        readiness.set(parts.conditions, &moment(object.meta().generation, context.now()));
+        *parts.observed_generation = object.meta().generation;
+    }
+    write(&context, &*object, status).await?;
+    Ok(next)
+}
+
+/// Every finding in the status, the first in the condition.
+#[must_use]
+pub fn of_findings(findings: &[Finding]) -> Readiness {
+    let Some(first) = findings.first() else { return Readiness::Stalled(Reason::InvalidSpec, String::new()) };
+    let reason = first.code.parse().ok();
+    let same = findings.iter().all(|finding| finding.code == first.code);
+    let more = match findings.len() {
+        1 => String::new(),
+        all => format!(" (and {} more in status.errors)", all - 1),
+    };
+    let reason = reason.filter(|_| same).unwrap_or(Reason::InvalidSpec);
+    Readiness::of(reason, format!("{}: {}{more}", first.path, first.message))
+}
+
+async fn check<K: Checked>(
+    context: &Context,
+    object: &K,
+    task: Task,
+    template: WorkerTemplate,
+    status: &mut K::Status,
+) -> Result<(Option<Readiness>, Next), Error> {
+    let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
+    let generation = object.meta().generation;
+    let name = apply::name(K::KIND, &object.name_any(), &uid, generation.unwrap_or_default());
+    let inputs = apply::inputs(&task);
+    let known = context.runs.jobs_of(&namespace, &uid);
+    let key = Key::new(&namespace, &name);
+    let expected = known.iter().any(|(job, _)| *job == key);
+    let job = run::job(context, &key, &uid, expected).await?;
+    let pods = run::pods(context, &key, &job);
+    let parts = K::parts(status);
+    let was_ready = is_ready(parts.conditions, *parts.observed_generation, generation);
+    let begun = *parts.observed_generation == generation;
+    let last = parts.last_check_time.clone();
+    let view = View {
+        name: &name,
+        inputs: &inputs,
+        job: &job,
+        pods: &pods,
+        settled: was_ready && !object.is_stale(context, last.as_ref()),
+        now: context.now(),
+    };
+    for (old, meta) in known.iter().filter(|(job, meta)| *job != key && !meta.deleting) {
+        crate::sync::apply::delete_job(context, &namespace, &old.name, &meta.uid).await?;
+    }
+    // A failing object keeps saying why, while it is tried again; a new spec is work in progress.
+    let in_progress = || {
+        let failing = begun && !was_ready && last.is_some();
+        (!failing).then(|| Readiness::Reconciling(Reason::CheckInProgress, String::new()))
+    };
+    Ok(match decide(&view) {
+        Decision::Settled => (None, Next::Wait),
+        Decision::Create(attempt) => {
+            let attempt = context.attempts.next(&key, attempt);
+            let job = apply::Check { name, inputs, attempt, task, template };
+            match apply::create(context, object, job).await? {
+                None => (in_progress(), Next::After(LOOK_AGAIN)),
+                Some((reason, message)) => {
+                    (Some(Readiness::NotReady(reason, message)), Next::After(decide::FIRST_PAUSE))
+                }
+            }
+        }
+        Decision::Replace(uid) => {
+            crate::sync::apply::delete_job(context, &namespace, &name, &uid).await?;
+            (in_progress(), Next::After(LOOK_AGAIN))
+        }
+        Decision::Follow(State::Pending(Some(stuck))) => {
+            (Some(Readiness::NotReady(stuck.reason, stuck.message)), Next::After(LOOK_AGAIN))
+        }
+        Decision::Follow(_) => (in_progress(), Next::After(LOOK_AGAIN)),
+        Decision::Failed { reason, message, at, again } => {
+            *K::parts(status).last_check_time = at.map(Time);
+            let left = Duration::try_from(again.duration_since(context.now())).unwrap_or_default();
+            (Some(Readiness::of(reason, message)), Next::After(left.max(Duration::from_secs(1))))
+        }
+        Decision::Passed { found, at } => {
+            context.attempts.forget(&key);
+            let message = object.learn(status, &found);
+            *K::parts(status).last_check_time = at.map(Time);
+            (Some(Readiness::Ready(Reason::CheckSucceeded, message)), Next::Wait)
+        }
+    })
+}
+
+async fn write<K: Checked>(context: &Context, object: &K, mut status: K::Status) -> Result<(), Error> {
+    let before = object.status().cloned();
+    let Some(written) = crate::status::patch(context, object, &before, &status).await? else { return Ok(()) };
+    let mut before = before.unwrap_or_default();
+    tell(context, object, K::parts(&mut before).conditions, K::parts(&mut status).conditions);
+    triggers::saw(context, written, Origin::Own);
+    Ok(())
+}
+
+/// Tells people when an object became Ready, and when it did not for a reason of its own.
+pub fn tell<K: Observed>(context: &Context, object: &K, before: &[Condition], after: &[Condition]) {
+    let (Some(ready), was) = (condition(after, ConditionType::Ready), condition(before, ConditionType::Ready)) else {
+        return;
+    };
+    if was.is_some_and(|was| was.status == ready.status && was.reason == ready.reason) {
+        return;
+    }
+    if ready.status == "True" {
+        if was.is_none_or(|was| was.status != "True") {
+            context.events.tell(object, Happening::Ready, ready.message.clone());
+        }
+        return;
+    }
+    let reason = ready.reason.parse::<Reason>().ok().filter(|_| condition(after, ConditionType::Reconciling).is_none());
+    match reason {
+        // The order of creation does not matter, so nobody is told about it.
+        None | Some(Reason::SourceNotReady | Reason::ModelNotReady | Reason::DestinationNotReady) => {}
+        Some(
+            Reason::SourceNotFound | Reason::ModelNotFound | Reason::DestinationNotFound | Reason::MappingNotFound,
+        ) => {}
+        Some(reason) => context.events.tell(object, Happening::Because(reason), ready.message.clone()),
+    }
+}
+
+/// How often each check has failed in a row.
+#[derive(Debug, Default)]
+pub struct Attempts(std::sync::Mutex<std::collections::BTreeMap<Key, u32>>);
+
+impl Attempts {
+    /// The number of the next attempt: after `last`, if a Job says which was the last.
+    fn next(&self, check: &Key, last: u32) -> u32 {
+        let mut attempts = self.lock();
+        let attempt = attempts.entry(check.clone()).or_default();
+        *attempt = (*attempt).max(last).saturating_add(1);
+        *attempt
+    }
+
+    fn forget(&self, check: &Key) {
+        self.lock().remove(check);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<Key, u32>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The Syncs that run and wait at a Source or Destination.
+#[must_use]
+pub fn counts(
+    context: &Context,
+    namespace: &str,
+    concerns: impl Fn(&crate::sync::dereference::Needs) -> bool,
+) -> (i32, i32) {
+    use backflow_crds::v1alpha1::SyncPhase::{Canceling, Queued, Running};
+    let (mut active, mut queued) = (0, 0);
+    for sync in context.stores.syncs.in_namespace(namespace) {
+        if concerns(&crate::sync::dereference::needs(context, &sync)) {
+            match sync.status.as_ref().and_then(|status| status.phase) {
+                Some(Running | Canceling) => active += 1,
+                None | Some(Queued) => queued += 1,
+                Some(_) => {}
+            }
+        }
+    }
+    (active, queued)
+}
+
+/// Whether a moment lies after another; one that never was lies before all.
+#[must_use]
+pub fn after(moment: Option<&Time>, other: Option<&Time>) -> bool {
+    moment.map(|time| time.0) > other.map_or(Some(Timestamp::MIN), |time| Some(time.0))
+}

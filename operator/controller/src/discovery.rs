@@ -1,0 +1,66 @@
+//! What must be known of the cluster before work begins. Nothing of it is a reason to stop: what is missing may come.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+use kube::{Client, ResourceExt as _};
+use tokio::time::sleep;
+
+use crate::metrics::Kind;
+use crate::server::Readiness;
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// Returns when the API server serves all five kinds.
+pub async fn kinds(client: &Client, readiness: &Readiness) {
+    let waiting = "the CRDs of backflow.dev/v1alpha1; install the chart backflow-crds";
+    readiness.wait_for(waiting);
+    let mut said = false;
+    loop {
+        match client.list_api_group_resources("backflow.dev/v1alpha1").await {
+            Ok(list) => {
+                let missing: Vec<&str> = Kind::ALL
+                    .iter()
+                    .map(|kind| kind.as_str())
+                    .filter(|kind| list.resources.iter().all(|served| served.kind != *kind))
+                    .collect();
+                if missing.is_empty() {
+                    readiness.done(waiting);
+                    return;
+                }
+                if !said {
+                    tracing::warn!(missing = missing.join(", "), "CRDs are missing; waiting for them.");
+                }
+            }
+            Err(error) if !said => tracing::warn!(%error, "The CRDs cannot be found; waiting for them."),
+            Err(_) => {}
+        }
+        said = true;
+        sleep(EVERY).await;
+    }
+}
+
+/// The cluster's identity as the owner of state: what was given, or the uid of `kube-system`.
+pub async fn owner(client: &Client, given: Option<&str>, readiness: &Readiness) -> String {
+    if let Some(given) = given.filter(|given| !given.is_empty()) {
+        return given.to_owned();
+    }
+    let waiting = "the uid of namespace kube-system; grant get on it, or set clusterId";
+    readiness.wait_for(waiting);
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    loop {
+        match namespaces.get_metadata("kube-system").await.map(|namespace| namespace.uid()) {
+            Ok(Some(uid)) => {
+                readiness.done(waiting);
+                return uid;
+            }
+            Ok(None) => tracing::warn!("Namespace kube-system has no uid; set clusterId."),
+            Err(error) => {
+                tracing::warn!(%error, "Namespace kube-system cannot be read; grant get on it, or set clusterId.")
+            }
+        }
+        sleep(EVERY).await;
+    }
+}

@@ -1,0 +1,38 @@
+//! What the check of a Model is made of: its Source, and itself.
+
+use backflow_core::plan::Task;
+use backflow_crds::reasons::Reason;
+use backflow_crds::v1alpha1::{Model, WorkerTemplate};
+use backflow_plan::Place;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt as _;
+
+use crate::check::{Blocked, after};
+use crate::context::Context;
+use crate::sync::dereference::source_is_ready;
+
+/// The check of a Model. It begins when its Source has passed its own.
+///
+/// # Errors
+/// [`Blocked`] if the manifest is wrong, or the Source is not there or not Ready.
+pub fn task(context: &Context, model: &Model) -> Result<(Task, WorkerTemplate), Blocked> {
+    let plan = backflow_plan::model(&model.name_any(), &model.spec).map_err(Blocked::Findings)?;
+    let name = &model.spec.source_ref.name;
+    let source = context.stores.sources.find(&model.namespace().unwrap_or_default(), name);
+    let source =
+        source.ok_or_else(|| Blocked::Waits(Reason::SourceNotFound, format!("Source {name} does not exist")))?;
+    let not_ready = || Blocked::Waits(Reason::SourceNotReady, format!("Source {name} is not Ready"));
+    let of_source = backflow_plan::source(name, &source.spec, &Place::Cluster).map_err(|_| not_ready())?;
+    if !source_is_ready(&source) {
+        return Err(not_ready());
+    }
+    Ok((Task::CheckModel(of_source, plan), source.spec.worker.clone().unwrap_or_default()))
+}
+
+/// Whether the Source has been checked since: it may be another warehouse now.
+#[must_use]
+pub fn source_was_checked_after(context: &Context, model: &Model, checked: Option<&Time>) -> bool {
+    let source = context.stores.sources.find(&model.namespace().unwrap_or_default(), &model.spec.source_ref.name);
+    let of_source = source.and_then(|source| source.status.as_ref()?.last_check_time.clone());
+    of_source.is_some_and(|of_source| after(Some(&of_source), checked))
+}

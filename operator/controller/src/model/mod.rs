@@ -1,0 +1,58 @@
+//! Model: one SELECT over a Source. Its pipeline is that of everything that is checked: [`crate::check`].
+
+pub mod dereference;
+pub mod status;
+
+use std::sync::Arc;
+
+use backflow_core::plan::Task;
+use backflow_core::result::CheckResult;
+use backflow_crds::v1alpha1::{Model, ModelStatus, WorkerTemplate};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::check::{Blocked, Checked, Parts};
+use crate::context::Context;
+use crate::error::Error;
+use crate::queue::Next;
+use crate::store::Key;
+
+/// Looks at one Model.
+///
+/// # Errors
+/// If the API server does not do what it is asked.
+pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
+    crate::check::reconcile::<Model>(context, key).await
+}
+
+impl Checked for Model {
+    type Status = ModelStatus;
+
+    fn task(&self, context: &Context) -> Result<(Task, WorkerTemplate), Blocked> {
+        dereference::task(context, self)
+    }
+
+    fn status(&self) -> Option<&ModelStatus> {
+        self.status.as_ref()
+    }
+
+    fn parts(status: &mut ModelStatus) -> Parts<'_> {
+        Parts {
+            observed_generation: &mut status.observed_generation,
+            conditions: &mut status.conditions,
+            last_check_time: &mut status.last_check_time,
+            errors: &mut status.errors,
+        }
+    }
+
+    fn is_stale(&self, context: &Context, checked: Option<&Time>) -> bool {
+        dereference::source_was_checked_after(context, self, checked)
+    }
+
+    fn learn(&self, status: &mut ModelStatus, found: &CheckResult) -> String {
+        status::learn(self, status, found)
+    }
+
+    fn complete(&self, context: &Context, status: &mut ModelStatus) {
+        status::complete(context, self, status);
+    }
+}
