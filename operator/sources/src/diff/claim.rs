@@ -91,7 +91,12 @@ pub(super) async fn claim(store: &dyn StateStore, claimant: &Claimant<'_>, spec:
 /// # Errors
 /// [`Code::StateOwnedElsewhere`] unless `adopt`; [`Code::Fenced`] if a run claims it meanwhile; else what the store says.
 pub async fn forget(store: &dyn StateStore, state_key: &str, owner: &str, adopt: bool) -> Result<bool, Failure> {
-    match store.head(state_key).await? {
+    let head = match store.head(state_key).await {
+        // Nothing to forget, and no reason to make tables for it.
+        Err(failure) if failure.code == Code::StateSchemaMissing => None,
+        other => other?,
+    };
+    match head {
         None => Ok(false),
         Some(head) => {
             owned(state_key, &head.owner, owner, adopt)?;

@@ -1,6 +1,6 @@
 //! Reading the model: every row is hashed and put to scratch, at the speed of the warehouse.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use backflow_core::cell::Cell;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::damage::internal;
 use super::entry::{put_bytes, take, take_bytes, take_u64};
 use super::hash::{EncodedRow, key_hash, prefix};
+use super::known::Known;
 use super::layout::Layout;
 use super::payload::{Payload, PayloadWriter, Place};
 use super::progress::Meter;
@@ -72,19 +73,26 @@ impl<'a> IndexRow<'a> {
     }
 }
 
-/// Reads the model into scratch. The warehouse's stream is closed when this returns.
+/// Where rows go.
+pub(super) struct Scratch<'a> {
+    pub folder: &'a Path,
+    pub usage: Usage,
+    /// Bytes that all of the run's scratch may take.
+    pub limit: u64,
+}
+
+/// Reads the model into scratch, but for the content of rows that are `known`. The warehouse's stream is closed when this returns.
 pub(super) async fn extract(
     warehouse: &dyn Warehouse,
     query: Query,
     layout: &Arc<Layout>,
-    folder: &Path,
-    usage: Usage,
-    limit: u64,
+    known: Known,
+    scratch: Scratch<'_>,
     meter: &mut Meter,
 ) -> Result<Extracted, Failure> {
     // Decoding what the warehouse sends and hashing it take about as long: each has its own thread.
     let (sender, mut batches) = mpsc::channel::<Vec<Vec<Cell>>>(2);
-    let mut writer = Writer::new(Arc::clone(layout), query.model.name.clone(), folder.to_path_buf(), usage, limit)?;
+    let mut writer = Writer::new(Arc::clone(layout), query.model.name.clone(), known, scratch)?;
     let writing = tokio::task::spawn_blocking(move || {
         while let Some(batch) = batches.blocking_recv() {
             if !writer.push(batch)? {
@@ -111,6 +119,7 @@ pub(super) async fn extract(
 struct Writer {
     layout: Arc<Layout>,
     model: String,
+    known: Known,
     index: Spool,
     payload: PayloadWriter,
     row: EncodedRow,
@@ -124,12 +133,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(layout: Arc<Layout>, model: String, folder: PathBuf, usage: Usage, limit: u64) -> Result<Self, Failure> {
+    fn new(layout: Arc<Layout>, model: String, known: Known, scratch: Scratch<'_>) -> Result<Self, Failure> {
+        let Scratch { folder, usage, limit } = scratch;
         Ok(Self {
             layout,
             model,
-            index: Spool::new(&folder, BUCKETS, usage.clone())?,
-            payload: PayloadWriter::new(&folder, usage.clone())?,
+            known,
+            index: Spool::new(folder, BUCKETS, usage.clone())?,
+            payload: PayloadWriter::new(folder, usage.clone())?,
             row: EncodedRow::default(),
             hashes: Vec::new(),
             usage,
@@ -169,13 +180,16 @@ impl Writer {
         for (_, columns) in &layout.specs {
             self.hashes.push(self.row.hash(columns));
         }
-        let place = self.payload.push(&self.row.bytes)?;
         let key = self.row.gather(&layout.key);
         if key.len() > MAX_KEY {
             return Err(self.too_large("a primary key", MAX_KEY, layout.key.iter().copied()));
         }
-        let bucket = prefix(key_hash(key), BUCKETS.ilog2() as u8) as usize;
+        let hash = key_hash(key);
+        let bucket = prefix(hash, BUCKETS.ilog2() as u8) as usize;
         self.index_bytes += (key.len() + 8 * self.hashes.len() + 10) as u64;
+        let unchanged = self.hashes.first().is_some_and(|row| self.known.contains(hash, *row));
+        let place = if unchanged { Place::NONE } else { self.payload.push(&self.row.bytes)? };
+        let key = self.row.gather(&layout.key);
         self.index.push(bucket, |out| IndexRow::encode(key, &self.hashes, place, out))
     }
 

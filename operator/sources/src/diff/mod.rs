@@ -16,7 +16,9 @@ mod entry;
 mod extract;
 mod fold;
 mod hash;
+mod known;
 mod layout;
+mod opening;
 mod packed;
 mod payload;
 mod progress;
@@ -75,5 +77,5 @@ pub async fn open(
     store: Arc<dyn StateStore>,
     request: Request<'_>,
 ) -> Result<Box<dyn Extraction>, Failure> {
-    Ok(Box::new(run::Streaming::open(warehouse, store, request).await?))
+    Ok(Box::new(opening::open(warehouse, store, request).await?))
 }

@@ -21,6 +21,9 @@ const BLOCK: usize = 256 * 1024;
 pub(super) struct Place(pub u64);
 
 impl Place {
+    /// Of a row that was not kept, because it is as it was delivered.
+    pub(super) const NONE: Self = Self(u64::MAX);
+
     fn new(block: usize, offset: usize) -> Self {
         Self((block as u64) << 32 | offset as u64)
     }

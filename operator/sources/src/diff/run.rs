@@ -8,143 +8,56 @@ use backflow_core::cell::Column;
 use backflow_core::change::{Change, ChangeKind};
 use backflow_core::code::Failure;
 use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
-use backflow_core::plan::{Mode, OnMappingChange};
+use backflow_core::failpoint;
 use backflow_core::report::Stage;
 use backflow_core::result::{Counters, Phase};
 use backflow_core::selection::Selection;
 use backflow_core::state::{Commit, Head, RejectChange, RejectRow, RunRow, StateStore};
 
+use super::Clock;
 use super::changes::Changes;
-use super::claim::{Claimant, claim};
-use super::compare::{Compare, Into};
 use super::damage::internal;
 use super::document::Document;
 use super::entry::{Entry, Kind, Rejected, take_bytes};
-use super::extract::extract;
 use super::fold::Fold;
 use super::hash::key_hash;
-use super::layout::Layout;
 use super::packed::{Content, Packer};
 use super::progress::Meter;
-use super::spool::{Spool, Usage};
-use super::stored::{Overlay, StateReader};
-use super::{Clock, Request};
-use crate::warehouse::{Query, Warehouse};
+use super::spool::Spool;
+use super::stored::Overlay;
 
 /// Rejects that are taken off the list in one commit at the end.
 const CLEARED_PER_COMMIT: usize = 10_000;
 
 /// The engine's side of a run.
 pub(super) struct Streaming {
-    store: Arc<dyn StateStore>,
-    state_key: String,
-    selection: Selection,
-    clock: Clock,
-    meter: Meter,
-    head: Head,
-    document: Document,
-    run: RunRow,
-    carried: Counters,
-    columns: Vec<Column>,
-    findings: Findings,
-    before: Checkpoint,
-    changes: Changes,
-    overlay: Overlay,
-    cleared: Spool,
+    pub store: Arc<dyn StateStore>,
+    pub state_key: String,
+    pub selection: Selection,
+    pub clock: Clock,
+    pub meter: Meter,
+    pub head: Head,
+    pub document: Document,
+    pub run: RunRow,
+    pub carried: Counters,
+    pub columns: Vec<Column>,
+    pub findings: Findings,
+    pub before: Checkpoint,
+    pub changes: Changes,
+    pub overlay: Overlay,
+    pub cleared: Spool,
     /// See [`super::compare::Found`].
-    rejected: Option<HashSet<u128>>,
-    specs: BTreeSet<u32>,
-    expired: BTreeSet<usize>,
-    entries: u64,
-    acked_updates: u64,
-    acked_adds: u64,
+    pub rejected: Option<HashSet<u128>>,
+    pub specs: BTreeSet<u32>,
+    pub expired: BTreeSet<usize>,
+    pub entries: u64,
+    pub acked_updates: u64,
+    pub acked_adds: u64,
     /// The overlay has everything that was committed.
-    whole: bool,
+    pub whole: bool,
 }
 
 impl Streaming {
-    pub(super) async fn open(
-        warehouse: &dyn Warehouse,
-        store: Arc<dyn StateStore>,
-        request: Request<'_>,
-    ) -> Result<Self, Failure> {
-        let Request { plan, run, owner, used, described, scratch, clock, reporter } = request;
-        if let Mode::Test { .. } = plan.mode {
-            return Err(internal("a Test has no changes to look for"));
-        }
-        let mapping = &plan.mapping;
-        let mut meter = Meter::new(reporter);
-        meter.at(Stage::Starting, 0, 0);
-        let mut layout = Layout::new(&plan.model, described, used)?;
-        let spec = Layout::spec(&mapping.fingerprint, used);
-        let claimant = Claimant { plan, run, owner, now: clock().to_string() };
-        let claim = claim(store.as_ref(), &claimant, spec.clone()).await?;
-        let keep = mapping.on_change == OnMappingChange::Keep;
-        layout.hash_by(&claim.document, &plan.model, described, |old| keep || old.same_mapping(&spec))?;
-        let layout = Arc::new(layout);
-
-        let usage = Usage::default();
-        let key = mapping.state_key.as_str();
-        let query = Query {
-            model: plan.model.clone(),
-            columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
-            filter: mapping.filter.clone(),
-            limit: None,
-        };
-        let limit = mapping.scratch_bytes;
-        let read = extract(warehouse, query, &layout, scratch, usage.clone(), limit, &mut meter).await?;
-
-        let document = claim.document;
-        let mut overlay = Overlay::new(scratch, usage.clone(), document.bits)?;
-        overlay.replay(store.as_ref(), key, document.folded + 1..=claim.head.segment).await?;
-        let mut upkeep = Overlay::new(scratch, usage.clone(), document.bits)?;
-        let mut changes = Changes::new(scratch, &usage, read.payload, layout.row, layout.key.clone())?;
-        let mut cleared = Spool::new(scratch, 1, usage)?;
-        let compare = Compare {
-            plan,
-            state_key: key,
-            document: &document,
-            layout: &layout,
-            now: unix_seconds(&clock),
-            scratch_full: read.scratch_full,
-        };
-        let state = StateReader::all(store.as_ref(), key, &document, &overlay);
-        let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared };
-        let found = compare.run(read.index, state, into, &mut meter, read.rows).await?;
-        overlay.absorb(&upkeep)?;
-
-        let findings = Findings {
-            rows: read.rows,
-            invalid_null_key: read.null_keys,
-            scratch_full: read.scratch_full,
-            ..found.findings
-        };
-        Ok(Self {
-            state_key: key.to_owned(),
-            selection: mapping.selection.clone(),
-            before: document.checkpoint(),
-            document: Document { rows: findings.known, ..document },
-            columns: layout.columns[..layout.row].to_vec(),
-            head: claim.head,
-            run: claim.run,
-            carried: claim.carried,
-            rejected: found.rejected,
-            specs: found.specs,
-            expired: found.expired,
-            entries: found.entries,
-            acked_updates: 0,
-            acked_adds: 0,
-            whole: true,
-            store,
-            clock,
-            meter,
-            findings,
-            changes,
-            overlay,
-            cleared,
-        })
-    }
-
     /// What an acknowledgement makes of the state.
     fn entry(&self, ack: &Ack) -> Entry {
         let change = &ack.change;
@@ -288,6 +201,7 @@ impl Extraction for Streaming {
             rejects: &rejects,
         };
         self.store.commit(commit).await?;
+        failpoint::hit("after-commit");
         self.head = head;
         self.document = document;
         self.run = run;
@@ -336,6 +250,7 @@ impl Extraction for Streaming {
             };
             fold.write(&mut document, &self.overlay).await?;
             document.folded = head.segment;
+            failpoint::hit("before-fold");
         }
         head.document = document.text()?;
         let commit = Commit { state_key: &self.state_key, head: &head, segment: None, run: &run, rejects: &rejects };
@@ -351,6 +266,6 @@ impl Extraction for Streaming {
     }
 }
 
-fn unix_seconds(clock: &Clock) -> u64 {
+pub(super) fn unix_seconds(clock: &Clock) -> u64 {
     u64::try_from(clock().as_second()).unwrap_or_default()
 }

@@ -1,0 +1,133 @@
+//! The first half of a run: claim, journal, extraction, comparison.
+
+use std::sync::Arc;
+
+use backflow_core::code::Failure;
+use backflow_core::extraction::Findings;
+use backflow_core::plan::{Mode, OnMappingChange};
+use backflow_core::report::Stage;
+use backflow_core::state::{Commit, StateStore};
+
+use super::Request;
+use super::changes::Changes;
+use super::claim::{Claim, Claimant, claim};
+use super::compare::{Compare, Into};
+use super::damage::internal;
+use super::document::Document;
+use super::extract::{Scratch, extract};
+use super::fold::Fold;
+use super::known::Known;
+use super::layout::Layout;
+use super::progress::Meter;
+use super::run::{Streaming, unix_seconds};
+use super::spool::{Spool, Usage};
+use super::stored::{Overlay, StateReader};
+use crate::warehouse::{Query, Warehouse};
+
+/// A journal of more segments than this is folded before the run: runs that are always killed must not make it grow without end.
+const LONG_JOURNAL: u64 = 256;
+
+/// Does everything of a run that comes before delivery.
+pub(super) async fn open(
+    warehouse: &dyn Warehouse,
+    store: Arc<dyn StateStore>,
+    request: Request<'_>,
+) -> Result<Streaming, Failure> {
+    let Request { plan, run, owner, used, described, scratch: folder, clock, reporter } = request;
+    if let Mode::Test { .. } = plan.mode {
+        return Err(internal("a Test has no changes to look for"));
+    }
+    let mapping = &plan.mapping;
+    let key = mapping.state_key.as_str();
+    let mut meter = Meter::new(reporter);
+    meter.at(Stage::Starting, 0, 0);
+    let mut layout = Layout::new(&plan.model, described, used)?;
+    let spec = Layout::spec(&mapping.fingerprint, used);
+    store.prepare().await?;
+    let claimant = Claimant { plan, run, owner, now: clock().to_string() };
+    let mut claim = claim(store.as_ref(), &claimant, spec.clone()).await?;
+    let keep = mapping.on_change == OnMappingChange::Keep;
+    layout.hash_by(&claim.document, &plan.model, described, |old| keep || old.same_mapping(&spec))?;
+    let layout = Arc::new(layout);
+
+    let usage = Usage::default();
+    let mut overlay = journal(store.as_ref(), key, &mut claim, folder, &usage).await?;
+    let Claim { head, document, run, carried } = claim;
+    let all = || StateReader::all(store.as_ref(), key, &document, &overlay);
+    let known = Known::read(&document, all(), head.epoch).await?;
+    let query = Query {
+        model: plan.model.clone(),
+        columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
+        filter: mapping.filter.clone(),
+        limit: None,
+    };
+    let scratch = Scratch { folder, usage: usage.clone(), limit: mapping.scratch_bytes };
+    let read = extract(warehouse, query, &layout, known, scratch, &mut meter).await?;
+
+    let mut changes = Changes::new(folder, &usage, read.payload, layout.row, layout.key.clone())?;
+    let mut upkeep = Overlay::new(folder, usage.clone(), document.bits)?;
+    let mut cleared = Spool::new(folder, 1, usage)?;
+    let now = unix_seconds(&clock);
+    let scratch_full = read.scratch_full;
+    let compare = Compare { plan, state_key: key, document: &document, layout: &layout, now, scratch_full };
+    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared };
+    let found = compare.run(read.index, all(), into, &mut meter, read.rows).await?;
+    overlay.absorb(&upkeep)?;
+
+    let findings = Findings { rows: read.rows, invalid_null_key: read.null_keys, scratch_full, ..found.findings };
+    Ok(Streaming {
+        state_key: key.to_owned(),
+        selection: mapping.selection.clone(),
+        before: document.checkpoint(),
+        document: Document { rows: findings.known, ..document },
+        columns: layout.columns[..layout.row].to_vec(),
+        head,
+        run,
+        carried,
+        rejected: found.rejected,
+        specs: found.specs,
+        expired: found.expired,
+        entries: found.entries,
+        acked_updates: 0,
+        acked_adds: 0,
+        whole: true,
+        store,
+        clock,
+        meter,
+        findings,
+        changes,
+        overlay,
+        cleared,
+    })
+}
+
+/// Reads back what earlier runs committed and did not fold.
+async fn journal(
+    store: &dyn StateStore,
+    key: &str,
+    claim: &mut Claim,
+    folder: &std::path::Path,
+    usage: &Usage,
+) -> Result<Overlay, Failure> {
+    let Claim { head, document, run, .. } = claim;
+    let mut overlay = Overlay::new(folder, usage.clone(), document.bits)?;
+    overlay.replay(store, key, document.folded + 1..=head.segment).await?;
+    if head.segment - document.folded <= LONG_JOURNAL {
+        return Ok(overlay);
+    }
+    head.generation += 1;
+    let fold = Fold {
+        store,
+        state_key: key,
+        epoch: head.epoch,
+        generation: head.generation,
+        entries: document.rows,
+        prune: None,
+    };
+    fold.write(document, &overlay).await?;
+    document.folded = head.segment;
+    head.document = document.text()?;
+    let commit = Commit { state_key: key, head, segment: None, run, rejects: &[] };
+    store.fold(commit, &document.current()).await?;
+    Overlay::new(folder, usage.clone(), document.bits)
+}

@@ -1,0 +1,76 @@
+//! State that the first version wrote, kept as files: every later version reads it, and finds in it what was put there.
+//!
+//! `tests/state-v1/` holds `head.json` (the head's columns), `partition-<generation>-<index>`, `segment-<number>`, and the idempotency
+//! key that the deletion of row 1 had. These files never change; a format 2 gets a folder of its own beside them.
+
+use std::path::PathBuf;
+
+use backflow_core::state::{Head, PartitionId};
+
+use super::*;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/state-v1")
+}
+
+/// A place whose store holds the files.
+fn stored() -> Place {
+    let place = Place::new(SyncMode::Mirror);
+    place.store.get(|contents| {
+        for file in std::fs::read_dir(folder()).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let bytes = std::fs::read(&path).unwrap();
+            let mut parts = name.split('-').skip(1).map_while(|part| part.parse::<u64>().ok());
+            if name.starts_with("partition-") {
+                let id = PartitionId { generation: parts.next().unwrap(), index: parts.next().unwrap() as u32 };
+                contents.partitions.insert(id, bytes);
+            } else if name.starts_with("segment-") {
+                contents.segments.insert(parts.next().unwrap(), bytes);
+            } else if name == "head.json" {
+                contents.head = Some(serde_json::from_slice::<Head>(&bytes).unwrap());
+            }
+        }
+    });
+    place
+}
+
+/// The rows that the state was made of: 1 and 2 as delivered, 3 rejected, 4 seen, 5 deleted, 6 an update that was rejected and only in
+/// the journal.
+fn rows() -> Table {
+    table(&[(1, "a", "x"), (2, "NULL", "x"), (3, "c", "x"), (4, "d", "x"), (6, "G", "x")])
+}
+
+#[tokio::test]
+async fn state_of_format_1_is_read() {
+    let place = stored();
+    let mut extraction = place.open("next", &rows()).await.unwrap();
+    let found = extraction.findings().clone();
+    assert_eq!((found.known, found.still_rejected), (4, 2));
+    assert_eq!((found.added, found.updated, found.deleted), (0, 0, 0));
+    assert_eq!(extraction.checkpoint().rows, 4);
+    assert_eq!(extraction.checkpoint().sync_name.as_deref(), Some("r3"));
+    assert!(extraction.next_page(9).await.unwrap().is_empty());
+    drop(extraction);
+
+    let changed = table(&[(2, "", "x"), (3, "C", "x"), (5, "e", "x"), (6, "g", "x")]);
+    let mut extraction = place.open("after", &changed).await.unwrap();
+    let deleted = extraction.next_page(9).await.unwrap();
+    let updated = extraction.next_page(9).await.unwrap();
+    let added = extraction.next_page(9).await.unwrap();
+    let of = |changes: &[Change]| {
+        let mut all: Vec<_> = changes.iter().map(|change| (id(change), change.rev, change.unsent)).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(of(&deleted), [(1, 1, false), (4, 1, true)]);
+    assert_eq!(of(&updated), [(2, 1, false)]);
+    assert_eq!(of(&added), [(3, 1, false), (5, 2, false)]);
+    let one = deleted.iter().find(|change| id(change) == 1).unwrap();
+    let memory = Memory { match_key: Some("m".into()), group_key: Some("g".into()), remote_id: Some("77".into()) };
+    assert_eq!(one.memory, memory);
+    assert_eq!(
+        place.key(extraction.as_ref(), one),
+        std::fs::read_to_string(folder().join("idempotency-key")).unwrap().trim()
+    );
+}
