@@ -1,1 +1,6 @@
 //! Test kit and the suites that cross crates.
+
+pub mod certificates;
+pub mod memory;
+pub mod postgres;
+pub mod state_conformance;

@@ -139,6 +139,11 @@ fn outline(sql: &str, lexis: Lexis, subject: Subject<'_>) -> Result<Outline, Fai
                 let sentence = format!("the {what} that begins in line {} does not end", line());
                 return Err(subject.failure(Code::SqlError, &sentence));
             }
+            Token::Parameter => {
+                let sentence =
+                    format!("a parameter in line {} has no value; a model has none, write the value itself", line());
+                return Err(subject.failure(Code::SqlError, &sentence));
+            }
             Token::Nul => return Err(subject.failure(Code::SqlError, "the text holds a NUL character; remove it")),
             Token::Blank => continue,
             Token::Semicolon => {
@@ -184,6 +189,8 @@ enum Token {
     Semicolon,
     Other,
     Nul,
+    /// `$1`, `?`, `:name`: a place for a value that nobody gives.
+    Parameter,
     /// A quote or comment that does not end.
     Open(&'static str),
 }
@@ -218,6 +225,9 @@ impl Scanner<'_> {
                 Some(end) => self.skip(end + 1, Token::Other),
                 None => Token::Open("quoted name"),
             },
+            '?' if !postgres => self.skip(1, Token::Parameter),
+            '$' | ':' | '@' if !postgres && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
+            '$' if postgres && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.skip(1, Token::Parameter),
             '$' if postgres => self.dollar(),
             '(' => self.skip(1, Token::Left),
             ')' => self.skip(1, Token::Right),
@@ -327,7 +337,7 @@ mod tests {
             "with a as (select ';') select * from a -- ; )",
             "select $$;)$$, $a$ $$ ; $b$ $a$, 'it''s;', e'\\';', \"a;\"\"b\" /* ; /* ) */ ; */",
             "select e'a'\n'b\\';'",
-            "select a$b, $1 from t",
+            "select a$b from t where a ? 'b' and c::text = 'd' and e[1:2] is null",
             "/* first */ SELECT\n1 -- no line break at the end",
             "select 'é;' as \"ü;\"",
             "select 1e5, x$y$z",
@@ -352,6 +362,7 @@ mod tests {
             "select /* a",
             "select 1 /* /* */",
             "'select'",
+            "select $1",
             "1",
         ] {
             assert_eq!(code(sql), Some(Code::SqlError), "{sql}");
@@ -372,7 +383,9 @@ mod tests {
     fn sqlite_knows_other_quotes() {
         let subject = Subject("model \"m\"");
         assert!(check_statement("select [a;b], `c;`, \"d;\"", Lexis::Sqlite, subject).is_ok());
-        assert!(check_statement("select $$;$$", Lexis::Sqlite, subject).is_err());
+        for sql in ["select $$;$$", "select ?", "select :id", "select @id", "select $id"] {
+            assert!(check_statement(sql, Lexis::Sqlite, subject).is_err(), "{sql}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(crate) fn relation(model: &ModelPlan) -> Result<Relation, Failure> {
 }
 
 impl Composed {
-    /// Describes the model's columns: one row of NULLs, the model itself planned and permission-checked, but not executed.
+    /// Describes the model's columns: one row of NULLs, the model itself planned, but not executed.
     pub(crate) fn describe(relation: &Relation) -> Self {
         let mut composed = Self { sql: String::new(), pieces: Vec::new() };
         composed.sql.push_str("SELECT _m.* FROM (SELECT 1) AS _one LEFT JOIN ");
@@ -59,12 +59,14 @@ impl Composed {
         composed
     }
 
-    /// Parses and plans the filter over the model, reading nothing.
-    pub(crate) fn probe_filter(relation: &Relation, filter: &str) -> Self {
+    /// Parses, plans and permission-checks the model and its filter, reading nothing.
+    pub(crate) fn probe(relation: &Relation, filter: Option<&str>) -> Self {
         let mut composed = Self { sql: String::new(), pieces: Vec::new() };
         composed.sql.push_str("SELECT 1 FROM ");
         composed.push_relation(relation);
-        composed.push_filter(filter);
+        if let Some(filter) = filter {
+            composed.push_filter(filter);
+        }
         composed.sql.push_str(" LIMIT 0");
         composed
     }

@@ -23,6 +23,15 @@ const SETTINGS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, 
      SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL standard_conforming_strings = on; \
      SET LOCAL client_min_messages = error";
 
+/// The server looks for its client while it computes, so that the query of a killed pod ends. By `set_config`, because servers
+/// before 14 do not have the setting.
+const WATCH_CLIENT: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings \
+     WHERE name = 'client_connection_check_interval'";
+
+/// A pod that freezes in the middle of a commit must not hold the state's row until its connection is given up, nor may one wait
+/// for it without end.
+const BOUND_LOCKS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '90s'";
+
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -70,9 +79,11 @@ impl Connector {
                 TlsMode::VerifyCa => PgSslMode::VerifyCa,
                 TlsMode::VerifyFull => PgSslMode::VerifyFull,
             });
-        if let Some(password) = &plan.password {
-            options = options.password(secrets.read(password)?.expose_secret());
-        }
+        // Set in any case: the driver would take one from the environment.
+        options = match &plan.password {
+            Some(password) => options.password(secrets.read(password)?.expose_secret()),
+            None => options.password(""),
+        };
         if plan.tls.mode != TlsMode::Disable {
             if let Some(ca) = &plan.tls.ca {
                 options = options.ssl_root_cert_from_pem(certificates(secrets, ca)?);
@@ -158,11 +169,11 @@ impl Target {
 
 /// Begins a transaction with our settings. The caller ends it with [`end`], or drops the connection.
 pub(crate) async fn begin(connection: &mut PgConnection, purpose: Purpose) -> Result<(), sqlx::Error> {
-    let mode = match purpose {
-        Purpose::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        Purpose::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    let (mode, more) = match purpose {
+        Purpose::Read => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", WATCH_CLIENT),
+        Purpose::Write => ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", BOUND_LOCKS),
     };
-    run(connection, format!("{mode}; {SETTINGS}")).await
+    run(connection, format!("{mode}; {SETTINGS}; {more}")).await
 }
 
 /// Ends a transaction: `COMMIT` or `ROLLBACK`.

@@ -123,11 +123,17 @@ fn refused(error: &PgDatabaseError, target: &Target) -> (Code, String) {
             Code::AuthenticationFailed,
             format!("{address} asks for a password of user \"{user}\", and the Source has none; set password"),
         ),
-        // The two cases of this class are told apart by words that the server does not take from any data.
-        "28000" if error.message().contains("certificate") => (
+        // Told apart by a word that the server does not take from any data.
+        "28000" if error.message().contains("certificate") && !target.has_certificate => (
             Code::TlsFailed,
             format!(
                 "{address} wants a client certificate for user \"{user}\"; give tls.clientCertificate and tls.clientKey with that name"
+            ),
+        ),
+        "28000" if error.message().contains("certificate") => (
+            Code::AuthenticationFailed,
+            format!(
+                "{address} does not take the client certificate for user \"{user}\"; its common name must be the user's, or be mapped to it"
             ),
         ),
         "28000" if target.tls == TlsMode::Disable => (

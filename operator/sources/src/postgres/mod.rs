@@ -19,13 +19,13 @@ use backflow_core::plan::{ModelPlan, Postgres};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::StreamExt;
-use sqlx::postgres::PgTypeInfo;
 use sqlx::{AssertSqlSafe, Column as _, PgConnection, Row};
 
 use self::compose::Composed;
 use self::connect::{Connector, Purpose, begin, end};
 use self::rows::Reader;
 use self::state::PostgresState;
+use self::types::Catalog;
 use crate::model;
 use crate::warehouse::{Query, Rows, Warehouse};
 
@@ -35,10 +35,11 @@ pub(crate) struct PostgresWarehouse {
     state: Arc<PostgresState>,
 }
 
-/// A described column with its full type.
+/// The columns of a model, with the types that they are read by.
 struct Described {
-    column: Column,
-    info: PgTypeInfo,
+    columns: Vec<Column>,
+    ids: Vec<u32>,
+    catalog: Catalog,
 }
 
 impl PostgresWarehouse {
@@ -56,25 +57,38 @@ impl PostgresWarehouse {
     }
 
     /// Describes in the transaction that the caller began.
-    async fn described(&self, connection: &mut PgConnection, model: &ModelPlan) -> Result<Vec<Described>, Failure> {
-        let composed = Composed::describe(&compose::relation(model)?);
-        // By the extended protocol, which refuses a second statement whatever its quotes look like.
-        let row = sqlx::query(AssertSqlSafe(composed.sql.clone()))
-            .persistent(false)
-            .fetch_one(connection)
+    async fn described(
+        &self,
+        connection: &mut PgConnection,
+        model: &ModelPlan,
+        filter: Option<&str>,
+    ) -> Result<Described, Failure> {
+        let relation = compose::relation(model)?;
+        let failure = |error: sqlx::Error, composed: &Composed| {
+            errors::query(&error, &model.name, composed, &self.connector.target)
+        };
+        // First by the extended protocol, which refuses a second statement whatever its quotes look like.
+        let probe = Composed::probe(&relation, filter);
+        let probed = sqlx::query(AssertSqlSafe(probe.sql.clone())).persistent(false).execute(&mut *connection).await;
+        probed.map_err(|error| failure(error, &probe))?;
+        // Then by the simple one, which gives types as ids: the driver's own look-up does not know all of them.
+        let composed = Composed::describe(&relation);
+        let row = sqlx::raw_sql(AssertSqlSafe(composed.sql.clone()))
+            .fetch_one(&mut *connection)
             .await
-            .map_err(|error| errors::query(&error, &model.name, &composed, &self.connector.target))?;
-        let described: Vec<Described> = row
+            .map_err(|error| failure(error, &composed))?;
+        let names = row.columns().iter().map(|column| column.name());
+        model::check_columns(model, names, "Postgres folds names without double quotes to lower case")?;
+        let ids: Vec<u32> =
+            row.columns().iter().map(|column| column.type_info().oid().map_or(0, |oid| oid.0)).collect();
+        let catalog = Catalog::look_up(connection, &ids).await.map_err(|error| failure(error, &composed))?;
+        let columns = row
             .columns()
             .iter()
-            .map(|column| Described {
-                column: Column { name: column.name().to_owned(), kind: types::display_name(column.type_info()) },
-                info: column.type_info().clone(),
-            })
+            .zip(&ids)
+            .map(|(column, &id)| Column { name: column.name().to_owned(), kind: catalog.name(id) })
             .collect();
-        let names = described.iter().map(|described| described.column.name.as_str());
-        model::check_columns(model, names, "Postgres folds names without double quotes to lower case")?;
-        Ok(described)
+        Ok(Described { columns, ids, catalog })
     }
 
     async fn begin(&self, connection: &mut PgConnection) -> Result<(), Failure> {
@@ -107,37 +121,27 @@ impl Warehouse for PostgresWarehouse {
     async fn describe(&self, model: &ModelPlan) -> Result<Vec<Column>, Failure> {
         let mut connection = self.connector.take().await?;
         self.begin(&mut connection).await?;
-        let described = self.described(&mut connection, model).await?;
+        let described = self.described(&mut connection, model, None).await?;
         if end(&mut connection, "ROLLBACK").await.is_ok() {
             self.connector.give_back(connection).await;
         }
-        Ok(described.into_iter().map(|described| described.column).collect())
+        Ok(described.columns)
     }
 
     async fn rows(&self, query: Query) -> Result<Rows, Failure> {
         compose::check_filter(query.filter.as_deref())?;
         let mut connection = self.connector.take().await?;
         self.begin(&mut connection).await?;
-        let described = self.described(&mut connection, &query.model).await?;
+        let described = self.described(&mut connection, &query.model, query.filter.as_deref()).await?;
         let relation = compose::relation(&query.model)?;
-        let query_failure = |error: sqlx::Error, composed: &Composed| {
-            errors::query(&error, &query.model.name, composed, &self.connector.target)
-        };
-        if let Some(filter) = &query.filter {
-            let probe = Composed::probe_filter(&relation, filter);
-            sqlx::query(AssertSqlSafe(probe.sql.clone()))
-                .persistent(false)
-                .execute(&mut connection)
-                .await
-                .map_err(|error| query_failure(error, &probe))?;
-        }
         let mut expressions = Vec::with_capacity(query.columns.len());
         let mut wires = Vec::with_capacity(query.columns.len());
         for name in &query.columns {
-            let column = described.iter().find(|described| &described.column.name == name).ok_or_else(|| {
-                model::unknown_column(&query.model, name, described.iter().map(|d| d.column.name.as_str()))
-            })?;
-            let reading = types::reading(name, &column.info);
+            let Some(at) = described.columns.iter().position(|column| &column.name == name) else {
+                let names = described.columns.iter().map(|column| column.name.as_str());
+                return Err(model::unknown_column(&query.model, name, names));
+            };
+            let reading = described.catalog.reading(name, described.ids[at]);
             expressions.push(reading.expression);
             wires.push(reading.wire);
         }
@@ -146,7 +150,7 @@ impl Warehouse for PostgresWarehouse {
             .persistent(false)
             .fetch_one(&mut connection)
             .await
-            .map_err(|error| query_failure(error, &composed))?;
+            .map_err(|error| errors::query(&error, &query.model.name, &composed, &self.connector.target))?;
         let reader = Reader {
             connector: Arc::clone(&self.connector),
             connection,

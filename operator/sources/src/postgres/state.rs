@@ -13,9 +13,11 @@
 //! changes nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
+use backflow_core::failpoint;
 use backflow_core::record::Rejection;
 use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RunRow, StateLine, StateStore};
 use sqlx::postgres::{PgArguments, PgRow};
@@ -26,6 +28,9 @@ use super::connect::{Connector, Purpose, begin, end};
 use super::{errors, schema};
 use crate::sql::quote;
 use crate::state_rows::{RunColumns, fenced, last_words, phase_text};
+
+/// The longest that one step may take: the waits for locks included, which end before it.
+const STEP_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A state schema of a Postgres database.
 pub(crate) struct PostgresState {
@@ -48,10 +53,28 @@ impl PostgresState {
         F: Fn(PgConnection) -> R,
         R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
     {
-        match self.attempt(&work).await {
-            Err(failure) if repeatable && failure.code == Code::ConnectionFailed => self.attempt(&work).await,
+        match self.bounded(&work).await {
+            Err(failure) if repeatable && failure.code == Code::ConnectionFailed => self.bounded(&work).await,
             other => other,
         }
+    }
+
+    /// A connection whose other end is gone without a word must not stop a run for good.
+    async fn bounded<T, F, R>(&self, work: &F) -> Result<T, Failure>
+    where
+        F: Fn(PgConnection) -> R,
+        R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
+    {
+        tokio::time::timeout(STEP_TIMEOUT, self.attempt(work)).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                Code::ConnectionFailed,
+                format!(
+                    "{} did not answer within {} s while the state was read or written; it is tried again",
+                    self.connector.target.address(),
+                    STEP_TIMEOUT.as_secs()
+                ),
+            ))
+        })
     }
 
     /// On any error the connection is dropped, and the server rolls back.
@@ -295,6 +318,7 @@ impl StateStore for PostgresState {
             if !self.move_head(&mut connection, commit).await? {
                 return Ok((connection, Step::Refused(fenced(commit.state_key))));
             }
+            failpoint::hit("inside-commit");
             if let Some(segment) = commit.segment {
                 self.sql(
                     "INSERT INTO {}.journal (state_key, segment, epoch, bytes) VALUES ($1, $2, $3, $4) \
@@ -350,6 +374,7 @@ impl StateStore for PostgresState {
             .bind(indexes)
             .execute(&mut connection)
             .await?;
+            failpoint::hit("inside-fold");
             self.sql("DELETE FROM {}.journal WHERE state_key = $1 AND segment <= $2")
                 .bind(commit.state_key.to_owned())
                 .bind(commit.head.segment as i64)

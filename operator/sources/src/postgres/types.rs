@@ -15,10 +15,10 @@
 //!
 //! A domain is read as its base type.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::TypeInfo;
-use sqlx::postgres::{PgTypeInfo, PgTypeKind};
+use sqlx::{PgConnection, Row};
 
 use crate::sql::quote;
 
@@ -58,77 +58,143 @@ pub(crate) struct Reading {
     pub(crate) wire: Wire,
 }
 
-/// How a column of this type is read.
-pub(crate) fn reading(column: &str, info: &PgTypeInfo) -> Reading {
-    let name = format!("_m.{}", quote(column));
-    if let Some(wire) = wire(info) {
-        return Reading { expression: name, wire };
-    }
-    let base = base(info);
-    let (expression, wire) = match (base.kind(), unqualified(base)) {
-        (PgTypeKind::Array(_) | PgTypeKind::Composite(_), _) | (_, "hstore") => {
-            (format!("pg_catalog.to_json({name})::pg_catalog.text"), Wire::Json)
+/// The types of some columns and everything that they are made of.
+pub(crate) struct Catalog(BTreeMap<u32, Entry>);
+
+struct Entry {
+    name: String,
+    shape: Shape,
+}
+
+enum Shape {
+    Plain,
+    Enum,
+    Array(u32),
+    Domain(u32),
+    Composite(Vec<(String, u32)>),
+}
+
+/// All types that `$1` is made of, in one round trip. True arrays have a variable length; point and its like have an element too.
+const LOOK_UP: &str = "
+WITH RECURSIVE used (oid) AS (
+    SELECT unnest($1::int8[])::oid
+    UNION
+    SELECT next.oid FROM used JOIN pg_catalog.pg_type y ON y.oid = used.oid CROSS JOIN LATERAL (
+        SELECT y.typelem WHERE y.typlen = -1 AND y.typelem <> 0
+        UNION ALL SELECT y.typbasetype WHERE y.typtype = 'd'
+        UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a
+            WHERE y.typtype = 'c' AND a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    ) AS next (oid)
+)
+SELECT y.oid::int8 AS oid, y.typname::text AS name, y.typtype::text AS kind,
+    CASE WHEN y.typlen = -1 THEN y.typelem ELSE 0 END::int8 AS element, y.typbasetype::int8 AS base,
+    coalesce((SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = y.typrelid AND y.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped), '{}') AS names,
+    coalesce((SELECT array_agg(a.atttypid::int8 ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = y.typrelid AND y.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped), '{}') AS types
+FROM used JOIN pg_catalog.pg_type y ON y.oid = used.oid";
+
+impl Catalog {
+    /// Looks types up by their ids.
+    pub(crate) async fn look_up(connection: &mut PgConnection, ids: &[u32]) -> Result<Self, sqlx::Error> {
+        let ids: Vec<i64> = ids.iter().map(|&id| id.into()).collect();
+        let rows = sqlx::query(LOOK_UP).bind(ids).persistent(false).fetch_all(connection).await?;
+        let mut entries = BTreeMap::new();
+        for row in rows {
+            let id = |column: &str| row.try_get::<i64, _>(column).map(|id| id as u32);
+            let shape = match row.try_get::<&str, _>("kind")? {
+                "e" => Shape::Enum,
+                "d" => Shape::Domain(id("base")?),
+                "c" => {
+                    let names: Vec<String> = row.try_get("names")?;
+                    let types: Vec<i64> = row.try_get("types")?;
+                    Shape::Composite(names.into_iter().zip(types.into_iter().map(|id| id as u32)).collect())
+                }
+                _ => match id("element")? {
+                    0 => Shape::Plain,
+                    element => Shape::Array(element),
+                },
+            };
+            entries.insert(id("oid")?, Entry { name: row.try_get("name")?, shape });
         }
-        (_, "MONEY") => (format!("{name}::pg_catalog.numeric"), Wire::Numeric),
-        // Its cast to text adds a netmask that its output function leaves out.
-        (_, "INET") => (format!("pg_catalog.to_json({name}) #>> '{{}}'"), Wire::Text),
-        _ => (format!("{name}::pg_catalog.text"), Wire::Text),
-    };
-    Reading { expression, wire }
-}
-
-/// The type's name as people write it.
-pub(crate) fn display_name(info: &PgTypeInfo) -> String {
-    info.name().to_lowercase()
-}
-
-/// The name without a schema: an extension may live in any.
-fn unqualified(info: &PgTypeInfo) -> &str {
-    info.name().rsplit('.').next().unwrap_or_default()
-}
-
-fn base(info: &PgTypeInfo) -> &PgTypeInfo {
-    match info.kind() {
-        PgTypeKind::Domain(of) => base(of),
-        _ => info,
+        Ok(Self(entries))
     }
-}
 
-/// The binary form, if all of it is known here.
-fn wire(info: &PgTypeInfo) -> Option<Wire> {
-    match info.kind() {
-        PgTypeKind::Domain(of) => return wire(of),
-        PgTypeKind::Enum(_) => return Some(Wire::Text),
-        PgTypeKind::Array(of) => return wire(of).map(|of| Wire::Array(Arc::new(of))),
-        PgTypeKind::Composite(fields) => {
-            let fields: Option<Vec<_>> =
-                fields.iter().map(|(name, info)| wire(info).map(|wire| (name.clone(), wire))).collect();
-            return fields.map(|fields| Wire::Composite(fields.into()));
+    /// The type's name as people write it: `timestamptz`, `int4[]`.
+    pub(crate) fn name(&self, id: u32) -> String {
+        match self.0.get(&id) {
+            Some(Entry { shape: Shape::Array(element), .. }) => format!("{}[]", self.name(*element)),
+            // The catalog's own names for what everybody calls char(n), and for the type named with quotes.
+            _ if id == 1042 => "char".to_owned(),
+            _ if id == 18 => "\"char\"".to_owned(),
+            Some(entry) => entry.name.clone(),
+            None => "unknown".to_owned(),
         }
-        _ => {}
     }
-    // Type ids of the server's own types never change; extensions' are told by name.
-    Some(match info.oid().map(|oid| oid.0) {
-        Some(16) => Wire::Bool,
-        Some(17) => Wire::Bytea,
-        Some(20) => Wire::Int8,
-        Some(21) => Wire::Int2,
-        Some(23) => Wire::Int4,
-        Some(26) => Wire::Oid,
-        Some(19 | 25 | 1042 | 1043) => Wire::Text,
-        Some(114) => Wire::Json,
-        Some(700) => Wire::Float4,
-        Some(701) => Wire::Float8,
-        Some(1082) => Wire::Date,
-        Some(1083) => Wire::Time,
-        Some(1114) => Wire::Timestamp,
-        Some(1184) => Wire::TimestampTz,
-        Some(1186) => Wire::Interval,
-        Some(1266) => Wire::TimeTz,
-        Some(1700) => Wire::Numeric,
-        Some(2950) => Wire::Uuid,
-        Some(3802) => Wire::Jsonb,
-        _ if unqualified(info) == "citext" => Wire::Text,
-        _ => return None,
-    })
+
+    /// How a column of this type is read.
+    pub(crate) fn reading(&self, column: &str, id: u32) -> Reading {
+        let name = format!("_m.{}", quote(column));
+        if let Some(wire) = self.wire(id) {
+            return Reading { expression: name, wire };
+        }
+        let base = self.base(id);
+        let (expression, wire) = match self.0.get(&base) {
+            Some(entry) if matches!(entry.shape, Shape::Array(_) | Shape::Composite(_)) || entry.name == "hstore" => {
+                (format!("pg_catalog.to_json({name})::pg_catalog.text"), Wire::Json)
+            }
+            _ if base == 790 => (format!("{name}::pg_catalog.numeric"), Wire::Numeric),
+            // Its cast to text adds a netmask that its output function leaves out.
+            _ if base == 869 => (format!("pg_catalog.to_json({name}) #>> '{{}}'"), Wire::Text),
+            _ => (format!("{name}::pg_catalog.text"), Wire::Text),
+        };
+        Reading { expression, wire }
+    }
+
+    fn base(&self, id: u32) -> u32 {
+        match self.0.get(&id) {
+            Some(Entry { shape: Shape::Domain(of), .. }) => self.base(*of),
+            _ => id,
+        }
+    }
+
+    /// The binary form, if all of it is known here.
+    fn wire(&self, id: u32) -> Option<Wire> {
+        let entry = self.0.get(&id)?;
+        match &entry.shape {
+            Shape::Enum => return Some(Wire::Text),
+            Shape::Domain(of) => return self.wire(*of),
+            Shape::Array(of) => return self.wire(*of).map(|of| Wire::Array(Arc::new(of))),
+            Shape::Composite(fields) => {
+                let fields: Option<Vec<_>> =
+                    fields.iter().map(|(name, id)| self.wire(*id).map(|wire| (name.clone(), wire))).collect();
+                return fields.map(|fields| Wire::Composite(fields.into()));
+            }
+            Shape::Plain => {}
+        }
+        // Ids of the server's own types never change; an extension's type is told by its name.
+        Some(match id {
+            16 => Wire::Bool,
+            17 => Wire::Bytea,
+            20 => Wire::Int8,
+            21 => Wire::Int2,
+            23 => Wire::Int4,
+            26 => Wire::Oid,
+            19 | 25 | 1042 | 1043 => Wire::Text,
+            114 => Wire::Json,
+            700 => Wire::Float4,
+            701 => Wire::Float8,
+            1082 => Wire::Date,
+            1083 => Wire::Time,
+            1114 => Wire::Timestamp,
+            1184 => Wire::TimestampTz,
+            1186 => Wire::Interval,
+            1266 => Wire::TimeTz,
+            1700 => Wire::Numeric,
+            2950 => Wire::Uuid,
+            3802 => Wire::Jsonb,
+            _ if entry.name == "citext" => Wire::Text,
+            _ => return None,
+        })
+    }
 }

@@ -65,10 +65,9 @@ impl SqliteWarehouse {
     async fn described(&self, connection: &mut SqliteConnection, model: &ModelPlan) -> Result<Vec<Column>, Failure> {
         let relation = Self::relation(model)?;
         let failure = |error: sqlx::Error| errors::query(&error, &model.name, &self.path);
-        let statement = connection
-            .prepare(AssertSqlSafe(format!("SELECT * FROM {relation} AS _m")).into_sql_str())
-            .await
-            .map_err(failure)?;
+        // The model itself and not its wrapping, in which SQLite would rename a second column of one name.
+        let bare = relation[1..relation.len() - 1].to_owned();
+        let statement = connection.prepare(AssertSqlSafe(bare).into_sql_str()).await.map_err(failure)?;
         let names: Vec<String> = statement.columns().iter().map(|column| column.name().to_owned()).collect();
         drop(statement);
         model::check_columns(model, names.iter().map(String::as_str), "names are compared letter by letter")?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
-use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RunRow, StateLine, StateStore};
+use backflow_core::failpoint;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
@@ -315,6 +315,7 @@ impl StateStore for SqliteState {
             if !self.move_head(&mut connection, &commit).await? {
                 return Ok((connection, Step::Refused(fenced(commit.state_key))));
             }
+            failpoint::hit("inside-commit");
             if let Some(segment) = commit.segment {
                 self.sql("INSERT OR REPLACE INTO {}journal\" (state_key, segment, epoch, bytes) VALUES (?, ?, ?, ?)")
                     .bind(commit.state_key.to_owned())
@@ -368,6 +369,7 @@ impl StateStore for SqliteState {
                     .execute(&mut connection)
                     .await?;
             }
+            failpoint::hit("inside-fold");
             self.sql("DELETE FROM {}journal\" WHERE state_key = ? AND segment <= ?")
                 .bind(commit.state_key.to_owned())
                 .bind(commit.head.segment as i64)

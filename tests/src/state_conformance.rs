@@ -1,0 +1,278 @@
+//! What every state store must do, whatever it is made of. Each check is a scenario over keys of its own, so that all of them run
+//! on one store.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking, as any test")]
+
+use std::sync::Arc;
+
+use backflow_core::code::{Code, Failure};
+use backflow_core::record::Rejection;
+use backflow_core::result::{Counters, Phase};
+use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RejectRow, RunRow, StateStore};
+
+/// Runs all checks on a store that is empty.
+///
+/// # Panics
+/// If the store does not conform.
+pub async fn check(store: Arc<dyn StateStore>) {
+    prepares_twice_and_at_once(&store).await;
+    knows_nothing_at_first(&*store).await;
+    claims_only_what_was_seen(&*store).await;
+    lets_one_of_many_claims_win(&store).await;
+    commits_all_or_nothing(&*store).await;
+    takes_a_commit_twice(&*store).await;
+    folds_to_what_is_kept(&*store).await;
+    resets_all_but_runs(&*store).await;
+    forgets_one_key(&*store).await;
+    keeps_any_text_and_bytes(&*store).await;
+    lists_by_key(&*store).await;
+}
+
+/// A head of this epoch.
+#[must_use]
+pub fn head(epoch: u64) -> Head {
+    Head { format: 1, owner: "cluster".into(), epoch, generation: 0, segment: 0, document: "{}".into() }
+}
+
+/// A run's row of this epoch.
+#[must_use]
+pub fn run(name: &str, epoch: u64) -> RunRow {
+    RunRow {
+        name: name.into(),
+        number: epoch,
+        epoch,
+        phase: Phase::Running,
+        counters: Counters { upserted: 3, bytes: 1 << 40, ..Counters::default() },
+        started_at: "2026-01-02T03:04:05.123456789Z".into(),
+        updated_at: "2026-01-02T03:04:06Z".into(),
+    }
+}
+
+/// A rejected record.
+#[must_use]
+pub fn reject(key: &str) -> RejectChange {
+    let rejection = Rejection::new("HTTP_422", Some("email"), "the destination refuses the value");
+    RejectChange::Put(RejectRow { key: key.into(), operation: "Upsert".into(), rejection })
+}
+
+fn fenced<T: std::fmt::Debug>(result: Result<T, Failure>) {
+    assert_eq!(result.expect_err("a stale epoch must be refused").code, Code::Fenced);
+}
+
+fn part(generation: u64, index: u32) -> PartitionId {
+    PartitionId { generation, index }
+}
+
+async fn prepares_twice_and_at_once(store: &Arc<dyn StateStore>) {
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move { store.prepare().await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    store.prepare().await.unwrap();
+}
+
+async fn knows_nothing_at_first(store: &dyn StateStore) {
+    let key = "none";
+    assert_eq!(store.head(key).await.unwrap(), None);
+    assert_eq!(store.run(key, "r").await.unwrap(), None);
+    assert_eq!(store.partition(key, part(1, 0)).await.unwrap(), None);
+    assert_eq!(store.segment(key, 1).await.unwrap(), None);
+    assert!(!store.forget(key, 1).await.unwrap());
+    fenced(store.claim(key, Some(1), &head(2), &run("r", 2), false).await);
+    fenced(store.put_partition(key, 1, part(1, 0), b"p").await);
+    let (head, run) = (head(1), run("r", 1));
+    let commit = || Commit { state_key: key, head: &head, segment: None, run: &run, rejects: &[] };
+    fenced(store.commit(commit()).await);
+    fenced(store.fold(commit(), &[]).await);
+    assert_eq!(store.head(key).await.unwrap(), None);
+    assert_eq!(store.run(key, "r").await.unwrap(), None);
+}
+
+async fn claims_only_what_was_seen(store: &dyn StateStore) {
+    let key = "claims";
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+    fenced(store.claim(key, None, &head(1), &run("b", 1), false).await);
+    fenced(store.claim(key, Some(7), &head(8), &run("b", 8), true).await);
+    assert_eq!(store.run(key, "b").await.unwrap(), None, "a refused claim leaves no run");
+    store.claim(key, Some(1), &head(2), &run("b", 2), false).await.unwrap();
+    assert_eq!(store.head(key).await.unwrap(), Some(head(2)));
+    assert_eq!(store.run(key, "a").await.unwrap(), Some(run("a", 1)));
+    assert_eq!(store.run(key, "b").await.unwrap(), Some(run("b", 2)));
+}
+
+async fn lets_one_of_many_claims_win(store: &Arc<dyn StateStore>) {
+    for expected in [None, Some(1)] {
+        let tasks: Vec<_> = (0..8)
+            .map(|at| {
+                let store = Arc::clone(store);
+                let head = Head { owner: format!("pod {at}"), ..head(expected.map_or(1, |epoch| epoch + 1)) };
+                tokio::spawn(async move {
+                    let run = run(&format!("{expected:?} {at}"), head.epoch);
+                    store.claim("many", expected, &head, &run, false).await.map(|()| head)
+                })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(head) => winners.push(head),
+                Err(failure) => assert_eq!(failure.code, Code::Fenced),
+            }
+        }
+        assert_eq!(winners.len(), 1, "exactly one claim wins");
+        assert_eq!(store.head("many").await.unwrap(), winners.pop());
+    }
+}
+
+async fn commits_all_or_nothing(store: &dyn StateStore) {
+    let key = "commits";
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+    let first = Head { segment: 1, document: "{\"n\":1}".into(), ..head(1) };
+    let counted = RunRow { counters: Counters { deleted: 9, ..Counters::default() }, ..run("a", 1) };
+    let commit = Commit { state_key: key, head: &first, segment: Some(b"one"), run: &counted, rejects: &[reject("1")] };
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.head(key).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.segment(key, 1).await.unwrap().as_deref(), Some(&b"one"[..]));
+    assert_eq!(store.run(key, "a").await.unwrap(), Some(counted.clone()));
+
+    // A head and a run without a segment.
+    let only_head = Head { document: "{\"n\":2}".into(), ..first };
+    let ended = RunRow { phase: Phase::PartiallySucceeded, ..counted };
+    let commit = Commit { state_key: key, head: &only_head, segment: None, run: &ended, rejects: &[] };
+    store.commit(commit).await.unwrap();
+    assert_eq!(store.head(key).await.unwrap(), Some(only_head.clone()));
+    assert_eq!(store.run(key, "a").await.unwrap(), Some(ended));
+
+    // A pod that lost its claim moves nothing.
+    store.claim(key, Some(1), &Head { epoch: 2, ..only_head.clone() }, &run("b", 2), false).await.unwrap();
+    let stale = Head { segment: 2, ..only_head.clone() };
+    let late = run("late", 1);
+    let rejects = [reject("2")];
+    let commit = || Commit { state_key: key, head: &stale, segment: Some(b"two"), run: &late, rejects: &rejects };
+    fenced(store.commit(commit()).await);
+    fenced(store.fold(commit(), &[]).await);
+    assert_eq!(store.head(key).await.unwrap(), Some(Head { epoch: 2, ..only_head }));
+    assert_eq!(store.segment(key, 2).await.unwrap(), None);
+    assert_eq!(store.segment(key, 1).await.unwrap().as_deref(), Some(&b"one"[..]), "a refused fold removes nothing");
+    assert_eq!(store.run(key, "late").await.unwrap(), None);
+}
+
+async fn takes_a_commit_twice(store: &dyn StateStore) {
+    let key = "twice";
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+    let next = Head { segment: 1, ..head(1) };
+    let row = run("a", 1);
+    let rejects = [reject("1"), RejectChange::Remove("0".into()), reject("1"), RejectChange::Remove("1".into())];
+    for _ in 0..2 {
+        let commit = Commit { state_key: key, head: &next, segment: Some(b"one"), run: &row, rejects: &rejects };
+        store.commit(commit).await.unwrap();
+    }
+    assert_eq!(store.head(key).await.unwrap(), Some(next));
+    assert_eq!(store.segment(key, 1).await.unwrap().as_deref(), Some(&b"one"[..]));
+}
+
+async fn folds_to_what_is_kept(store: &dyn StateStore) {
+    let key = "folds";
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+    for segment in 1..=3 {
+        let next = Head { segment, ..head(1) };
+        let bytes = [segment as u8];
+        let commit = Commit { state_key: key, head: &next, segment: Some(&bytes), run: &run("a", 1), rejects: &[] };
+        store.commit(commit).await.unwrap();
+    }
+    for index in 0..3 {
+        store.put_partition(key, 1, part(1, index), b"crashed").await.unwrap();
+        store.put_partition(key, 1, part(1, index), b"current").await.unwrap();
+    }
+    store.put_partition(key, 1, part(2, 1), b"").await.unwrap();
+    fenced(store.put_partition(key, 9, part(1, 0), b"stale").await);
+    let folded = Head { generation: 2, segment: 2, ..head(1) };
+    let ended = RunRow { phase: Phase::Succeeded, ..run("a", 1) };
+    let commit = Commit { state_key: key, head: &folded, segment: None, run: &ended, rejects: &[reject("1")] };
+    store.fold(commit, &[part(1, 0), part(2, 1), part(7, 7)]).await.unwrap();
+    assert_eq!(store.head(key).await.unwrap(), Some(folded.clone()));
+    assert_eq!(store.partition(key, part(1, 0)).await.unwrap().as_deref(), Some(&b"current"[..]));
+    assert_eq!(store.partition(key, part(2, 1)).await.unwrap().as_deref(), Some(&b""[..]), "empty is not absent");
+    for gone in [part(1, 1), part(1, 2), part(2, 0), part(7, 7)] {
+        assert_eq!(store.partition(key, gone).await.unwrap(), None);
+    }
+    for (segment, there) in [(1, false), (2, false), (3, true)] {
+        assert_eq!(store.segment(key, segment).await.unwrap().is_some(), there, "segment {segment}");
+    }
+    assert_eq!(store.run(key, "a").await.unwrap(), Some(ended.clone()));
+    let commit = Commit { state_key: key, head: &folded, segment: None, run: &ended, rejects: &[] };
+    store.fold(commit, &[]).await.unwrap();
+    assert_eq!(store.partition(key, part(1, 0)).await.unwrap(), None);
+}
+
+async fn resets_all_but_runs(store: &dyn StateStore) {
+    let (key, other) = ("resets", "resets-not");
+    for key in [key, other] {
+        store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+        let next = Head { segment: 1, ..head(1) };
+        let commit =
+            Commit { state_key: key, head: &next, segment: Some(b"s"), run: &run("a", 1), rejects: &[reject("1")] };
+        store.commit(commit).await.unwrap();
+        store.put_partition(key, 1, part(1, 0), b"p").await.unwrap();
+    }
+    let fresh = Head { segment: 1, document: "{\"incarnation\":2}".into(), ..head(2) };
+    store.claim(key, Some(1), &fresh, &run("b", 2), true).await.unwrap();
+    assert_eq!(store.head(key).await.unwrap(), Some(fresh));
+    assert_eq!(store.segment(key, 1).await.unwrap(), None);
+    assert_eq!(store.partition(key, part(1, 0)).await.unwrap(), None);
+    assert_eq!(store.run(key, "a").await.unwrap(), Some(run("a", 1)));
+    assert!(store.segment(other, 1).await.unwrap().is_some());
+    assert!(store.partition(other, part(1, 0)).await.unwrap().is_some());
+}
+
+async fn forgets_one_key(store: &dyn StateStore) {
+    let (key, other) = ("forgets", "forgets-not");
+    for key in [key, other] {
+        store.claim(key, None, &head(3), &run("a", 3), false).await.unwrap();
+        store.put_partition(key, 3, part(1, 0), b"p").await.unwrap();
+    }
+    fenced(store.forget(key, 2).await);
+    assert!(store.head(key).await.unwrap().is_some());
+    assert!(store.forget(key, 3).await.unwrap());
+    assert_eq!(store.head(key).await.unwrap(), None);
+    assert_eq!(store.run(key, "a").await.unwrap(), None);
+    assert_eq!(store.partition(key, part(1, 0)).await.unwrap(), None);
+    assert!(!store.forget(key, 3).await.unwrap());
+    assert_eq!(store.head(other).await.unwrap(), Some(head(3)));
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+}
+
+async fn keeps_any_text_and_bytes(store: &dyn StateStore) {
+    let long = "k".repeat(253);
+    for key in ["growth/customers-to-hubspot", "a'b\"c\\d; --", "ключ/鍵🔑", long.as_str()] {
+        let document = "{\"text\":\"ü\\\"'\\u0000\\n🔑\"}".to_owned();
+        let claimed = Head { owner: "a'b\"".into(), document, ..head(u64::MAX >> 1) };
+        store.claim(key, None, &claimed, &run("r'ü", 1), false).await.unwrap();
+        assert_eq!(store.head(key).await.unwrap(), Some(claimed.clone()));
+        assert_eq!(store.run(key, "r'ü").await.unwrap(), Some(run("r'ü", 1)));
+        let bytes: Vec<u8> = (0..3 << 20).map(|at: u32| (at % 251) as u8).collect();
+        store.put_partition(key, claimed.epoch, part(u64::MAX >> 1, u32::MAX), &bytes).await.unwrap();
+        let read = store.partition(key, part(u64::MAX >> 1, u32::MAX)).await.unwrap();
+        assert!(read == Some(bytes), "3 MiB come back as they were");
+        // A primary key may be longer than an index entry of a database.
+        let rejects: Vec<RejectChange> = (0..500).map(|at| reject(&format!("\"{at}{}ü\"", "x".repeat(9000)))).collect();
+        let commit = Commit { state_key: key, head: &claimed, segment: None, run: &run("r", 1), rejects: &rejects };
+        store.commit(commit).await.unwrap();
+    }
+}
+
+async fn lists_by_key(store: &dyn StateStore) {
+    let all = store.list(1000).await.unwrap();
+    let keys: Vec<&str> = all.iter().map(|line| line.state_key.as_str()).collect();
+    assert!(keys.contains(&"claims") && keys.contains(&"ключ/鍵🔑") && !keys.contains(&"none"));
+    assert!(keys.is_sorted(), "{keys:?}");
+    for line in &all {
+        assert_eq!(store.head(&line.state_key).await.unwrap().as_ref(), Some(&line.head));
+    }
+    assert_eq!(store.list(2).await.unwrap(), all[..2]);
+}
