@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use backflow_core::code::{Code, Failure};
@@ -23,29 +24,40 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// environment says (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), but never for loopback.
 pub(crate) fn client(url: &Url, allow_loopback: bool, connections: usize) -> Result<Client, Failure> {
     let (name, literal) = match url.host() {
-        Some(Host::Domain(name)) => (name.trim_end_matches('.').to_owned(), None),
-        Some(Host::Ipv4(address)) => (String::new(), Some(address.into())),
-        Some(Host::Ipv6(address)) => (String::new(), Some(address.into())),
+        Some(Host::Domain(name)) => (name.trim_end_matches('.'), None),
+        Some(Host::Ipv4(address)) => ("", Some(address.into())),
+        Some(Host::Ipv6(address)) => ("", Some(address.into())),
         None => return Err(Failure::new(Code::PlanInvalid, "settings.url names no host")),
     };
     if !allow_loopback && literal.is_some_and(forbidden) {
         return Err(address_forbidden(url));
     }
-    let mut builder = Client::builder()
-        .user_agent(concat!("backflow/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(connections);
-    if literal.is_some_and(|address: std::net::IpAddr| address.is_loopback()) || name.eq_ignore_ascii_case("localhost")
-    {
-        builder = builder.no_proxy();
-    }
-    if !allow_loopback {
-        // With the trailing dot of an absolute name it would be another name to the guard.
-        builder = builder.dns_resolver(Guard { host: url.host_str().unwrap_or(&name).to_owned() });
-    }
-    builder.build().map_err(|_| Failure::new(Code::Internal, "the HTTP client could not be set up"))
+    let local = literal.is_some_and(|address: IpAddr| address.is_loopback()) || name.eq_ignore_ascii_case("localhost");
+    let builder = || {
+        let mut builder = Client::builder()
+            .user_agent(concat!("backflow/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(connections);
+        if local {
+            builder = builder.no_proxy();
+        }
+        if !allow_loopback {
+            builder = builder.dns_resolver(Guard { host: url.host_str().unwrap_or_default().to_owned() });
+        }
+        builder
+    };
+    // A machine without authorities can still speak plain HTTP.
+    let built = builder().build().or_else(|error| match url.scheme() {
+        "http" => builder().tls_certs_only([]).build(),
+        _ => Err(error),
+    });
+    built.map_err(|_| {
+        let message = "no certificate authorities are found on this machine, so no host can prove itself by TLS; install the package \
+                       ca-certificates, or set SSL_CERT_FILE";
+        Failure::new(Code::TlsFailed, message)
+    })
 }
 
 /// Scheme, host, port and path: what may be shown of a URL. Its query may hold a token.
