@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
-use crate::{cluster, generate, image, test};
+use crate::{cluster, demo, generate, image, test};
 
 /// What was typed.
 #[derive(Parser)]
@@ -24,6 +24,18 @@ enum Command {
     /// A real Kubernetes with one node on this machine
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Show everything that Backflow does, once: a cluster, a shop, a receiver, two syncs
+    Demo {
+        /// Without a cluster: the same engine on a SQLite file
+        #[arg(long, conflicts_with = "down")]
+        local: bool,
+        /// Stop what an earlier demo left running
+        #[arg(long)]
+        down: bool,
+        /// Install missing Debian packages (as root)
+        #[arg(long)]
+        install: bool,
+    },
     /// Build the image as an OCI archive
     Image {
         /// Load it into the cluster, which must be up
@@ -78,6 +90,8 @@ impl Arguments {
             }
             Command::Cluster(Cluster::Down) => cluster::down(&workspace).map(|()| true),
             Command::Cluster(Cluster::Status) => cluster::status(&workspace),
+            Command::Demo { down: true, .. } => demo::down(&workspace).map(|()| true),
+            Command::Demo { local, install, .. } => demo::demo(&workspace, local, install).map(|()| true),
             Command::Image { load, install } => {
                 let archive = image::build(&workspace, install)?;
                 if load {

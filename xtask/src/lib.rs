@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod commands;
+pub mod demo;
 pub mod generate;
 pub mod image;
 pub mod oci;

@@ -21,6 +21,8 @@ pub enum Purpose {
     Cluster,
     /// Run tests that start a Postgres of their own.
     Postgres,
+    /// Show the demo on a SQLite file.
+    Sqlite,
 }
 
 /// A program (by name or, if it has one fixed place, by path) and its Debian package.
@@ -34,7 +36,7 @@ const fn need(purpose: Purpose, program: &'static str, package: &'static str) ->
     Need { purpose, program, package }
 }
 
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 17] = [
     need(Purpose::Build, "gcc", "gcc"),
     need(Purpose::Build, "make", "make"),
     need(Purpose::Build, "strip", "binutils"),
@@ -51,6 +53,7 @@ const NEEDS: [Need; 16] = [
     need(Purpose::Cluster, "gcc", "gcc"),
     need(Purpose::Cluster, "/usr/include/stdlib.h", "libc6-dev"),
     need(Purpose::Postgres, "initdb", "postgresql"),
+    need(Purpose::Sqlite, "sqlite3", "sqlite3"),
 ];
 
 /// Checks that everything the purposes need is there; with `install`, gets what is missing.

@@ -1,6 +1,7 @@
 //! Other programs: found, run to their end, started in the background, stopped.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -37,8 +38,23 @@ pub fn require(program: &str) -> Result<PathBuf> {
 /// # Errors
 /// It could not be started, or it failed: then the error carries the end of what it said.
 pub fn run(command: &mut Command) -> Result<String> {
+    run_fed(command, "")
+}
+
+/// [`run`] with something on standard input, which no message repeats: the place for passwords.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_fed(command: &mut Command, input: &str) -> Result<String> {
     let name = describe(command);
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{name}`"))?;
+    let failed = || format!("cannot start `{name}`");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Whoever does not read its input closes it, and says by its exit status whether that was right.
+        let _closed = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().with_context(failed)?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
         bail!("`{name}` failed ({}):\n{}", output.status, tail(&String::from_utf8_lossy(&said), 30));

@@ -17,7 +17,7 @@ const RECEIVER: &str = "127.0.0.1:8090";
 pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
     chapter("The parts");
     packages::ensure(&[Purpose::Build, Purpose::Sqlite], install)?;
-    let programs = build(workspace, &[("backflow-cli", "backflow"), ("backflow-tests", "backflow-receiver")], install)?;
+    let [backflow, player] = build(workspace, ["backflow", "backflow-receiver"], install)?;
     let samples = workspace.root.join("deploy/samples/local");
     let folder = workspace.output().join("demo");
     if folder.exists() {
@@ -31,25 +31,27 @@ pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
     let database = folder.join("shop.db");
     step("a shop with 10,000 customers, in SQLite", || sqlite(&database, &folder.join("shop.sql")))?;
     let receiver = Receiver::new(&folder, RECEIVER);
-    step("a receiver that plays the business tool", || receiver.start(&programs, &[]))?;
-    let result = scenes(workspace, &programs, &folder, &receiver);
+    step("a receiver that plays the business tool", || receiver.start(&player, &[]))?;
+    let result = scenes(workspace, &backflow, &folder, &receiver);
     receiver.stop();
     result
 }
 
 fn scenes(
     workspace: &Workspace,
-    programs: &std::path::Path,
+    program: &std::path::Path,
     folder: &std::path::Path,
     receiver: &Receiver,
 ) -> Result<()> {
     let shown = relative(workspace, folder);
     let backflow = |arguments: &[&str]| {
-        let mut command = Command::new(programs.join("backflow"));
+        let mut command = Command::new(program);
         command.args(arguments).arg("-f").arg(folder);
         command
     };
     let mut said = 0;
+    // Its first line says where it listens, which is no news.
+    receiver.said(&mut said)?;
     let mut received = || -> Result<()> {
         tell("\nThe receiver says:");
         for line in receiver.said(&mut said)? {
@@ -57,8 +59,6 @@ fn scenes(
         }
         Ok(())
     };
-    receiver_hello(&mut received)?;
-
     chapter("First sync: everything is new");
     show(&format!("backflow validate -f {shown}"), &mut backflow(&["validate"]))?;
     show(&format!("backflow run -f {shown}"), &mut backflow(&["run"]))?;
@@ -78,12 +78,7 @@ fn scenes(
          backflow is at {}.\n  \
          backflow preview -f {shown} --model customers     the first rows of the model\n  \
          cargo xtask demo                                  the same on a real Kubernetes",
-        programs.join("backflow").display()
+        program.display()
     ));
     Ok(())
-}
-
-/// The receiver's first line says where it listens; it belongs to the parts, not to the first sync.
-fn receiver_hello(received: &mut impl FnMut() -> Result<()>) -> Result<()> {
-    received()
 }

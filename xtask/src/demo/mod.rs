@@ -54,18 +54,10 @@ fn show(shown: &str, command: &mut Command) -> Result<String> {
     Ok(output)
 }
 
-/// Builds programs of this workspace and returns the folder they are in.
-fn build(workspace: &Workspace, programs: &[(&str, &str)], install: bool) -> Result<PathBuf> {
+/// Builds programs of this workspace.
+fn build<const N: usize>(workspace: &Workspace, names: [&str; N], install: bool) -> Result<[PathBuf; N]> {
     packages::ensure(&[Purpose::Build], install)?;
-    let names: Vec<&str> = programs.iter().map(|(_, program)| *program).collect();
-    step(&format!("compile {}", names.join(", ")), || {
-        for (package, program) in programs {
-            let mut cargo = workspace.cargo_release("build");
-            run(cargo.args(["--quiet", "--package", package, "--bin", program]))?;
-        }
-        Ok(())
-    })?;
-    Ok(workspace.release_dir())
+    step(&format!("compile {}", names.join(" and ")), || workspace.programs(names))
 }
 
 /// A password for this demo only, from the kernel.

@@ -1,7 +1,7 @@
 //! The demo on a real Kubernetes.
 
-use std::fs::File;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use super::{build, chapter, password, show, tell};
 use crate::cluster::{self, Cluster, NODE_ADDRESS};
 use crate::image;
 use crate::packages::{self, Purpose};
-use crate::process::{run, wait_until};
+use crate::process::{run, run_fed, wait_until};
 use crate::steps::{say, step};
 use crate::workspace::Workspace;
 
@@ -57,20 +57,22 @@ pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
     }
     let archive = image::build(workspace, install)?;
     image::load(&archive, &cluster)?;
-    let programs = build(workspace, &[("backflow-tests", "backflow-receiver")], install)?;
+    let [player] = build(workspace, ["backflow-receiver"], install)?;
     let folder = workspace.cache.join("demo");
-    std::fs::create_dir_all(&folder)?;
+    fs::create_dir_all(&folder)?;
     let samples = workspace.root.join("deploy/samples");
     let (warehouse, token, signing_key) = (password()?, password()?, password()?);
     let postgres = Postgres::new(&folder, NODE_ADDRESS, POSTGRES_PORT)?;
     step("a shop with 10,000 customers, in Postgres", || {
         postgres.start()?;
         postgres.create_database()?;
-        postgres.file(&samples.join("shop.sql"), &[("password", &warehouse)])
+        // psql reads the password as a variable, from its input and not from its command line.
+        let tables = fs::read_to_string(samples.join("shop.sql"))?;
+        postgres.sql(&format!("\\set password '{warehouse}'\n{tables}"))
     })?;
     let receiver = Receiver::new(&folder, &format!("{NODE_ADDRESS}:{RECEIVER_PORT}"));
     step("a receiver that plays the business tool", || {
-        receiver.start(&programs, &["--token".into(), token.clone(), "--signing-key".into(), signing_key.clone()])
+        receiver.start(&player, &["--token".into(), token.clone(), "--signing-key".into(), signing_key.clone()])
     })?;
     let mut scene = Scene { workspace, cluster, receiver, said: 0 };
     scene.namespace(&warehouse, &token, &signing_key)?;
@@ -78,7 +80,7 @@ pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
 
     scene.install(&archive.content_reference)?;
     scene.first_sync()?;
-    postgres.file(&samples.join("changes.sql"), &[])?;
+    postgres.sql(&fs::read_to_string(samples.join("changes.sql"))?)?;
     scene.second_sync()?;
     scene.status()?;
     scene.how_to_go_on();
@@ -126,20 +128,13 @@ impl Scene<'_> {
                         .replace("ADDRESS", NODE_ADDRESS)
                 })
                 .collect();
-            let file = self.workspace.cache.join("demo/services.yaml");
-            std::fs::write(&file, services)?;
+            let secrets = format!(
+                "apiVersion: v1\nkind: Secret\nmetadata: {{name: shop}}\nstringData: {{password: '{warehouse}'}}\n---\n\
+                 apiVersion: v1\nkind: Secret\nmetadata: {{name: crm}}\n\
+                 stringData: {{token: '{token}', signing-key: '{signing_key}'}}\n"
+            );
             let mut apply = self.kubectl(&["apply", "--namespace", NAMESPACE, "-f", "-"]);
-            run(apply.stdin(Stdio::from(File::open(file)?)))?;
-            for (name, values) in [
-                ("shop", vec![("password", warehouse)]),
-                ("crm", vec![("token", token), ("signing-key", signing_key)]),
-            ] {
-                let mut create = self.kubectl(&["create", "secret", "generic", name, "--namespace", NAMESPACE]);
-                for (key, value) in values {
-                    create.arg(format!("--from-literal={key}={value}"));
-                }
-                run(&mut create)?;
-            }
+            run_fed(&mut apply, &(services + &secrets))?;
             Ok(())
         })
     }
@@ -149,14 +144,19 @@ impl Scene<'_> {
         let (repository, tag) = image.rsplit_once(':').context("an image reference has a tag")?;
         for (release, extra) in [
             ("backflow-crds", Vec::new()),
-            ("backflow", vec![format!("--set=image.repository={repository}"), format!("--set=image.tag={tag}"), "--wait".into()]),
+            (
+                "backflow",
+                vec![format!("--set=image.repository={repository}"), format!("--set=image.tag={tag}"), "--wait".into()],
+            ),
         ] {
             let mut helm = self.cluster.helm();
             helm.args(["upgrade", "--install", release, &format!("charts/{release}")])
                 .args(["--namespace", "backflow-system", "--create-namespace"])
                 .args(extra)
                 .current_dir(&self.workspace.root);
-            say(&format!("$ helm upgrade --install {release} charts/{release} --namespace backflow-system --create-namespace …"));
+            say(&format!(
+                "$ helm upgrade --install {release} charts/{release} --namespace backflow-system --create-namespace …"
+            ));
             run(&mut helm)?;
         }
         Ok(())

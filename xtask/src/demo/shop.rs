@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::packages::postgres_bin;
-use crate::process::{Daemon, require, run, wait_until};
+use crate::process::{Daemon, require, run, run_fed, wait_until};
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_secs(60);
@@ -41,9 +41,13 @@ impl Postgres {
         // Postgres refuses to run as root; Debian's package brings a user for it.
         run(Command::new("chown").args(["postgres:postgres"]).arg(&self.folder))?;
         let data = self.data();
-        run(self.program("initdb").args(["--auth-local=trust", "--auth-host=scram-sha-256", "-U", "postgres", "-D"]).arg(&data))?;
+        run(self
+            .program("initdb")
+            .args(["--auth-local=trust", "--auth-host=scram-sha-256", "-U", "postgres", "-D"])
+            .arg(&data))?;
         let key = data.join("server.key");
-        run(self.as_postgres("openssl")
+        run(self
+            .as_postgres("openssl")
             .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=postgres", "-keyout"])
             .arg(&key)
             .arg("-out")
@@ -69,16 +73,11 @@ impl Postgres {
         Ok(())
     }
 
-    /// Runs a file of SQL in the database "shop".
-    pub(super) fn file(&self, file: &Path, variables: &[(&str, &str)]) -> Result<()> {
-        let sql = File::open(file).with_context(|| file.display().to_string())?;
+    /// Runs SQL in the database "shop".
+    pub(super) fn sql(&self, sql: &str) -> Result<()> {
         let mut psql = self.program("psql");
         psql.args(["-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "shop", "-h"]).arg(&self.folder);
-        psql.args(["-p", &self.port.to_string()]);
-        for (name, value) in variables {
-            psql.arg("-v").arg(format!("{name}={value}"));
-        }
-        run(psql.stdin(Stdio::from(sql)).arg("-f").arg("-"))?;
+        run_fed(psql.args(["-p", &self.port.to_string(), "-f", "-"]), sql)?;
         Ok(())
     }
 
@@ -123,13 +122,13 @@ impl Receiver {
     }
 
     /// Starts it anew, with an empty ledger.
-    pub(super) fn start(&self, programs: &Path, arguments: &[String]) -> Result<()> {
+    pub(super) fn start(&self, program: &Path, arguments: &[String]) -> Result<()> {
         self.stop();
         fs::create_dir_all(&self.folder)?;
         fs::write(self.log(), "")?;
         let mut all = vec!["--listen".to_owned(), self.address.clone()];
         all.extend_from_slice(arguments);
-        Daemon::start(&programs.join("backflow-receiver"), &all, &self.folder, &self.log(), &self.pid_file())?;
+        Daemon::start(program, &all, &self.folder, &self.log(), &self.pid_file())?;
         if !wait_until(START, || std::net::TcpStream::connect(&self.address).is_ok()) {
             bail!("the receiver does not answer at {}; see {}", self.address, self.log().display());
         }
@@ -153,7 +152,7 @@ impl Receiver {
 
 /// Makes a SQLite file from a file of SQL, or changes it.
 pub(super) fn sqlite(database: &Path, sql: &Path) -> Result<()> {
-    let sql = File::open(sql).with_context(|| sql.display().to_string())?;
-    run(Command::new(require("sqlite3")?).arg(database).stdin(Stdio::from(sql)))?;
+    let text = fs::read_to_string(sql).with_context(|| sql.display().to_string())?;
+    run_fed(Command::new(require("sqlite3")?).arg("-bail").arg(database), &text)?;
     Ok(())
 }
