@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
+use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RunRow, StateLine, StateStore};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
