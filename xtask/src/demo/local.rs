@@ -30,7 +30,7 @@ pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
     }
     let database = folder.join("shop.db");
     step("a shop with 10,000 customers, in SQLite", || sqlite(&database, &folder.join("shop.sql")))?;
-    let receiver = Receiver::new(&folder, RECEIVER);
+    let receiver = Receiver::new(&workspace.cache.join("demo").join("local"), RECEIVER);
     step("a receiver that plays the business tool", || receiver.start(&player, &[]))?;
     let result = scenes(workspace, &backflow, &folder, &receiver);
     receiver.stop();

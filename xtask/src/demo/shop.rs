@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -128,8 +129,11 @@ impl Receiver {
         fs::write(self.log(), "")?;
         let mut all = vec!["--listen".to_owned(), self.address.clone()];
         all.extend_from_slice(arguments);
+        if TcpStream::connect(&self.address).is_ok() {
+            bail!("another program listens on {}: stop it, the sample manifests send there", self.address);
+        }
         Daemon::start(program, &all, &self.folder, &self.log(), &self.pid_file())?;
-        if !wait_until(START, || std::net::TcpStream::connect(&self.address).is_ok()) {
+        if !wait_until(START, || TcpStream::connect(&self.address).is_ok()) {
             bail!("the receiver does not answer at {}; see {}", self.address, self.log().display());
         }
         Ok(())
