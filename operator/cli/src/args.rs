@@ -28,16 +28,36 @@ pub(crate) struct Cli {
     pub command: Command,
 }
 
+const RUN: &str = "Runs the Mappings of a folder of manifests once, whatever their schedules say: a Mapping that follows another one \
+        (schedule.after) comes after it, else the order is that of the files. What was acknowledged is remembered in the warehouse \
+        itself, in the Source's state schema, so the next run sends only what changed.\n\n\
+        Suspended Mappings are left out unless --mapping names them. Ctrl-C ends the run after the batch in flight, with all that was \
+        acknowledged kept; a second Ctrl-C ends it at once, and the next run sends the last batches again.\n\n\
+        Secrets are taken from --secret, else from the environment variable BACKFLOW_SECRET_<NAME>_<KEY> (upper case, anything but \
+        letters and digits as _), else from Secret manifests beside the others.";
+const VALIDATE: &str = "Finds everything that is wrong with manifests: YAML, fields, types and rules of the API, settings of the destination, \
+        schedules, names, references. Nothing is contacted and nothing is sent.\n\n\
+        What may exist in the cluster (a Source, a Secret that is not in the folder) is a warning.";
+const PREVIEW: &str = "Reads the first rows of a Model and prints them. Nothing is sent and nothing is remembered.";
+const TEST: &str = "Without --key: connects to each Source and Destination, reads the columns of each Model, and checks the fields of each \
+        Mapping against them. No row is read and none is sent.\n\n\
+        With --key: takes the row with this primary key and really sends it, once. Request and answer are printed, nothing is \
+        remembered.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run Mappings once: find what changed, send it, remember what arrived
+    #[command(long_about = RUN)]
     Run(RunArgs),
     /// Find everything that is wrong with manifests, by file and line
+    #[command(long_about = VALIDATE)]
     Validate(ValidateArgs),
     /// Show the first rows of a Model
+    #[command(long_about = PREVIEW)]
     Preview(PreviewArgs),
     /// Try connections and queries, or really send one record
+    #[command(long_about = TEST)]
     Test(TestArgs),
     /// Print the completion script of a shell
     #[command(after_help = "Example:\n  backflow completions bash > /etc/bash_completion.d/backflow")]
@@ -104,22 +124,13 @@ pub(crate) enum Mode {
 
 /// `backflow run`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Runs the Mappings of a folder of manifests once, whatever their schedules say: a Mapping that follows another one \
-        (schedule.after) comes after it, else the order is that of the files. What was acknowledged is remembered in the warehouse \
-        itself, in the Source's state schema, so the next run sends only what changed.\n\n\
-        Suspended Mappings are left out unless --mapping names them. Ctrl-C ends the run after the batch in flight, with all that was \
-        acknowledged kept; a second Ctrl-C ends it at once, and the next run sends the last batches again.\n\n\
-        Secrets are taken from --secret, else from the environment variable BACKFLOW_SECRET_<NAME>_<KEY> (upper case, anything but \
-        letters and digits as _), else from Secret manifests beside the others.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         backflow run -f manifests/\n  \
         backflow run -f manifests/ --mapping customers-to-crm --secret crm/token=@token.txt\n  \
         backflow run -f manifests/ --approve-deletes 1500    send deletions that were withheld, if there are no more\n  \
         backflow run -f manifests/ --mode Full               send every row again\n  \
         backflow run -f manifests/ -o json | jq .extracted   one JSON object per run, with the fields of a Sync's status\n\n\
-        Exit codes: 0 every run succeeded, 2 some only partially, 1 one failed, 64 wrong usage or manifests, 130 interrupted."
-)]
+        Exit codes: 0 every run succeeded, 2 some only partially, 1 one failed, 64 wrong usage or manifests, 130 interrupted.")]
 pub(crate) struct RunArgs {
     /// Where manifests are.
     #[command(flatten)]
@@ -155,16 +166,11 @@ pub(crate) struct RunArgs {
 
 /// `backflow validate`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Finds everything that is wrong with manifests: YAML, fields, types and rules of the API, settings of the destination, \
-        schedules, names, references. Nothing is contacted and nothing is sent.\n\n\
-        What may exist in the cluster (a Source, a Secret that is not in the folder) is a warning.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         backflow validate -f manifests/\n  \
         helm template my-chart | backflow validate -f -\n  \
         backflow validate -f manifests/ -o json | jq '.findings[].message'\n\n\
-        Exit codes: 0 no errors (warnings are allowed), 64 errors."
-)]
+        Exit codes: 0 no errors (warnings are allowed), 64 errors.")]
 pub(crate) struct ValidateArgs {
     /// Where manifests are.
     #[command(flatten)]
@@ -176,13 +182,10 @@ pub(crate) struct ValidateArgs {
 
 /// `backflow preview`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Reads the first rows of a Model and prints them. Nothing is sent and nothing is remembered.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         backflow preview -f manifests/ --model customers\n  \
         backflow preview -f manifests/ --model customers --limit 100 -o json    one JSON object per row\n\n\
-        Exit codes: 0 the rows are printed, 1 the Model cannot be read, 64 wrong usage or manifests."
-)]
+        Exit codes: 0 the rows are printed, 1 the Model cannot be read, 64 wrong usage or manifests.")]
 pub(crate) struct PreviewArgs {
     /// Where manifests are.
     #[command(flatten)]
@@ -203,17 +206,11 @@ pub(crate) struct PreviewArgs {
 
 /// `backflow test`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Without --key: connects to each Source and Destination, reads the columns of each Model, and checks the fields of each \
-        Mapping against them. No row is read and none is sent.\n\n\
-        With --key: takes the row with this primary key and really sends it, once. Request and answer are printed, nothing is \
-        remembered.",
-    after_help = "Examples:\n  \
+#[command(after_help = "Examples:\n  \
         backflow test -f manifests/\n  \
         backflow test -f manifests/ --source warehouse\n  \
         backflow test -f manifests/ --mapping customers-to-crm --key 42\n\n\
-        Exit codes: 0 all is well, 1 something failed, 2 the record was rejected, 64 wrong usage or manifests."
-)]
+        Exit codes: 0 all is well, 1 something failed, 2 the record was rejected, 64 wrong usage or manifests.")]
 pub(crate) struct TestArgs {
     /// Where manifests are.
     #[command(flatten)]

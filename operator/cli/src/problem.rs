@@ -73,7 +73,9 @@ impl std::fmt::Display for Problem {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
         f.write_str(if self.is_error() { ": error: " } else { ": warning: " })?;
-        let place = [&*self.resource, &*self.path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        // Some sentences begin with the path themselves.
+        let path = if self.message.starts_with(&self.path) { "" } else { &*self.path };
+        let place = [&*self.resource, path].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
         if !place.is_empty() {
             write!(f, "{}: ", place.join(" "))?;
         }

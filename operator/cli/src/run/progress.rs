@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backflow_core::report::{self, Reporter, Stage};
 use backflow_core::result::RunResult;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::summary::Ran;
 use crate::console::Console;
@@ -84,7 +84,11 @@ impl Reporter for Watch {
         };
         let Some(bar) = &self.bar else {
             if new && progress.stage != Stage::Starting {
-                let total = if progress.total > 0 { format!(" {} changes", progress.total) } else { String::new() };
+                let total = if progress.stage == Stage::Delivering {
+                    format!(" {} changes", progress.total)
+                } else {
+                    String::new()
+                };
                 self.console.remark(format_args!("{}: {verb}{total}", self.mapping));
             }
             return;
@@ -92,11 +96,11 @@ impl Reporter for Watch {
         bar.set_message(verb);
         if progress.total > 0 {
             if new {
-                bar.set_style(style("{prefix} {bar:24} {human_pos}/{human_len} {msg} {per_sec} {eta}"));
+                bar.set_style(style("{prefix} {bar:24} {human_pos}/{human_len} {msg} {rate} {eta}"));
             }
             bar.set_length(progress.total);
         } else if new {
-            bar.set_style(style("{prefix} {spinner} {msg} {human_pos} {per_sec}"));
+            bar.set_style(style("{prefix} {spinner} {msg} {human_pos} {rate}"));
         }
         bar.set_position(progress.done);
     }
@@ -113,5 +117,8 @@ impl Drop for Watch {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
+    })
 }

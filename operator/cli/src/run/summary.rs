@@ -114,6 +114,7 @@ impl Ran {
             Some("StateOwnedElsewhere") => Some("--adopt-state".to_owned()),
             Some("IdentityChanged") => Some("--adopt-state (or --mode Reset)".to_owned()),
             Some("PrimaryKeyChanged") => Some("--mode Reset".to_owned()),
+            Some("RowNotFound") => Some("--mode Test --key KEY".to_owned()),
             Some("RowsRejected") => Some("--retry-rejected".to_owned()),
             _ => None,
         };

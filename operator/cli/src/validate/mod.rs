@@ -27,8 +27,9 @@ pub(crate) fn load(input: &Input, given: &Given) -> (Manifests, Vec<Problem>) {
         problems.extend(found);
     }
     references::check(&manifests, given, &mut problems);
-    let order = |problem: &Problem| (input.rank(&problem.file), problem.line, problem.column, problem.severity);
-    problems.sort_by(|a, b| (order(a), &a.file).cmp(&(order(b), &b.file)));
+    problems.sort_by_cached_key(|problem| {
+        (input.rank(&problem.file), problem.file.clone(), problem.line, problem.column, problem.severity)
+    });
     problems.dedup();
     (manifests, problems)
 }

@@ -32,14 +32,19 @@ pub(super) fn check(manifests: &Manifests, resource: &Resource, problems: &mut V
         Spec::Sync(sync) => Some(backflow_plan::check_sync(sync)),
     };
     for Finding { path, code, message } in findings.into_iter().flatten() {
-        let known = problems.iter().any(|problem| {
-            problem.is_error()
-                && (problem.path == path || (problem.code == code && problem.line == resource.node.locate(&path).line))
-        });
-        if !known {
+        let path = path.split_once(": ").map(|(path, _)| path.to_owned()).unwrap_or(path);
+        if !problems.iter().any(|problem| said(problem, &path, &code)) {
             problems.push(resource.problem(path, &code, message));
         }
     }
+}
+
+/// Whether a problem says the same already: it is about this field, or it is a rule of the whole that names it.
+fn said(problem: &Problem, path: &str, code: &str) -> bool {
+    let field = path.rsplit('.').next().unwrap_or_default();
+    let parent = path.strip_suffix(field).and_then(|parent| parent.strip_suffix('.'));
+    let of_whole = problem.code == code && parent == Some(&problem.path) && problem.message.contains(field);
+    problem.is_error() && (problem.path == path || of_whole)
 }
 
 /// What it refers to may be missing or wrong itself; then the rest is checked nevertheless.

@@ -54,9 +54,10 @@ pub(super) fn check(resource: &Resource, problems: &mut Vec<Problem>) {
         Some(spec) => shape.value(&schema["properties"]["spec"], &spec.value, "spec", spec.at),
         None => shape.error(node.at, "spec", "FieldRequired", "spec is missing; add it".to_owned()),
     }
-    for message in rules::broken(schema, &node.to_json()) {
-        let at = node.locate("metadata.name");
-        shape.error(at, "metadata.name", "InvalidSpec", message);
+    if !shape.problems.iter().any(|problem| problem.path == "metadata.name") {
+        for message in rules::broken(schema, &node.to_json()) {
+            shape.error(node.locate("metadata.name"), "metadata.name", "InvalidName", message);
+        }
     }
 }
 
@@ -182,8 +183,9 @@ impl Shape<'_> {
                 _ => {}
             }
         }
-        // Rules are about values of the right shape; of others they would only say the same again.
-        if self.problems.iter().filter(|problem| problem.is_error()).count() == before {
+        // A rule about a text or number of the wrong length or range would only say the same again.
+        let object = matches!(node.kind, Kind::Map(_));
+        if object || self.problems.iter().filter(|problem| problem.is_error()).count() == before {
             for message in rules::broken(schema, &node.to_json()) {
                 let message = explained(&message, node);
                 self.error(
@@ -208,7 +210,7 @@ impl Shape<'_> {
                 }
                 None if schema["x-kubernetes-preserve-unknown-fields"] == true => self.surprises(&entry.value, &below),
                 // `password: {hunter2}` has a key that must not be repeated.
-                None if is_reference(schema) => self.plaintext(path, at),
+                None if is_reference(schema) => return self.plaintext(path, at),
                 None => self.unknown(path, &entry.key, entry.at, &names),
             }
         }
