@@ -69,7 +69,7 @@ impl Happening {
         (Self::SyncCanceled, "Sync and Mapping: a person stopped the run."),
         (Self::MissedSlots, "Mapping: slots passed without a run of their own; one run carries all changes."),
         (Self::MissSchedule, "Mapping: a slot was later than startingDeadline, and is skipped."),
-        (Self::Resending, "Mapping: the run sends every row again, because the Mapping was edited."),
+        (Self::Resending, "Sync: the run sends every row again, because the Mapping was edited."),
         (Self::Ready, "Source, Model, Destination and Mapping: it became Ready."),
     ];
 

@@ -31,7 +31,11 @@ impl Secrets for SecretFiles {
                 Ok(SecretString::from(value))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let others = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+                // The kubelet makes links of its own (`..data`), also for a Secret that does not exist.
+                let is_key = |entry: std::io::Result<std::fs::DirEntry>| {
+                    entry.is_ok_and(|entry| !entry.file_name().to_string_lossy().starts_with(".."))
+                };
+                let others = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_key));
                 Err(if others { reference.key_not_found() } else { reference.not_found() })
             }
             Err(error) if error.kind() == ErrorKind::InvalidData => Err(Failure::new(
@@ -60,7 +64,7 @@ mod tests {
         let secrets = SecretFiles::new(folder.path());
         let reference = SecretRef { name: "warehouse".into(), key: "password".into() };
         assert_eq!(secrets.read(&reference).unwrap_err().code, Code::SecretNotFound);
-        std::fs::create_dir(folder.path().join("warehouse")).unwrap();
+        std::fs::create_dir_all(folder.path().join("warehouse/..2026_01_01")).unwrap();
         assert_eq!(secrets.read(&reference).unwrap_err().code, Code::SecretNotFound);
         std::fs::write(folder.path().join("warehouse/user"), "u").unwrap();
         assert_eq!(secrets.read(&reference).unwrap_err().code, Code::SecretKeyNotFound);

@@ -128,7 +128,11 @@ pub fn of_findings(findings: &[Finding]) -> Readiness {
         all => format!(" (and {} more in status.errors)", all - 1),
     };
     let reason = reason.filter(|_| same).unwrap_or(Reason::InvalidSpec);
-    Readiness::of(reason, format!("{}: {}{more}", first.path, first.message))
+    // Some sentences name their field themselves.
+    let field = first.path.strip_prefix("spec.").unwrap_or(&first.path);
+    let names_it = [field, &first.path].iter().any(|path| first.message.starts_with(*path));
+    let message = if names_it { first.message.clone() } else { format!("{}: {}", first.path, first.message) };
+    Readiness::of(reason, message + &more)
 }
 
 async fn check<K: Checked>(

@@ -1,11 +1,13 @@
 //! What becomes of a Sync now. Pure: the clock is an argument.
 
 use backflow_core::result::Phase;
+use backflow_crds::conditions::Readiness;
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Finding, Sync, SyncPhase};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::admission::Verdict;
+use crate::check::of_findings;
 use crate::runs::PodView;
 use crate::sync::dereference::JobView;
 use crate::sync::outcome::{Ending, State, interpret};
@@ -69,12 +71,12 @@ pub fn decide(view: &View<'_>) -> Decision {
 }
 
 fn waiting(view: &View<'_>) -> Decision {
-    if let Some(first) = view.findings.first() {
-        let reason = match first.code.parse() {
-            Ok(reason) if view.findings.iter().all(|finding| finding.code == first.code) => reason,
-            _ => Reason::InvalidSpec,
-        };
-        return Decision::Refuse(reason, format!("{}: {}", first.path, first.message));
+    if !view.findings.is_empty() {
+        let (Readiness::Ready(reason, message)
+        | Readiness::Reconciling(reason, message)
+        | Readiness::NotReady(reason, message)
+        | Readiness::Stalled(reason, message)) = of_findings(view.findings);
+        return Decision::Refuse(reason, message);
     }
     if view.sync.spec.cancel {
         return Decision::CancelQueued;

@@ -2,6 +2,7 @@
 
 use backflow_core::cell::Column;
 use backflow_core::plan::Task;
+use backflow_crds::conditions::Readiness;
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Destination, Finding, Mapping, Model, RunMode, Source, Sync, WorkerTemplate};
 use backflow_plan::{Parts, Place, Resolved};
@@ -10,9 +11,11 @@ use kube::ResourceExt as _;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::mapping::decide::judge;
+use crate::mapping::dereference::references;
 use crate::mapping::status::awaits_a_person;
 use crate::runs::{JobState, PodView};
-use crate::status::{condition, is_ready};
+use crate::status::is_ready;
 use crate::store::Key;
 
 /// What a Sync needs to start, by name.
@@ -43,7 +46,7 @@ pub fn needs(context: &Context, sync: &Sync) -> Needs {
             needs.missing = Some((Reason::MappingNotFound, format!("Mapping {} does not exist", reference.name)));
             return needs;
         };
-        needs.missing = unfit(sync, &mapping);
+        needs.missing = unfit(context, sync, &mapping);
         needs.destination = Some(mapping.spec.destination_ref.name.clone());
         needs.state_key = Some(backflow_plan::state_key(&namespace, &reference.name, &mapping.spec));
         needs.mapping_suspended = mapping.spec.suspend;
@@ -80,21 +83,24 @@ pub fn needs(context: &Context, sync: &Sync) -> Needs {
 }
 
 /// Why a Mapping cannot run now.
-fn unfit(sync: &Sync, mapping: &Mapping) -> Option<(Reason, String)> {
-    let name = mapping.name_any();
+fn unfit(context: &Context, sync: &Sync, mapping: &Mapping) -> Option<(Reason, String)> {
     let status = mapping.status.as_ref();
     let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
     if is_ready(conditions, status.and_then(|status| status.observed_generation), mapping.metadata.generation) {
         return None;
     }
-    let ready = condition(conditions, backflow_crds::conditions::ConditionType::Ready);
-    let reason = ready.and_then(|ready| ready.reason.parse::<Reason>().ok());
+    // Its status may be a moment old: a Sync that it has just made must not wait for it.
+    let standing = judge(mapping, &references(context, mapping));
+    let (Readiness::NotReady(reason, _) | Readiness::Stalled(reason, _) | Readiness::Reconciling(reason, _)) =
+        standing.readiness
+    else {
+        return None;
+    };
     // What only a person can decide, a person's Sync decides: by Reset, or adoptState.
-    if reason.is_some_and(awaits_a_person) && !super::is_by_controller(sync) {
+    if awaits_a_person(reason) && !super::is_by_controller(sync) {
         return None;
     }
-    let because = reason.map_or_else(|| "not seen yet".to_owned(), |reason| reason.to_string());
-    Some((Reason::MappingNotReady, format!("Mapping {name} is not Ready ({because})")))
+    Some((Reason::MappingNotReady, format!("Mapping {} is not Ready ({reason})", mapping.name_any())))
 }
 
 /// Whether a Source is Ready.

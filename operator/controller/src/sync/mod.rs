@@ -10,6 +10,7 @@ pub mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backflow_core::extraction::Resend;
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Sync, SyncPhase};
 use kube::ResourceExt as _;
@@ -226,12 +227,16 @@ impl Step<'_> {
             if after.is_finished() {
                 self.context.metrics.sync_ended(self.sync.spec.mode, &after);
                 tracing::info!(
-                    phase = ?after.phase,
+                    phase = after.phase.map(|phase| format!("{phase:?}")),
                     reason = after.reason,
                     duration = after.duration,
                     summary = self.draft.summary(),
                     "A Sync ended."
                 );
+            }
+            if after.is_finished() && self.draft.resend == Some(Resend::MappingChanged) {
+                let note = "the Mapping was edited, so every row was sent again; onMappingChange: Keep avoids that";
+                self.context.events.tell(self.sync, Happening::Resending, note);
             }
             triggers::saw(self.context, written, Origin::Own);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backflow_core::extraction::Checkpoint;
+use backflow_core::extraction::{Checkpoint, Resend};
 use backflow_core::report::Progress;
 use backflow_core::result::{Phase, RunResult};
 use backflow_crds::conditions::{ConditionStatus, ConditionType, Readiness, remove, set};
@@ -30,6 +30,8 @@ const ERRORS_MAX: usize = 10;
 pub struct Draft {
     /// As it will be written.
     pub status: SyncStatus,
+    /// Why rows that did not change were sent.
+    pub resend: Option<Resend>,
     generation: Option<i64>,
     now: Timestamp,
 }
@@ -40,7 +42,7 @@ impl Draft {
     pub fn of(sync: &Sync, now: Timestamp) -> Self {
         let mut status = sync.status.clone().unwrap_or_default();
         status.observed_generation = sync.metadata.generation;
-        Self { status, generation: sync.metadata.generation, now }
+        Self { status, resend: None, generation: sync.metadata.generation, now }
     }
 
     /// It waits.
@@ -48,7 +50,7 @@ impl Draft {
         self.status.phase = Some(SyncPhase::Queued);
         self.status.reason = Some(reason.to_string());
         self.status.queued_behind = Some(behind.to_owned()).filter(|behind| !behind.is_empty());
-        let message = if behind.is_empty() { String::new() } else { format!("waits for {behind}") };
+        let message = if behind.is_empty() { String::new() } else { format!("waits: {behind}") };
         self.open(match reason {
             Reason::Queued => Readiness::Reconciling(reason, message),
             _ => Readiness::of(reason, message),
@@ -169,6 +171,7 @@ impl Draft {
     fn counts(&mut self, result: &RunResult, frozen: &BTreeMap<String, String>) {
         let (status, counters) = (&mut self.status, &result.counters);
         if let Some(found) = &result.findings {
+            self.resend = found.resend;
             status.extracted = Some(api::Extracted {
                 added: count(found.added),
                 updated: count(found.updated),
@@ -217,6 +220,11 @@ impl Draft {
             if let Some(count) = count.filter(|count| *count > 0) {
                 text.push_str(&format!(", {count} {what}"));
             }
+        }
+        match self.resend {
+            Some(Resend::MappingChanged) => text.push_str("; every row was sent again because the Mapping was edited"),
+            Some(Resend::Full) => text.push_str("; every row was sent again because a Full run asked for it"),
+            None => {}
         }
         text
     }
