@@ -3,4 +3,6 @@
 pub mod certificates;
 pub mod memory;
 pub mod postgres;
+pub mod receiver;
 pub mod state_conformance;
+pub mod webhook;
