@@ -103,6 +103,8 @@ struct World {
     sent: BTreeMap<String, (i64, ChangeKind, Vec<String>)>,
     /// Keys that the state acknowledged: they must not come again.
     committed: BTreeSet<String>,
+    /// What was sent of a row and has no committed acknowledgement, with the Mapping's fingerprint: it must come again with its key.
+    pending: BTreeMap<i64, (ChangeKind, Vec<String>, String, String)>,
     /// Keys that were sent since they were last acknowledged as delivered.
     unsure: BTreeSet<i64>,
     runs: usize,
@@ -168,6 +170,7 @@ impl World {
             let mut acks = Vec::new();
             let mut keys = Vec::new();
             let mut sure = Vec::new();
+            let mut answered = Vec::new();
             for change in page {
                 *counts.get_mut(&change.kind).unwrap() += 1;
                 assert!(offered.insert(id(&change)), "each key once");
@@ -176,6 +179,7 @@ impl World {
                 if at % run.unanswered == 0 {
                     continue;
                 }
+                answered.push(id(&change));
                 let verdict = if self.refuses(&change) {
                     rejection()
                 } else {
@@ -190,12 +194,15 @@ impl World {
             }
             extraction.commit(acks, &Counters::default()).await?;
             self.committed.extend(keys);
+            self.pending.retain(|key, _| !answered.contains(key));
             self.unsure.retain(|key| !sure.contains(key));
         }
         assert_eq!(counts[&ChangeKind::Added], found.added);
         assert_eq!(counts[&ChangeKind::Updated], found.updated);
         assert_eq!(counts[&ChangeKind::Deleted], if run.withhold { 0 } else { found.deleted });
         if !run.no_finish {
+            // A row that went away and comes back is another change.
+            self.pending.retain(|key, _| offered.contains(key));
             let checkpoint = extraction.finish(&Counters::default(), Phase::Succeeded).await?;
             let after = self.place.open(name, &table).await?;
             assert_eq!(checkpoint.rows, after.findings().known, "the checkpoint counts what is known");
@@ -215,6 +222,13 @@ impl World {
         let key = self.place.key(extraction, change);
         assert!(!self.committed.contains(&key), "an acknowledged delivery's key came again: {change:?}");
         let row = texts(change);
+        let fingerprint = self.place.plan.mapping.fingerprint.clone();
+        let pending = (change.kind, row.clone(), fingerprint, key.clone());
+        if let Some(before) = self.pending.insert(id(change), pending.clone())
+            && (&before.0, &before.1, &before.2) == (&pending.0, &pending.1, &pending.2)
+        {
+            assert_eq!(before.3, pending.3, "what was not acknowledged comes again with its key: {change:?}");
+        }
         let sent = (id(change), change.kind, row.clone());
         let before = self.sent.entry(key.clone()).or_insert_with(|| sent.clone());
         assert_eq!((before.0, &before.2), (sent.0, &sent.2), "one key, one delivery");
@@ -274,6 +288,7 @@ async fn live(steps: Vec<Step>) {
         held: BTreeMap::new(),
         sent: BTreeMap::new(),
         committed: BTreeSet::new(),
+        pending: BTreeMap::new(),
         unsure: BTreeSet::new(),
         runs: 0,
     };
