@@ -22,9 +22,9 @@ pub struct Args {
     /// Who owns the state that this controller's workers move. Default: the uid of the namespace kube-system.
     #[arg(long, env = "BACKFLOW_CLUSTER_ID")]
     pub cluster_id: Option<String>,
-    /// Name of this pod: the identity in the Lease and in events.
-    #[arg(long, env = "POD_NAME", default_value = "backflow-controller")]
-    pub pod_name: String,
+    /// Name of this pod: the identity in the Lease and in events. Default, for runs outside of a cluster: a random one.
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: Option<String>,
     /// Namespace of this pod, in which the Lease lives.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub pod_namespace: String,

@@ -38,6 +38,8 @@ pub struct Leader {
     pub client: Client,
     /// Flags.
     pub args: Args,
+    /// Who this controller is, for events.
+    pub identity: String,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// What stands in the way of being ready.
@@ -76,7 +78,7 @@ impl Leader {
         discovery::kinds(&self.client, &self.readiness).await;
         let owner = discovery::owner(&self.client, self.args.cluster_id.as_deref(), &self.readiness).await;
         let (events, receiver) = Events::channel();
-        watches.spawn(publish(self.client.clone(), self.args.pod_name.clone(), receiver));
+        watches.spawn(publish(self.client.clone(), self.identity.clone(), receiver));
         let context = Arc::new(Context {
             client: self.client.clone(),
             image: Image {

@@ -57,10 +57,13 @@ pub async fn run(args: Args, stop: Stop) -> anyhow::Result<()> {
     server::start(args.http_addr, readiness.clone(), metrics.clone(), stop.clone()).await?;
     let client = Client::try_default().await?;
     let leases: Api<LeaseObject> = Api::namespaced(client.clone(), &args.pod_namespace);
-    // Unique for this process: a container that restarts in its pod is another candidate.
-    let identity = format!("{}_{}", args.pod_name, token::random()?);
-    let lease = Lease::new(leases, args.lease_name.clone(), identity);
-    let leader = Leader { client, args, metrics: metrics.clone(), readiness };
+    // A container that restarts in its pod goes on at once: the one before it has ended.
+    let identity = match &args.pod_name {
+        Some(name) => name.clone(),
+        None => format!("backflow-controller-{}", token::random()?),
+    };
+    let lease = Lease::new(leases, args.lease_name.clone(), identity.clone());
+    let leader = Leader { client, args, identity, metrics: metrics.clone(), readiness };
     loop {
         let mut held = tokio::select! {
             () = stop.requested() => return Ok(()),
