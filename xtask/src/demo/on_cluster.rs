@@ -62,7 +62,7 @@ pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let samples = workspace.root.join("deploy/samples");
     let (warehouse, token, signing_key) = (password()?, password()?, password()?);
-    let postgres = Postgres::new(&folder, NODE_ADDRESS, POSTGRES_PORT)?;
+    let postgres = Postgres::new(NODE_ADDRESS, POSTGRES_PORT)?;
     step("a shop with 10,000 customers, in Postgres", || {
         postgres.start()?;
         postgres.create_database()?;
@@ -90,7 +90,7 @@ pub(super) fn demo(workspace: &Workspace, install: bool) -> Result<()> {
 pub(super) fn down(workspace: &Workspace) -> Result<()> {
     let folder = workspace.cache.join("demo");
     Receiver::new(&folder, "").stop();
-    if let Ok(postgres) = Postgres::new(&folder, NODE_ADDRESS, POSTGRES_PORT) {
+    if let Ok(postgres) = Postgres::new(NODE_ADDRESS, POSTGRES_PORT) {
         postgres.stop()?;
     }
     if let Some(cluster) = cluster::current(workspace).filter(Cluster::is_own) {
@@ -151,7 +151,8 @@ impl Scene<'_> {
         ] {
             let mut helm = self.cluster.helm();
             helm.args(["upgrade", "--install", release, &format!("charts/{release}")])
-                .args(["--namespace", "backflow-system", "--create-namespace"])
+                // The tests may have left our own kinds there without Helm.
+                .args(["--namespace", "backflow-system", "--create-namespace", "--take-ownership"])
                 .args(extra)
                 .current_dir(&self.workspace.root);
             say(&format!(

@@ -27,9 +27,11 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn new(folder: &Path, host: &str, port: u16) -> Result<Self> {
+    pub(super) fn new(host: &str, port: u16) -> Result<Self> {
         let bin = postgres_bin().context("Postgres is not installed")?;
-        Ok(Self { bin, folder: folder.join("postgres"), host: host.to_owned(), port })
+        // Not in the cache: the user postgres may not enter root's home.
+        let folder = std::env::temp_dir().join("backflow-demo");
+        Ok(Self { bin, folder, host: host.to_owned(), port })
     }
 
     /// Stops a server that an earlier demo left, and starts a new one without any data.
