@@ -27,13 +27,11 @@ pub(crate) async fn run(args: &PreviewArgs) -> u8 {
     let (manifests, problems) = validate::load(&args.input, &given);
     let model = match select::one(&manifests, "Model", args.model.as_ref()) {
         Ok(model) => model,
-        Err(message) => {
-            return select::refused(&problems, None, &console).unwrap_or_else(|| select::usage(&message, &console));
-        }
+        Err(why) => return select::stopped(why.into(), &problems, &console),
     };
     let source = match local::needed(&manifests, model, "Source", "sourceRef") {
         Ok(source) => source,
-        Err(problem) => return select::usage(&problem.to_string(), &console),
+        Err(problem) => return select::stopped(problem.into(), &problems, &console),
     };
     let relevant: [&Resource; 2] = [model, source];
     if let Some(code) = select::refused(&problems, Some(&relevant), &console) {

@@ -86,6 +86,41 @@ pub(crate) fn refused(problems: &[Problem], relevant: Option<&[&Resource]>, cons
     (!errors.is_empty()).then_some(exit::USAGE)
 }
 
+/// Why a command cannot be done as it was asked for.
+pub(crate) enum Why {
+    /// By its arguments.
+    Usage(String),
+    /// By a manifest.
+    Manifest(Box<Problem>),
+}
+
+impl From<String> for Why {
+    fn from(message: String) -> Self {
+        Self::Usage(message)
+    }
+}
+
+impl From<Box<Problem>> for Why {
+    fn from(problem: Box<Problem>) -> Self {
+        Self::Manifest(problem)
+    }
+}
+
+/// Prints why a command cannot be done. A finding may be the reason why something was not found; it says more.
+#[must_use]
+pub(crate) fn stopped(why: Why, problems: &[Problem], console: &Console) -> u8 {
+    if let Some(code) = refused(problems, None, console) {
+        return code;
+    }
+    match why {
+        Why::Usage(message) => usage(&message, console),
+        Why::Manifest(problem) => {
+            console.error(problem);
+            exit::USAGE
+        }
+    }
+}
+
 /// Prints why a command cannot be done as it was asked for.
 #[must_use]
 pub(crate) fn usage(message: &str, console: &Console) -> u8 {

@@ -18,6 +18,7 @@ use crate::local::{self, Chain};
 use crate::manifests::{Manifests, Resource};
 use crate::run::{Interrupt, line_of_failure, watched};
 use crate::secrets::{Given, LocalSecrets};
+use crate::select::Why;
 use crate::{exit, run, select, validate};
 
 /// One line of the result.
@@ -46,9 +47,7 @@ pub(crate) async fn run(args: &TestArgs) -> u8 {
     let (manifests, problems) = validate::load(&args.input, &given);
     let chosen = match chosen(&manifests, args) {
         Ok(chosen) => chosen,
-        Err(message) => {
-            return select::refused(&problems, None, &console).unwrap_or_else(|| select::usage(&message, &console));
-        }
+        Err(why) => return select::stopped(why, &problems, &console),
     };
     if let Some(code) = select::refused(&problems, Some(&chosen), &console) {
         return code;
@@ -108,14 +107,14 @@ async fn send(args: &TestArgs, key: &str) -> u8 {
 }
 
 /// What is tested: what is named, or everything; Sources first, Mappings last.
-fn chosen<'a>(manifests: &'a Manifests, args: &TestArgs) -> Result<Vec<&'a Resource>, String> {
+fn chosen<'a>(manifests: &'a Manifests, args: &TestArgs) -> Result<Vec<&'a Resource>, Why> {
     let mut chosen = Vec::new();
     if let Some(name) = &args.source {
         chosen.push(select::one(manifests, "Source", Some(name))?);
     }
     if let Some(name) = &args.mapping {
         let mapping = select::one(manifests, "Mapping", Some(name))?;
-        let chain = Chain::of(manifests, mapping).map_err(|problem| problem.to_string())?;
+        let chain = Chain::of(manifests, mapping)?;
         chosen.extend([chain.source, chain.model, chain.destination, mapping]);
     }
     if let Some(name) = &args.destination {
@@ -125,7 +124,7 @@ fn chosen<'a>(manifests: &'a Manifests, args: &TestArgs) -> Result<Vec<&'a Resou
         chosen
             .extend(["Source", "Model", "Destination", "Mapping"].into_iter().flat_map(|kind| manifests.of_kind(kind)));
     }
-    if chosen.is_empty() { Err(select::nothing(manifests)) } else { Ok(chosen) }
+    if chosen.is_empty() { Err(select::nothing(manifests).into()) } else { Ok(chosen) }
 }
 
 /// The fields of a Mapping against the columns that its Model has, if those were seen.

@@ -26,6 +26,7 @@ use crate::console::Console;
 use crate::local::{self, Chain};
 use crate::manifests::{Manifests, Resource};
 use crate::secrets::{Given, LocalSecrets};
+use crate::select::Why;
 use crate::{exit, select, validate};
 use progress::Progress;
 
@@ -45,10 +46,7 @@ pub(crate) async fn run(args: &RunArgs) -> u8 {
     let (manifests, problems) = validate::load(&args.input, &given);
     let chains = match chosen(&manifests, args) {
         Ok(chains) => chains,
-        Err(message) => {
-            // A finding may be the reason why there is nothing to run; it says more.
-            return select::refused(&problems, None, &console).unwrap_or_else(|| select::usage(&message, &console));
-        }
+        Err(why) => return select::stopped(why, &problems, &console),
     };
     let relevant: Vec<&Resource> = chains.iter().flat_map(|chain| chain.resources()).collect();
     let relevant = (!args.mappings.is_empty()).then_some(relevant.as_slice());
@@ -80,15 +78,12 @@ pub(crate) async fn run(args: &RunArgs) -> u8 {
 }
 
 /// The Mappings to run, in their order.
-fn chosen<'a>(manifests: &'a Manifests, args: &RunArgs) -> Result<Vec<Chain<'a>>, String> {
+fn chosen<'a>(manifests: &'a Manifests, args: &RunArgs) -> Result<Vec<Chain<'a>>, Why> {
     let mappings = select::named(manifests, "Mapping", &args.mappings)?;
     if args.mode == Mode::Test && mappings.len() > 1 {
-        return Err("--mode Test sends one record of one Mapping; say which with --mapping NAME".to_owned());
+        return Err("--mode Test sends one record of one Mapping; say which with --mapping NAME".to_owned().into());
     }
-    order::in_order(mappings)
-        .into_iter()
-        .map(|mapping| Chain::of(manifests, mapping).map_err(|problem| problem.to_string()))
-        .collect()
+    order::in_order(mappings).into_iter().map(|mapping| Ok(Chain::of(manifests, mapping)?)).collect()
 }
 
 fn plan(chain: &Chain<'_>, args: &RunArgs) -> Result<Plan, Vec<Finding>> {

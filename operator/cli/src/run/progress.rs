@@ -32,10 +32,11 @@ impl Progress {
     /// A run begins.
     pub(super) fn begin(&self, mapping: &str) -> Arc<Watch> {
         let bar = self.console.live.then(|| {
-            let bar = self.bars.add(ProgressBar::no_length());
-            bar.set_prefix(format!("{mapping:width$}", width = self.width));
-            bar.set_style(style("{prefix} {spinner} {msg}"));
-            bar.set_message("connecting");
+            let bar = ProgressBar::no_length()
+                .with_style(style("{prefix} {spinner} {msg}"))
+                .with_prefix(format!("{mapping:width$}", width = self.width))
+                .with_message("connecting");
+            let bar = self.bars.add(bar);
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });

@@ -100,15 +100,14 @@ impl Ran {
             .collect();
         if let Some(withheld) = status.withheld_deletes.filter(|withheld| *withheld > 0) {
             lines.push(format!(
-                "{name}: {withheld} deletions are withheld, because more rows are gone than spec.deletes allows; if they are meant to be gone"
+                "{name}: {withheld} deletions are withheld, because more rows are gone than spec.deletes allows; \
+                 approve them if they are meant to be gone"
             ));
         }
+        let withheld = status.withheld_deletes.unwrap_or_default();
         let flag = match status.reason.as_deref() {
-            Some("DeletesWithheld" | "DeletesRefused") => {
-                Some(match status.withheld_deletes.filter(|count| *count > 0) {
-                    Some(count) => format!("--approve-deletes {count}"),
-                    None => format!("--approve-deletes {}", status.extracted.unwrap_or_default().deleted),
-                })
+            Some("DeletesRefused") => {
+                Some(format!("--approve-deletes {}", status.extracted.unwrap_or_default().deleted))
             }
             Some("ConfirmRequired") => Some("--mode Reset --confirm".to_owned()),
             Some("StateOwnedElsewhere") => Some("--adopt-state".to_owned()),
@@ -116,10 +115,11 @@ impl Ran {
             Some("PrimaryKeyChanged") => Some("--mode Reset".to_owned()),
             Some("RowNotFound") => Some("--mode Test --key KEY".to_owned()),
             Some("RowsRejected") => Some("--retry-rejected".to_owned()),
+            _ if withheld > 0 => Some(format!("--approve-deletes {withheld}")),
             _ => None,
         };
         if let Some(flag) = flag {
-            lines.push(format!("{name}: here that is: backflow run -f … --mapping {name} {flag}"));
+            lines.push(format!("  backflow run -f … --mapping {name} {flag}"));
         }
         lines
     }
