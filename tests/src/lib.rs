@@ -1,8 +1,10 @@
 //! Test kit and the suites that cross crates.
 
 pub mod certificates;
+pub mod cli;
 pub mod memory;
 pub mod postgres;
+pub mod program;
 pub mod receiver;
 pub mod state_conformance;
 pub mod webhook;
