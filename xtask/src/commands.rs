@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use crate::demo::Stage;
 use crate::workspace::Workspace;
 use crate::{cluster, demo, generate, image, test};
 
@@ -27,10 +28,13 @@ enum Command {
     /// Show everything that Backflow does, once: a cluster, a shop, a receiver, two syncs
     Demo {
         /// Without a cluster: the same engine on a SQLite file
-        #[arg(long, conflicts_with = "down")]
-        local: bool,
-        /// Stop what an earlier demo left running
         #[arg(long)]
+        local: bool,
+        /// Run both unseen, and write what they print into docs/demo.md
+        #[arg(long, conflicts_with_all = ["local", "down"])]
+        record: bool,
+        /// Stop what an earlier demo left running
+        #[arg(long, conflicts_with = "local")]
         down: bool,
         /// Install missing Debian packages (as root)
         #[arg(long)]
@@ -91,7 +95,15 @@ impl Arguments {
             Command::Cluster(Cluster::Down) => cluster::down(&workspace).map(|()| true),
             Command::Cluster(Cluster::Status) => cluster::status(&workspace),
             Command::Demo { down: true, .. } => demo::down(&workspace).map(|()| true),
-            Command::Demo { local, install, .. } => demo::demo(&workspace, local, install).map(|()| true),
+            Command::Demo { record: true, .. } => {
+                let local = demo::recorded(&workspace, Stage::Local)?;
+                let cluster = demo::recorded(&workspace, Stage::Cluster)?;
+                demo::transcript::record(&workspace, &local, &cluster).map(|()| true)
+            }
+            Command::Demo { local, install, .. } => {
+                let stage = if local { Stage::Local } else { Stage::Cluster };
+                demo::demo(&workspace, stage, install).map(|()| true)
+            }
             Command::Image { load, install } => {
                 let archive = image::build(&workspace, install)?;
                 if load {

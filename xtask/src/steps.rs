@@ -47,8 +47,9 @@ pub fn write(text: &str) {
 
 /// Does some work while everything it says goes to a log.
 pub fn logged<T>(log: File, work: impl FnOnce() -> T) -> T {
-    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Some(log);
+    let set = |log: Option<File>| std::mem::replace(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner), log);
+    let before = set(Some(log));
     let result = work();
-    *LOG.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    set(before);
     result
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::shop::{Receiver, sqlite};
-use super::{build, chapter, relative, show, tell};
+use super::{build, chapter, relative, show, tell, tilde};
 use crate::packages::{self, Purpose};
 use crate::steps::step;
 use crate::workspace::Workspace;
@@ -52,13 +52,8 @@ fn scenes(
     let mut said = 0;
     // Its first line says where it listens, which is no news.
     receiver.said(&mut said)?;
-    let mut received = || -> Result<()> {
-        tell("\nThe receiver says:");
-        for line in receiver.said(&mut said)? {
-            tell(&format!("  {line}"));
-        }
-        Ok(())
-    };
+    let mut received = || receiver.tell(&mut said);
+
     chapter("First sync: everything is new");
     show(&format!("backflow validate -f {shown}"), &mut backflow(&["validate"]))?;
     show(&format!("backflow run -f {shown}"), &mut backflow(&["run"]))?;
@@ -78,7 +73,7 @@ fn scenes(
          backflow is at {}.\n  \
          backflow preview -f {shown} --model customers     the first rows of the model\n  \
          cargo xtask demo                                  the same on a real Kubernetes",
-        program.display()
+        tilde(program)
     ));
     Ok(())
 }

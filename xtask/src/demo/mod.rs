@@ -8,6 +8,7 @@ mod on_cluster;
 mod shop;
 pub mod transcript;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,15 +16,38 @@ use anyhow::{Context, Result};
 
 use crate::packages::{self, Purpose};
 use crate::process::run;
-use crate::steps::{say, step};
+use crate::steps::{logged, say, step};
 use crate::workspace::Workspace;
 
-/// Shows Backflow, on a cluster or on this machine alone.
+/// Where a demo takes place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// On this machine alone, with SQLite.
+    Local,
+    /// On a real Kubernetes, with Postgres.
+    Cluster,
+}
+
+/// Shows Backflow.
 ///
 /// # Errors
 /// Something is missing, or did not do what it should.
-pub fn demo(workspace: &Workspace, local: bool, install: bool) -> Result<()> {
-    if local { local::demo(workspace, install) } else { on_cluster::demo(workspace, install) }
+pub fn demo(workspace: &Workspace, stage: Stage, install: bool) -> Result<()> {
+    match stage {
+        Stage::Local => local::demo(workspace, install),
+        Stage::Cluster => on_cluster::demo(workspace, install),
+    }
+}
+
+/// Shows Backflow to nobody and returns what it printed.
+///
+/// # Errors
+/// As [`demo`]; what was printed until then is in `target/demo.log`.
+pub fn recorded(workspace: &Workspace, stage: Stage) -> Result<String> {
+    let path = workspace.output().join("demo.log");
+    std::fs::create_dir_all(workspace.output())?;
+    logged(File::create(&path)?, || demo(workspace, stage, false))?;
+    Ok(std::fs::read_to_string(path)?)
 }
 
 /// Stops what a demo left running: the shop's Postgres, the receiver, and the namespace.
@@ -64,11 +88,19 @@ fn build<const N: usize>(workspace: &Workspace, names: [&str; N], install: bool)
 fn password() -> Result<String> {
     use std::io::Read as _;
     let mut bytes = [0u8; 16];
-    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("/dev/urandom")?;
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("/dev/urandom")?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A path as the reader of the clone would write it.
 fn relative(workspace: &Workspace, path: &Path) -> String {
     path.strip_prefix(&workspace.root).unwrap_or(path).display().to_string()
+}
+
+/// A path below the home folder as people write it.
+fn tilde(path: &Path) -> String {
+    match std::env::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
+        Some(rest) => format!("~/{}", rest.display()),
+        None => path.display().to_string(),
+    }
 }

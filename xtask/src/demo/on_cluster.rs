@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::shop::{Postgres, Receiver};
-use super::{build, chapter, password, show, tell};
+use super::{build, chapter, password, show, tell, tilde};
 use crate::cluster::{self, Cluster, NODE_ADDRESS};
 use crate::image;
 use crate::packages::{self, Purpose};
@@ -111,7 +111,7 @@ impl Scene<'_> {
     fn show_kubectl(&self, shown: &str) -> Result<String> {
         let arguments: Vec<&str> = shown.split(' ').collect();
         let mut kubectl = self.kubectl(&arguments);
-        show(&format!("kubectl {shown}"), kubectl.args(["--namespace", NAMESPACE]))
+        show(&format!("kubectl {shown} --namespace {NAMESPACE}"), kubectl.args(["--namespace", NAMESPACE]))
     }
 
     fn namespace(&self, warehouse: &str, token: &str, signing_key: &str) -> Result<()> {
@@ -186,9 +186,15 @@ impl Scene<'_> {
 
     fn status(&self) -> Result<()> {
         chapter("What the cluster says");
+        let idle = ["wait", "--for=jsonpath={.status.activeSyncs}=0", "destination/crm", "--timeout=1m"];
+        run(self.kubectl(&idle).args(["--namespace", NAMESPACE]))?;
         self.show_kubectl("get backflow")?;
-        self.show_kubectl(&format!("get mapping {MAPPING} -o jsonpath={{.status.checkpoint.rows}}"))?;
-        say("");
+        let conditions = "{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\\n\"}{end}";
+        let get = ["get", "mapping", MAPPING, "-o", &format!("jsonpath={conditions}")];
+        show(
+            &format!("kubectl get mapping {MAPPING} -o jsonpath='{conditions}' --namespace {NAMESPACE}"),
+            self.kubectl(&get).args(["--namespace", NAMESPACE]),
+        )?;
         Ok(())
     }
 
@@ -209,11 +215,7 @@ impl Scene<'_> {
     }
 
     fn received(&mut self) -> Result<()> {
-        tell("\nThe receiver says:");
-        for line in self.receiver.said(&mut self.said)? {
-            tell(&format!("  {line}"));
-        }
-        Ok(())
+        self.receiver.tell(&mut self.said)
     }
 
     fn how_to_go_on(&self) {
@@ -225,7 +227,7 @@ impl Scene<'_> {
              kubectl explain mapping.spec             every field\n  \
              cargo xtask demo --down                  stop the shop and the receiver\n  \
              cargo xtask cluster down                 stop the cluster",
-            self.cluster.kubeconfig.display()
+            tilde(&self.cluster.kubeconfig)
         ));
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::packages::postgres_bin;
 use crate::process::{Daemon, require, run, run_fed, wait_until};
+use crate::steps::say;
 
 /// How long a server may take to come up.
 const START: Duration = Duration::from_secs(60);
@@ -145,6 +146,29 @@ impl Receiver {
         if let Some(daemon) = Daemon::running(&self.pid_file()) {
             daemon.stop(STOP);
         }
+    }
+
+    /// Tells what it took since the last time. Batches travel side by side, so what is said is their sum.
+    pub(super) fn tell(&self, since: &mut usize) -> Result<()> {
+        let mut sums: Vec<(String, u64, u32)> = Vec::new();
+        for line in self.said(since)? {
+            // batch 3: 1000 upsert, taken, answered 200
+            let Some((_, batch)) = line.split_once(": ") else { continue };
+            let Some((count, what)) = batch.split_once(' ') else { continue };
+            let count: u64 = count.parse().with_context(|| format!("the receiver said: {line}"))?;
+            match sums.iter_mut().find(|(known, ..)| known == what) {
+                Some((_, records, batches)) => {
+                    *records += count;
+                    *batches += 1;
+                }
+                None => sums.push((what.to_owned(), count, 1)),
+            }
+        }
+        say("\nThe receiver says:");
+        for (what, records, batches) in sums {
+            say(&format!("  {records} {what}, in {batches} {}", if batches == 1 { "batch" } else { "batches" }));
+        }
+        Ok(())
     }
 
     /// What it said since the last time: one line for each batch.

@@ -1,13 +1,65 @@
 //! A demo's output with what differs from run to run replaced, so that two runs can be compared.
 
-/// Replaces durations, times, ages, sizes and random names by placeholders, and folds runs of blanks (columns are as wide as
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use super::Stage;
+use crate::workspace::Workspace;
+
+/// The page that shows both demos.
+const PAGE: &str = "docs/demo.md";
+
+/// What differs from machine to machine (what had to be built, what ran already) comes before this.
+const BEGIN: &str = "── ";
+
+/// The committed transcript.
+///
+/// # Errors
+/// The page or its part is not there.
+pub fn committed(workspace: &Workspace, stage: Stage) -> Result<String> {
+    let page = fs::read_to_string(workspace.root.join(PAGE)).context(PAGE)?;
+    let part = page.split(heading(stage)).nth(1).and_then(|part| part.split("```text\n").nth(1));
+    let text =
+        part.and_then(|part| part.split("```").next()).with_context(|| format!("{PAGE} has no part for this"))?;
+    Ok(text.to_owned())
+}
+
+/// Writes what both demos printed into the page.
+///
+/// # Errors
+/// The page cannot be written.
+pub fn record(workspace: &Workspace, local: &str, cluster: &str) -> Result<()> {
+    let mut page = String::from(
+        "# What the demo prints\n\nMade by `cargo xtask demo --record`, and compared with each run of `cargo xtask test`. \
+         What is built and started first is left out.\n",
+    );
+    for (stage, printed) in [(Stage::Cluster, cluster), (Stage::Local, local)] {
+        page.push_str(&format!("\n{}\n\n```text\n{}\n```\n", heading(stage), shown(printed).trim()));
+    }
+    Ok(fs::write(workspace.root.join(PAGE), page)?)
+}
+
+fn heading(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Cluster => "## `cargo xtask demo`",
+        Stage::Local => "## `cargo xtask demo --local`",
+    }
+}
+
+/// Everything after the first chapter, which is about the machine.
+fn shown(printed: &str) -> &str {
+    let second = printed.match_indices(BEGIN).nth(1).map_or(0, |(at, _)| at);
+    &printed[second..]
+}
+
+/// Replaces durations, times, ages, sizes, paths and random names by placeholders, and folds runs of blanks (columns are as wide as
 /// their widest cell).
 #[must_use]
 pub fn normalize(text: &str) -> String {
+    let text = if text.contains("── The parts") { shown(text) } else { text };
     let lines = text.lines().map(|line| line.split_whitespace().map(word).collect::<Vec<_>>().join(" "));
-    let mut normalized: Vec<String> = lines.collect();
-    normalized.dedup();
-    normalized.join("\n") + "\n"
+    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// One word: as it is, or its placeholder.
@@ -16,6 +68,9 @@ fn word(word: &str) -> String {
     if is_number(core) && word.contains('.') {
         return "<number>".into();
     }
+    if core.starts_with("~/") || core.starts_with('/') || core.contains("=~/") {
+        return "<path>".into();
+    }
     if is_duration(core) {
         return word.replace(core, "<time>");
     }
@@ -23,8 +78,8 @@ fn word(word: &str) -> String {
         return word.replace(core, "<timestamp>");
     }
     match core.rsplit_once('-') {
-        // A run's name ends with the minute of its slot, or a hash.
-        Some((name, end)) if end.len() >= 8 && end.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+        // A run's name ends with the minute of its slot, or with a hash.
+        Some((name, end)) if end.len() == 8 && end.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) => {
             word.replace(core, &format!("{name}-<run>"))
         }
         _ => word.to_owned(),

@@ -2,6 +2,7 @@
 
 mod charts;
 mod compiled;
+mod demos;
 mod deny;
 mod schemas;
 mod static_checks;
@@ -148,6 +149,7 @@ impl Session<'_> {
                 Ok(Outcome::one(true))
             }
             Suite::ClusterTests(target) => self.cluster_tests(target, log),
+            Suite::Demo(stage) => demos::check(workspace, *stage, log),
         }
     }
 

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::compiled;
 use crate::cluster;
+use crate::demo::Stage;
 use crate::packages::Purpose;
 use crate::workspace::Workspace;
 
@@ -52,6 +53,8 @@ pub(super) enum Suite {
     Cluster,
     /// One file of tests that need a cluster.
     ClusterTests(String),
+    /// The demo prints what its transcript says.
+    Demo(Stage),
 }
 
 impl Suite {
@@ -69,6 +72,8 @@ impl Suite {
             Self::Image => "image".into(),
             Self::Cluster => "cluster".into(),
             Self::ClusterTests(target) => target.replace('_', "-"),
+            Self::Demo(Stage::Local) => "demo-local".into(),
+            Self::Demo(Stage::Cluster) => "demo".into(),
         }
     }
 
@@ -81,6 +86,8 @@ impl Suite {
             Self::Charts => vec![Purpose::Tools],
             Self::Package(_) | Self::ClusterTests(_) => vec![Purpose::Postgres],
             Self::Cluster => cluster::needs(workspace).to_vec(),
+            Self::Demo(Stage::Local) => vec![Purpose::Build, Purpose::Sqlite],
+            Self::Demo(Stage::Cluster) => [&[Purpose::Build, Purpose::Postgres], cluster::needs(workspace)].concat(),
         }
     }
 
@@ -109,6 +116,7 @@ pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
         .collect();
     files.sort();
     suites.extend(files.into_iter().map(Suite::ClusterTests));
+    suites.extend([Suite::Demo(Stage::Local), Suite::Demo(Stage::Cluster)]);
     Ok(suites)
 }
 
