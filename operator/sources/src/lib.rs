@@ -4,10 +4,10 @@
 //! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
 
 mod batch;
+pub mod diff;
 mod model;
 mod postgres;
 mod sql;
 mod sqlite;
 mod state_rows;
-pub mod diff;
 pub mod warehouse;

@@ -57,6 +57,9 @@ pub trait Warehouse: Send + Sync {
     /// As [`Warehouse::describe`]; the stream's items also `WarehouseUnavailable`, `ConnectionFailed`.
     async fn rows(&self, query: Query) -> Result<Rows, Failure>;
 
+    /// Waits until queries of dropped streams are cancelled. A process that ends before leaves them running on the server.
+    async fn idle(&self) {}
+
     /// The warehouse's own state store.
     fn state(&self) -> Arc<dyn StateStore>;
 }

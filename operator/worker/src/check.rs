@@ -4,7 +4,7 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{DestinationPlan, ForgetPlan, ModelPlan, Plan, SourcePlan};
 use backflow_core::result::{CheckResult, RunResult};
 
-use crate::{Environment, empty, failed};
+use crate::{Environment, application, empty, failed};
 
 fn result(plan: &Plan, found: Result<CheckResult, Failure>) -> RunResult {
     match found {
@@ -15,15 +15,16 @@ fn result(plan: &Plan, found: Result<CheckResult, Failure>) -> RunResult {
 
 /// Connects, tries the grants, and says what answered.
 pub(crate) async fn source(plan: &Plan, source: &SourcePlan, environment: &Environment) -> RunResult {
-    let found =
-        async { backflow_sources::warehouse::open(source, &*environment.secrets, &plan.run).await?.check().await };
+    let found = async {
+        backflow_sources::warehouse::open(source, &*environment.secrets, &application(plan)).await?.check().await
+    };
     result(plan, found.await.map(|server| CheckResult { server: Some(server), ..CheckResult::default() }))
 }
 
 /// Describes a Model.
 pub(crate) async fn model(plan: &Plan, source: &SourcePlan, model: &ModelPlan, environment: &Environment) -> RunResult {
     let found = async {
-        let warehouse = backflow_sources::warehouse::open(source, &*environment.secrets, &plan.run).await?;
+        let warehouse = backflow_sources::warehouse::open(source, &*environment.secrets, &application(plan)).await?;
         let columns = warehouse.describe(model).await?;
         Ok(CheckResult { columns, ..CheckResult::default() })
     };
@@ -44,7 +45,7 @@ pub(crate) async fn forget(
     environment: &Environment,
 ) -> RunResult {
     let found = async {
-        let warehouse = backflow_sources::warehouse::open(source, &*environment.secrets, &plan.run).await?;
+        let warehouse = backflow_sources::warehouse::open(source, &*environment.secrets, &application(plan)).await?;
         let removed =
             backflow_sources::diff::forget(&*warehouse.state(), &forget.state_key, &plan.owner, forget.adopt_state)
                 .await?;

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::ledger::Ledger;
 use crate::stop::Stop;
 
-/// Acknowledgements in one commit: after a crash at most this many records are sent again.
+/// Records that may be sent and not yet committed: after a crash at most this many are sent again.
 const WINDOW_RECORDS: usize = 10_000;
 /// The longest that an acknowledgement waits for its commit.
 const WINDOW_TIME: Duration = Duration::from_secs(2);
@@ -55,6 +55,7 @@ struct Loop<'a, 'b> {
     limits: BatchLimits,
     ledger: &'a mut Ledger,
     in_flight: JoinSet<Sent>,
+    records_in_flight: usize,
     acks: Vec<Ack>,
     oldest_ack: Option<Instant>,
     first: bool,
@@ -84,6 +85,7 @@ pub(crate) async fn deliver(
         limits,
         ledger,
         in_flight: JoinSet::new(),
+        records_in_flight: 0,
         acks: Vec::new(),
         oldest_ack: None,
         first: true,
@@ -167,16 +169,32 @@ impl Loop<'_, '_> {
         while self.in_flight.len() >= places {
             self.settle_one(extraction).await?;
         }
+        self.make_room(extraction, batch.records.len()).await?;
         if self.ended() {
             batch.changes.iter().for_each(|_| self.ledger.left());
             return Ok(());
         }
         let sink = self.given.sink.clone();
         let Batch { changes, records, .. } = batch;
+        self.records_in_flight += records.len();
         self.in_flight.spawn(async move { Sent { delivery: sink.deliver(&records).await, changes, op } });
         if std::mem::take(&mut self.first) {
             // The first batch tells whether the destination takes anything at all.
             self.settle_all(extraction).await?;
+        }
+        Ok(())
+    }
+
+    /// Commits, and waits for batches, until `records` more fit the window.
+    async fn make_room(&mut self, extraction: &mut dyn Extraction, records: usize) -> Result<(), Failure> {
+        while self.acks.len() + self.records_in_flight + records > WINDOW_RECORDS {
+            if !self.acks.is_empty() {
+                self.commit(extraction).await?;
+            } else if !self.in_flight.is_empty() {
+                self.settle_one(extraction).await?;
+            } else {
+                break;
+            }
         }
         Ok(())
     }
@@ -214,6 +232,7 @@ impl Loop<'_, '_> {
     fn settle(&mut self, sent: Sent) {
         failpoint::hit("after-send");
         let Sent { changes, op, delivery } = sent;
+        self.records_in_flight -= changes.len();
         self.ledger.counters.requests += delivery.requests;
         self.ledger.counters.bytes += delivery.bytes;
         for (change, outcome) in changes.into_iter().zip(delivery.outcomes) {

@@ -139,7 +139,7 @@ impl Ledger {
     /// # Errors
     /// [`Code::LedgerMismatch`], with both sums: a wrong count is a failed run, never an adjusted number.
     pub(crate) fn balance(&self, extracted: &Findings) -> Result<(), Failure> {
-        let found = extracted.added + extracted.updated + extracted.deleted;
+        let found = extracted.added + extracted.updated + extracted.deleted + self.counters.still_rejected;
         let accounted = self.counters.accounted();
         if found == accounted {
             return Ok(());

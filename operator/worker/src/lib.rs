@@ -82,6 +82,11 @@ pub(crate) fn empty(plan: &Plan) -> RunResult {
     RunResult { v: RESULT_VERSION, run: plan.run.clone(), phase: Phase::Succeeded, ..RunResult::default() }
 }
 
+/// What the warehouse's lists of sessions call this run.
+pub(crate) fn application(plan: &Plan) -> String {
+    format!("backflow/{}", plan.run)
+}
+
 /// Now, RFC 3339 in whole seconds, as Kubernetes writes times.
 pub(crate) fn now() -> String {
     let now = jiff::Timestamp::now();

@@ -79,7 +79,16 @@ pub async fn run(args: Args) -> u8 {
     };
     let result = execute(&plan, &environment).await;
     reporter.write(&result);
-    exit_code(&result)
+    let exit_code = exit_code(&result);
+    tracing::info!(exit_code, peak_memory_kib = peak_memory(), "The process ends.");
+    exit_code
+}
+
+/// The most memory that was resident at once in KiB, for whoever sizes `worker.resources`; 0 if the kernel does not tell.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }
 
 fn read_plan(path: &Path) -> Result<Plan, Failure> {
@@ -107,8 +116,10 @@ fn listen_for_signals(stop: &Stop) {
 
 /// The port is a convenience: without it the run goes on, only its progress cannot be seen.
 async fn serve(args: &Args, reporter: &Arc<PodReporter>, stop: &Stop, plan: &Plan) {
-    match tokio::net::TcpListener::bind(args.listen).await {
-        Ok(listener) => {
+    let listening = tokio::net::TcpListener::bind(args.listen).await;
+    match listening.and_then(|listener| Ok((listener.local_addr()?.port(), listener))) {
+        Ok((port_number, listener)) => {
+            tracing::info!(port = port_number, "Progress can be asked for.");
             let router = port(reporter.clone(), stop.clone(), &plan.token);
             tokio::spawn(async move { axum::serve(listener, router).await });
         }

@@ -9,7 +9,7 @@ use backflow_core::result::{CheckResult, RunResult};
 use backflow_sources::warehouse::Query;
 use futures::StreamExt as _;
 
-use crate::{Environment, empty, failed};
+use crate::{Environment, application, empty, failed};
 
 /// Prints the first rows as one JSON object a line. This is the one task, with Test, whose output holds row data.
 pub(crate) async fn run(
@@ -35,7 +35,7 @@ async fn print(
     limit: u32,
     environment: &Environment,
 ) -> Result<Vec<Column>, Failure> {
-    let warehouse = backflow_sources::warehouse::open(source, &*environment.secrets, &plan.run).await?;
+    let warehouse = backflow_sources::warehouse::open(source, &*environment.secrets, &application(plan)).await?;
     let columns = warehouse.describe(model).await?;
     let names = columns.iter().map(|column| column.name.clone()).collect();
     let query = Query { model: model.clone(), columns: names, filter: None, limit: Some(limit) };

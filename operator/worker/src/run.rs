@@ -14,7 +14,7 @@ use backflow_sources::diff;
 
 use crate::deliver::{Delivering, deliver};
 use crate::ledger::Ledger;
-use crate::{Environment, empty, failed};
+use crate::{Environment, application, empty, failed};
 
 /// Runs a Mapping once.
 pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> RunResult {
@@ -25,7 +25,7 @@ pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment)
 }
 
 async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {
-    let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &plan.run).await?;
+    let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
     let columns = warehouse.describe(&sync.model).await?;
     let mapping = compile(sync, &columns)?;
     let sink =
@@ -40,12 +40,17 @@ async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Res
         clock: Arc::new(jiff::Timestamp::now),
         reporter: environment.reporter.clone(),
     };
-    let mut extraction = tokio::select! {
-        opened = diff::open(&*warehouse, warehouse.state(), request) => opened?,
-        // Dropping the extraction cancels its query.
-        failure = environment.stop.asked() => return Ok(stopped(plan, failure)),
+    let opened = tokio::select! {
+        opened = diff::open(&*warehouse, warehouse.state(), request) => Ok(opened),
+        failure = environment.stop.asked() => Err(failure),
     };
+    // An extraction that ended early has its query cancelled; a process that is gone could not do that.
+    warehouse.idle().await;
     drop(warehouse);
+    let mut extraction = match opened {
+        Ok(extraction) => extraction?,
+        Err(asked) => return Ok(stopped(plan, asked)),
+    };
     failpoint::hit("after-extract");
     let delivering = Delivering {
         run: &plan.run,
@@ -78,7 +83,9 @@ async fn conclude(
     environment: &Environment,
 ) -> Result<RunResult, Failure> {
     let before = extraction.checkpoint().clone();
-    let found = extraction.findings().clone();
+    let mut found = extraction.findings().clone();
+    // What earlier pods of this run had rejected is counted as rejected, and not as left out beside.
+    found.still_rejected = found.still_rejected.saturating_sub(extraction.carried().rejected);
     let mut ledger = Ledger::new(extraction.carried(), found.added + found.updated + found.deleted);
     ledger.counters.still_rejected = found.still_rejected;
     ledger.errors.count_many("NULL_KEY", None, "rows with NULL in a primary key column", found.invalid_null_key);

@@ -19,6 +19,7 @@ impl Default for Stop {
 impl Stop {
     /// A person cancels the Sync.
     pub fn cancel(&self) {
+        tracing::info!("Canceled; the batch in flight ends first.");
         self.ask(Code::Canceled, "canceled; what was acknowledged is committed");
     }
 
@@ -32,6 +33,7 @@ impl Stop {
         let stop = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(deadline.saturating_sub(margin)).await;
+            tracing::info!("The deadline is near; the batch in flight ends first.");
             stop.ask(
                 Code::DeadlineExceeded,
                 "stopped ahead of runs.deadline; the next run goes on, or allow more time",

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 
 use crate::preview::write_line;
 use crate::run::first;
-use crate::{Environment, empty, failed};
+use crate::{Environment, application, empty, failed};
 
 /// Sends the row with this key, prints record and outcome, and leaves the state as it is.
 pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment) -> RunResult {
@@ -23,7 +23,7 @@ pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, key: &str, environment: &E
 }
 
 async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment) -> Result<RunResult, Failure> {
-    let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &plan.run).await?;
+    let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
     let columns = warehouse.describe(&sync.model).await?;
     let mapping = backflow_mapping::compile(&sync.mapping, &columns).map_err(first)?;
     let mut bound = columns.clone();
@@ -51,6 +51,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
         }
     }
     drop(rows);
+    warehouse.idle().await;
     let Some((key, row)) = found else {
         let columns = sync.model.primary_key.join(", ");
         return Err(Failure::new(

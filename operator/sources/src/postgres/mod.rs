@@ -20,6 +20,7 @@ use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Column as _, PgConnection, Row};
+use tokio::sync::RwLock;
 
 use self::compose::Composed;
 use self::connect::{Connector, Purpose, begin, end};
@@ -33,6 +34,8 @@ use crate::warehouse::{Query, Rows, Warehouse};
 pub(crate) struct PostgresWarehouse {
     connector: Arc<Connector>,
     state: Arc<PostgresState>,
+    /// Read-locked by every stream until its query has ended or is cancelled.
+    reading: Arc<RwLock<()>>,
 }
 
 /// The columns of a model, with the types that they are read by.
@@ -53,7 +56,7 @@ impl PostgresWarehouse {
         let connection = connector.connect().await?;
         connector.give_back(connection).await;
         let state = Arc::new(PostgresState { connector: Arc::clone(&connector), schema: schema.to_owned() });
-        Ok(Self { connector, state })
+        Ok(Self { connector, state, reading: Arc::default() })
     }
 
     /// Describes in the transaction that the caller began.
@@ -152,6 +155,7 @@ impl Warehouse for PostgresWarehouse {
             .await
             .map_err(|error| errors::query(&error, &query.model.name, &composed, &self.connector.target))?;
         let reader = Reader {
+            reading: Arc::clone(&self.reading).read_owned().await,
             connector: Arc::clone(&self.connector),
             connection,
             backend,
@@ -161,6 +165,10 @@ impl Warehouse for PostgresWarehouse {
             composed,
         };
         Ok(reader.start().boxed())
+    }
+
+    async fn idle(&self) {
+        drop(self.reading.write().await);
     }
 
     fn state(&self) -> Arc<dyn StateStore> {

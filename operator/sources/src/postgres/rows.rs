@@ -10,7 +10,7 @@ use backflow_core::code::{Code, Failure};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use sqlx::PgConnection;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedRwLockReadGuard, mpsc};
 
 use super::compose::Composed;
 use super::connect::{Connector, end};
@@ -24,6 +24,8 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
 /// One COPY, ready to run on a connection in a read-only transaction.
 pub(crate) struct Reader {
+    /// Held until nothing of it runs on the server.
+    pub(crate) reading: OwnedRwLockReadGuard<()>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) connection: PgConnection,
     /// Of `connection`: what a cancel names.
@@ -73,6 +75,7 @@ impl Reader {
                 cancel(&self.connector, self.backend).await;
             }
         }
+        drop(self.reading);
     }
 }
 
