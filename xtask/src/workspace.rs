@@ -1,10 +1,12 @@
 //! Where things are: the clone, the cache, the build directory; and how cargo is called.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::process::run;
 
@@ -43,7 +45,42 @@ impl Workspace {
             Some(target) => std::path::absolute(target).context("CARGO_TARGET_DIR")?,
             None => cache.join("target"),
         };
-        Ok(Self { root, cache, target })
+        let workspace = Self { root, cache, target };
+        workspace.claim_target()?;
+        Ok(workspace)
+    }
+
+    /// Lets the shared build directory hold this clone's packages, and no other's.
+    ///
+    /// Cargo tells packages apart by their path inside of the workspace, and old from new by the age of files: of two clones it
+    /// would take what was compiled last for both. Dependencies are the same for all and stay.
+    fn claim_target(&self) -> Result<()> {
+        let marker = self.target.join("backflow-clone");
+        let root = self.root.display().to_string();
+        if fs::read_to_string(&marker).is_ok_and(|claimed| claimed == root) {
+            return Ok(());
+        }
+        if self.target.join(Self::triple()).exists() {
+            let mut clean = self.cargo("clean");
+            clean.args(["--quiet", "--release", "--target", &Self::triple()]);
+            for package in self.packages()?.iter().filter(|package| *package != "xtask") {
+                clean.args(["--package", package]);
+            }
+            run(&mut clean)?;
+        }
+        fs::create_dir_all(&self.target)?;
+        fs::write(marker, root).context("the build directory cannot be written")
+    }
+
+    /// The names of the workspace's packages.
+    ///
+    /// # Errors
+    /// Cargo cannot read the workspace.
+    pub fn packages(&self) -> Result<Vec<String>> {
+        let metadata = run(self.cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
+        let metadata: Value = serde_json::from_str(&metadata)?;
+        let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+        Ok(packages.iter().filter_map(|package| Some(package["name"].as_str()?.to_owned())).collect())
     }
 
     /// What the image, the tests and the benchmarks are built for: a static binary for this machine's processor.

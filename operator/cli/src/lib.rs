@@ -1,6 +1,6 @@
 //! The backflow command: run, validate, preview and test manifests without a cluster.
 //!
-//! Manifests are read and checked here ([`validate`]), turned into plans by `backflow_plan`, and executed by `backflow_worker`: the
+//! Manifests are read and checked here (`validate`), turned into plans by `backflow_plan`, and executed by `backflow_worker`: the
 //! same code that runs in a cluster.
 
 mod args;

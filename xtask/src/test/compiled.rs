@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::Outcome;
-use crate::process::run;
 use crate::workspace::{VERSION, Workspace};
 
 /// Features that turn on tests which need more than cargo: this tool brings it.
@@ -43,14 +42,6 @@ pub(super) struct Runnable<'a> {
 /// Tests of that target need a cluster.
 pub(super) fn needs_cluster(target: &str) -> bool {
     target.starts_with("cluster")
-}
-
-/// The names of the workspace's packages.
-pub(super) fn packages(workspace: &Workspace) -> Result<Vec<String>> {
-    let metadata = run(workspace.cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
-    Ok(packages.iter().filter_map(|package| Some(package["name"].as_str()?.to_owned())).collect())
 }
 
 /// Compiles all tests.

@@ -106,7 +106,7 @@ impl Suite {
 pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
     let mut suites =
         vec![Suite::Format, Suite::Dependencies, Suite::Generated, Suite::Lint, Suite::Documentation, Suite::Compile];
-    suites.extend(compiled::packages(workspace)?.into_iter().map(Suite::Package));
+    suites.extend(workspace.packages()?.into_iter().map(Suite::Package));
     suites.extend([Suite::Examples, Suite::Charts, Suite::Image, Suite::Cluster]);
     let mut files: Vec<String> = fs::read_dir(workspace.root.join("tests/tests"))
         .into_iter()
