@@ -5,6 +5,10 @@
 //! [`watch`] (what is seen), [`triggers`] (who must look), [`queue`] and [`reconcile`] (when).
 
 mod args;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod testkit;
 
 pub mod admission;
 pub mod check;

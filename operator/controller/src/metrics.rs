@@ -276,7 +276,9 @@ mod tests {
     fn every_metric_is_scraped_under_its_documented_name() {
         let metrics = Metrics::default();
         metrics.reconciled(Kind::Sync, Outcome::ok, std::time::Duration::from_millis(3));
-        metrics.sync_ended(RunMode::Full, &SyncStatus::default());
+        let now = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        let ended = SyncStatus { started_at: now.clone(), finished_at: now, ..SyncStatus::default() };
+        metrics.sync_ended(RunMode::Full, &ended);
         metrics.objects(Kind::Source, 1, 0);
         let text = metrics.encode().unwrap();
         for metric in METRICS {

@@ -99,18 +99,12 @@ impl<T> Store<T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key).map(|entry| entry.object)
     }
 
-    /// Takes out what a complete list of `namespace` (or of all) did not name. Returns the keys of what is gone.
-    pub fn retain(&self, namespace: Option<&str>, listed: &BTreeSet<Key>) -> Vec<Key> {
-        let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<Key> = objects
-            .keys()
-            .filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace) && !listed.contains(key))
-            .cloned()
-            .collect();
-        for key in &gone {
-            objects.remove(key);
-        }
-        gone
+    /// The keys that a complete list of `namespace` (or of all) did not name: of what is gone.
+    #[must_use]
+    pub fn not_in(&self, namespace: Option<&str>, listed: &BTreeSet<Key>) -> Vec<Key> {
+        let objects = self.read();
+        let keys = objects.keys().filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace));
+        keys.filter(|key| !listed.contains(key)).cloned().collect()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Key, Entry<T>>> {
@@ -148,13 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_list_takes_out_what_it_does_not_name_in_its_namespace_only() {
+    fn a_new_list_tells_what_is_gone_in_its_namespace_only() {
         let store = Store::default();
         for (namespace, name) in [("a", "x"), ("b", "y"), ("b", "z")] {
             store.put(Key::new(namespace, name), 1, ());
         }
-        let gone = store.retain(Some("b"), &BTreeSet::from([Key::new("b", "z")]));
-        assert_eq!(gone, [Key::new("b", "y")]);
-        assert_eq!(store.keys(), [Key::new("a", "x"), Key::new("b", "z")]);
+        assert_eq!(store.not_in(Some("b"), &BTreeSet::from([Key::new("b", "z")])), [Key::new("b", "y")]);
+        assert_eq!(store.not_in(None, &BTreeSet::new()).len(), 3);
     }
 }

@@ -201,7 +201,7 @@ impl<K: Observed> Sink<DeserializeGuard<K>> for Kinds<K> {
     }
 
     fn listed(&mut self, keys: &BTreeSet<Key>) {
-        for key in K::store(&self.context).retain(self.namespace.as_deref(), keys) {
+        for key in K::store(&self.context).not_in(self.namespace.as_deref(), keys) {
             triggers::lost::<K>(&self.context, &key);
         }
     }
