@@ -8,3 +8,4 @@ pub mod program;
 pub mod receiver;
 pub mod state_conformance;
 pub mod webhook;
+pub mod worker;
