@@ -6,6 +6,8 @@
 
 mod args;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod testkit;

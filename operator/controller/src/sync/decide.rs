@@ -43,6 +43,8 @@ pub enum Decision {
     Refuse(Reason, String),
     /// It ends before it began.
     CancelQueued,
+    /// Ask the queue: it has not seen this Sync yet.
+    Ask,
     /// It waits: a reason, and behind what.
     Wait(Reason, String),
     /// Create its Job.
@@ -91,7 +93,7 @@ fn waiting(view: &View<'_>) -> Decision {
         }
         Some(Verdict::Start) => Decision::Start,
         Some(Verdict::Wait(reason, behind)) => Decision::Wait(*reason, behind.clone()),
-        None => Decision::Wait(Reason::Queued, String::new()),
+        None => Decision::Ask,
     }
 }
 

@@ -83,10 +83,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
             step.draft.canceled_in_queue();
             Next::Wait
         }
+        Decision::Ask => {
+            context.admit(&key.namespace);
+            return Ok(Next::Wait);
+        }
         Decision::Wait(reason, behind) => {
-            if behind.is_empty() {
-                context.admit(&key.namespace);
-            }
             step.draft.waits(reason, &behind);
             Next::Wait
         }

@@ -25,6 +25,9 @@ pub const DUPLICATE_KEY: &str = "DuplicateKey";
 /// The most lines of errors that a status has.
 const ERRORS_MAX: usize = 10;
 
+/// The longest text of what a Sync waits for, in bytes.
+const BEHIND_MAX: usize = 512;
+
 /// A status in the making.
 #[derive(Debug)]
 pub struct Draft {
@@ -49,8 +52,8 @@ impl Draft {
     pub fn waits(&mut self, reason: Reason, behind: &str) {
         self.status.phase = Some(SyncPhase::Queued);
         self.status.reason = Some(reason.to_string());
-        self.status.queued_behind = Some(behind.to_owned()).filter(|behind| !behind.is_empty());
-        let message = if behind.is_empty() { String::new() } else { format!("waits: {behind}") };
+        self.status.queued_behind = Some(backflow_core::code::cut(behind.to_owned(), BEHIND_MAX));
+        let message = format!("waits: {behind}");
         self.open(match reason {
             Reason::Queued => Readiness::Reconciling(reason, message),
             _ => Readiness::of(reason, message),
