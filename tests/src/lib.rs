@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod cli;
+pub mod cluster;
 pub mod memory;
 pub mod postgres;
 pub mod program;

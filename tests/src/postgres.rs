@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,6 +29,7 @@ const SUPERUSER: &str = "postgres";
 pub struct PostgresServer {
     bin: PathBuf,
     dir: TempDir,
+    address: IpAddr,
     port: u16,
     authority: Authority,
     passwords: Mutex<BTreeMap<String, String>>,
@@ -61,14 +62,23 @@ impl PostgresServer {
     /// # Errors
     /// As [`PostgresServer::start`].
     pub async fn start_with(tls: ServerTls) -> anyhow::Result<Self> {
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), tls).await
+    }
+
+    /// Starts a cluster that listens on another address of this machine, where pods reach it.
+    ///
+    /// # Errors
+    /// As [`PostgresServer::start`].
+    pub async fn start_at(address: IpAddr, tls: ServerTls) -> anyhow::Result<Self> {
         let bin = programs()?;
         let dir = tempfile::Builder::new().prefix("backflow-postgres-").tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = TcpListener::bind((address, 0))?.local_addr()?.port();
         let authority = Authority::new(&dir.path().join("authority"))?;
         let password = secret();
         let server = Self {
             bin,
             dir,
+            address,
             port,
             authority,
             passwords: Mutex::new(BTreeMap::from([(SUPERUSER.to_owned(), password.clone())])),
@@ -107,9 +117,10 @@ impl PostgresServer {
     fn launch(&self, tls: ServerTls) -> anyhow::Result<()> {
         let data = self.path("data");
         let mut settings = format!(
-            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n\
+            "port = {}\nlisten_addresses = '{}'\nunix_socket_directories = '{}'\nfsync = off\n\
              full_page_writes = off\nmax_connections = 120\nmax_prepared_transactions = 0\nlog_min_messages = fatal\n",
             self.port,
+            self.address,
             self.dir.path().display()
         );
         if tls != ServerTls::Off {
@@ -121,8 +132,8 @@ impl PostgresServer {
         }
         write_private(&data.join("postgresql.auto.conf"), settings.as_bytes())?;
         // The role `certified` comes in by its certificate alone, `encrypted` never without TLS.
-        let rules = "hostssl all certified 127.0.0.1/32 cert\nhostnossl all certified,encrypted 127.0.0.1/32 reject\n\
-                     host all all 127.0.0.1/32 scram-sha-256\nlocal all all scram-sha-256\n";
+        let rules = "hostssl all certified all cert\nhostnossl all certified,encrypted all reject\n\
+                     host all all all scram-sha-256\nlocal all all scram-sha-256\n";
         write_private(&data.join("pg_hba.conf"), rules.as_bytes())?;
         self.give_away()?;
         self.run("pg_ctl", &["start", "-w", "-t", "60", "-s"], &[("-D", data), ("-l", self.path("log"))])
@@ -135,7 +146,7 @@ impl PostgresServer {
         &self.authority
     }
 
-    /// The TCP port on 127.0.0.1.
+    /// The TCP port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -150,6 +161,12 @@ impl PostgresServer {
         self.exec(SUPERUSER, &format!("CREATE ROLE \"{name}\" LOGIN PASSWORD '{password}'")).await?;
         self.lock().insert(name.to_owned(), password);
         Ok(())
+    }
+
+    /// The password of a role; none if [`PostgresServer::role`] did not create it.
+    #[must_use]
+    pub fn password(&self, role: &str) -> Option<String> {
+        self.lock().get(role).cloned()
     }
 
     /// Runs SQL as the superuser.
@@ -205,7 +222,7 @@ impl PostgresServer {
     #[must_use]
     pub fn plan(&self, user: &str, database: &str) -> Postgres {
         Postgres {
-            host: "127.0.0.1".into(),
+            host: self.address.to_string(),
             port: self.port,
             database: database.into(),
             user: user.into(),

@@ -1,0 +1,85 @@
+//! The operator, installed as a user would: by its charts.
+
+use anyhow::Context as _;
+use tokio::sync::Mutex;
+
+use super::Cluster;
+
+/// Where it runs: the namespace that README and demo name, so that there are never two that serve the same resources.
+pub const NAMESPACE: &str = "backflow-system";
+/// Name of its release and its Deployment.
+pub const CONTROLLER: &str = "backflow";
+
+/// What this process has installed: the CRDs, and the controller.
+static INSTALLED: Mutex<(bool, bool)> = Mutex::const_new((false, false));
+
+/// The operator's release.
+pub struct Operator;
+
+impl Operator {
+    /// Installs the CRDs, once in a process.
+    ///
+    /// # Errors
+    /// Helm's.
+    pub async fn ensure_crds(cluster: &Cluster) -> anyhow::Result<()> {
+        let mut installed = INSTALLED.lock().await;
+        if !installed.0 {
+            Self::install_crds(cluster).await?;
+            installed.0 = true;
+        }
+        Ok(())
+    }
+
+    /// Installs CRDs and controller, once in a process.
+    ///
+    /// # Errors
+    /// Helm's, or the controller does not come up.
+    pub async fn ensure(cluster: &Cluster) -> anyhow::Result<()> {
+        Self::ensure_crds(cluster).await?;
+        let mut installed = INSTALLED.lock().await;
+        if !installed.1 {
+            Self::install(cluster, &[]).await?;
+            installed.1 = true;
+        }
+        Ok(())
+    }
+
+    /// Installs or upgrades the CRDs.
+    ///
+    /// # Errors
+    /// Helm's.
+    pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
+        let arguments = ["upgrade", "--install", "backflow-crds", "charts/backflow-crds", "--take-ownership"];
+        let place = ["--namespace", NAMESPACE, "--create-namespace"];
+        cluster.helm(arguments.into_iter().chain(place)).await?;
+        let established = ["wait", "--for=condition=Established"];
+        let crds =
+            ["sources", "models", "destinations", "mappings", "syncs"].map(|name| format!("crd/{name}.backflow.dev"));
+        cluster.kubectl(established.map(str::to_owned).into_iter().chain(crds)).await?;
+        Ok(())
+    }
+
+    /// Installs or upgrades the controller with the image under test, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Helm's, or no image is named.
+    pub async fn install(cluster: &Cluster, values: &[&str]) -> anyhow::Result<()> {
+        let (repository, tag) = image()?;
+        let mut arguments: Vec<String> =
+            ["upgrade", "--install", CONTROLLER, "charts/backflow", "--namespace", NAMESPACE, "--create-namespace"]
+                .map(str::to_owned)
+                .to_vec();
+        arguments.extend(["--wait", "--timeout=2m", "--take-ownership"].map(str::to_owned));
+        arguments.extend([format!("--set=image.repository={repository}"), format!("--set=image.tag={tag}")]);
+        arguments.extend(values.iter().map(|value| format!("--set={value}")));
+        cluster.helm(arguments).await?;
+        Ok(())
+    }
+}
+
+/// Repository and tag of the image under test.
+fn image() -> anyhow::Result<(String, String)> {
+    let image = std::env::var("BACKFLOW_IMAGE").context("BACKFLOW_IMAGE names no image: cargo xtask image --load")?;
+    let (repository, tag) = image.rsplit_once(':').context("BACKFLOW_IMAGE has no tag")?;
+    Ok((repository.to_owned(), tag.to_owned()))
+}
