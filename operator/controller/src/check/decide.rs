@@ -42,6 +42,8 @@ pub enum Decision {
     Create(u32),
     /// Delete the Job with this uid: what it checks is out of date, or its pause is over. The next one follows when it is gone.
     Replace(String),
+    /// The Job is out of date, but too new to be replaced before this moment.
+    Hold(Timestamp),
     /// It goes on.
     Follow(State),
     /// It passed.
@@ -76,7 +78,12 @@ pub fn decide(view: &View<'_>) -> Decision {
         return Decision::Follow(State::Pending(None));
     }
     if job.annotations.get(labels::INPUTS).is_none_or(|inputs| inputs != view.inputs) {
-        return Decision::Replace(job.uid.clone());
+        // Two controllers of different versions, which see one manifest differently, must not chase each other.
+        let until = job.created_at.and_then(|created| created.checked_add(FIRST_PAUSE).ok());
+        return match until.filter(|until| view.now < *until) {
+            Some(until) => Decision::Hold(until),
+            None => Decision::Replace(job.uid.clone()),
+        };
     }
     let ending = match interpret(view.name, Some(&job.state), view.pods, view.now) {
         State::Ended(ending) => ending,

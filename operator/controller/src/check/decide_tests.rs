@@ -57,6 +57,12 @@ fn a_check_of_something_else_is_replaced() {
         own.annotations.insert(labels::INPUTS.into(), "older".into());
     }
     assert_eq!(decision(&other, &[], true, 0), Decision::Replace("job".into()));
+    // Two controllers that disagree replace each other's Job twice a minute, not as fast as they can.
+    if let JobView::Own(own) = &mut other {
+        own.created_at = Some(at(100));
+    }
+    assert_eq!(decision(&other, &[], true, 129), Decision::Hold(at(130)));
+    assert_eq!(decision(&other, &[], true, 130), Decision::Replace("job".into()));
 }
 
 #[test]

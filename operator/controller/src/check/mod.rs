@@ -187,6 +187,10 @@ async fn check<K: Checked>(
             crate::sync::apply::delete_job(context, &namespace, &name, &uid).await?;
             (in_progress(), Next::After(LOOK_AGAIN))
         }
+        Decision::Hold(until) => {
+            let left = Duration::try_from(until.duration_since(context.now())).unwrap_or_default();
+            (in_progress(), Next::After(left.max(Duration::from_secs(1))))
+        }
         Decision::Follow(State::Pending(Some(stuck))) => {
             (Some(Readiness::NotReady(stuck.reason, stuck.message)), Next::After(LOOK_AGAIN))
         }
