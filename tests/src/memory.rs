@@ -80,13 +80,15 @@ impl StateStore for MemoryStore {
     async fn claim(
         &self,
         state_key: &str,
-        expected: Option<u64>,
+        expected: Option<&Head>,
         head: &Head,
         run: &RunRow,
         reset: bool,
     ) -> Result<(), Failure> {
         self.with(state_key, |state| {
-            state.fence(expected)?;
+            if state.head.as_ref() != expected {
+                return Err(Failure::new(Code::Fenced, "another run has taken over"));
+            }
             state.head = Some(head.clone());
             state.runs.insert(run.name.clone(), run.clone());
             if reset {

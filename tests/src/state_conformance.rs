@@ -18,6 +18,7 @@ pub async fn check(store: Arc<dyn StateStore>) {
     prepares_twice_and_at_once(&store).await;
     knows_nothing_at_first(&*store).await;
     claims_only_what_was_seen(&*store).await;
+    claims_nothing_that_moved_since(&*store).await;
     lets_one_of_many_claims_win(&store).await;
     commits_all_or_nothing(&*store).await;
     takes_a_commit_twice(&*store).await;
@@ -83,7 +84,7 @@ async fn knows_nothing_at_first(store: &dyn StateStore) {
     assert_eq!(store.partition(key, part(1, 0)).await.unwrap(), None);
     assert_eq!(store.segment(key, 1).await.unwrap(), None);
     assert!(!store.forget(key, 1).await.unwrap());
-    fenced(store.claim(key, Some(1), &head(2), &run("r", 2), false).await);
+    fenced(store.claim(key, Some(&head(1)), &head(2), &run("r", 2), false).await);
     fenced(store.put_partition(key, 1, part(1, 0), b"p").await);
     let (head, run) = (head(1), run("r", 1));
     let commit = || Commit { state_key: key, head: &head, segment: None, run: &run, rejects: &[] };
@@ -97,23 +98,44 @@ async fn claims_only_what_was_seen(store: &dyn StateStore) {
     let key = "claims";
     store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
     fenced(store.claim(key, None, &head(1), &run("b", 1), false).await);
-    fenced(store.claim(key, Some(7), &head(8), &run("b", 8), true).await);
+    fenced(store.claim(key, Some(&head(7)), &head(8), &run("b", 8), true).await);
     assert_eq!(store.run(key, "b").await.unwrap(), None, "a refused claim leaves no run");
-    store.claim(key, Some(1), &head(2), &run("b", 2), false).await.unwrap();
+    store.claim(key, Some(&head(1)), &head(2), &run("b", 2), false).await.unwrap();
     assert_eq!(store.head(key).await.unwrap(), Some(head(2)));
     assert_eq!(store.run(key, "a").await.unwrap(), Some(run("a", 1)));
     assert_eq!(store.run(key, "b").await.unwrap(), Some(run("b", 2)));
 }
 
+/// The run that holds the claim may commit until another claim is stored: a claim that does not know of the commit would undo it.
+async fn claims_nothing_that_moved_since(store: &dyn StateStore) {
+    let key = "moved";
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+    let mut seen = head(1);
+    for next in [
+        Head { segment: 1, ..head(1) },
+        Head { segment: 1, document: "{\"n\":1}".into(), ..head(1) },
+        Head { segment: 1, document: "{\"n\":1}".into(), generation: 1, ..head(1) },
+    ] {
+        let commit = Commit { state_key: key, head: &next, segment: None, run: &run("a", 1), rejects: &[] };
+        store.commit(commit).await.unwrap();
+        fenced(store.claim(key, Some(&seen), &Head { epoch: 2, ..seen.clone() }, &run("b", 2), true).await);
+        assert_eq!(store.head(key).await.unwrap().as_ref(), Some(&next));
+        assert_eq!(store.run(key, "b").await.unwrap(), None);
+        seen = next;
+    }
+    store.claim(key, Some(&seen), &Head { epoch: 2, ..seen.clone() }, &run("b", 2), false).await.unwrap();
+}
+
 async fn lets_one_of_many_claims_win(store: &Arc<dyn StateStore>) {
     for expected in [None, Some(1)] {
+        let seen = store.head("many").await.unwrap();
         let tasks: Vec<_> = (0..8)
             .map(|at| {
-                let store = Arc::clone(store);
+                let (store, seen) = (Arc::clone(store), seen.clone());
                 let head = Head { owner: format!("pod {at}"), ..head(expected.map_or(1, |epoch| epoch + 1)) };
                 tokio::spawn(async move {
                     let run = run(&format!("{expected:?} {at}"), head.epoch);
-                    store.claim("many", expected, &head, &run, false).await.map(|()| head)
+                    store.claim("many", seen.as_ref(), &head, &run, false).await.map(|()| head)
                 })
             })
             .collect();
@@ -149,7 +171,7 @@ async fn commits_all_or_nothing(store: &dyn StateStore) {
     assert_eq!(store.run(key, "a").await.unwrap(), Some(ended));
 
     // A pod that lost its claim moves nothing.
-    store.claim(key, Some(1), &Head { epoch: 2, ..only_head.clone() }, &run("b", 2), false).await.unwrap();
+    store.claim(key, Some(&only_head), &Head { epoch: 2, ..only_head.clone() }, &run("b", 2), false).await.unwrap();
     let stale = Head { segment: 2, ..only_head.clone() };
     let late = run("late", 1);
     let rejects = [reject("2")];
@@ -221,7 +243,8 @@ async fn resets_all_but_runs(store: &dyn StateStore) {
         store.put_partition(key, 1, part(1, 0), b"p").await.unwrap();
     }
     let fresh = Head { segment: 1, document: "{\"incarnation\":2}".into(), ..head(2) };
-    store.claim(key, Some(1), &fresh, &run("b", 2), true).await.unwrap();
+    let seen = store.head(key).await.unwrap();
+    store.claim(key, seen.as_ref(), &fresh, &run("b", 2), true).await.unwrap();
     assert_eq!(store.head(key).await.unwrap(), Some(fresh));
     assert_eq!(store.segment(key, 1).await.unwrap(), None);
     assert_eq!(store.partition(key, part(1, 0)).await.unwrap(), None);

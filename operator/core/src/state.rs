@@ -117,15 +117,16 @@ pub trait StateStore: Send + Sync {
     /// What the store says.
     async fn head(&self, state_key: &str) -> Result<Option<Head>, Failure>;
 
-    /// Stores `head` and the run's row if the stored epoch is still `expected` (`None`: there is still no state). With `reset`,
-    /// partitions, journal, and rejects of the key go in the same step; runs stay.
+    /// Stores `head` and the run's row if the stored head is still `expected` (`None`: there is still no state): all of it, because
+    /// the run that holds the claim may commit until ours is stored, and that commit must not be undone. With `reset`, partitions,
+    /// journal, and rejects of the key go in the same step; runs stay.
     ///
     /// # Errors
-    /// [`crate::code::Code::Fenced`] if another claim came first.
+    /// [`crate::code::Code::Fenced`] if another claim or a commit came first.
     async fn claim(
         &self,
         state_key: &str,
-        expected: Option<u64>,
+        expected: Option<&Head>,
         head: &Head,
         run: &RunRow,
         reset: bool,

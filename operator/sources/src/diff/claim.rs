@@ -14,6 +14,9 @@ use super::damage::internal;
 use super::document::{Document, Full, Spec};
 use super::packed::FORMAT;
 
+/// How often a claim looks again because the run before it has just committed.
+const LOOKS: usize = 20;
+
 /// A claimed state.
 pub(super) struct Claim {
     pub head: Head,
@@ -35,9 +38,34 @@ pub(super) struct Claimant<'a> {
 /// Claims the state of a Mapping: the next epoch is ours, or nothing has moved.
 pub(super) async fn claim(store: &dyn StateStore, claimant: &Claimant<'_>, spec: Spec) -> Result<Claim, Failure> {
     let key = claimant.plan.mapping.state_key.as_str();
-    let stored = store.head(key).await?;
+    let mut seen = store.head(key).await?;
+    for _ in 1..LOOKS {
+        match take(store, claimant, spec.clone(), seen.as_ref()).await {
+            Err(failure) if failure.code == Code::Fenced => {
+                let now = store.head(key).await?;
+                let epoch = |head: &Option<Head>| head.as_ref().map(|head| head.epoch);
+                if epoch(&now) != epoch(&seen) {
+                    return Err(failure);
+                }
+                // Nobody else claims, but the pod that we replace still lives and has committed since we looked.
+                seen = now;
+            }
+            other => return other,
+        }
+    }
+    take(store, claimant, spec, seen.as_ref()).await
+}
+
+/// Claims the state if its head is still as it was seen.
+async fn take(
+    store: &dyn StateStore,
+    claimant: &Claimant<'_>,
+    spec: Spec,
+    seen: Option<&Head>,
+) -> Result<Claim, Failure> {
+    let key = claimant.plan.mapping.state_key.as_str();
     let earlier = store.run(key, claimant.run).await?;
-    let (mut head, mut document, reset) = match &stored {
+    let (mut head, mut document, reset) = match seen {
         None => (empty_head(claimant.owner), fresh(claimant, spec.clone())?, false),
         Some(head) => {
             owned(key, &head.owner, claimant.owner, claimant.plan.options.adopt_state)?;
@@ -81,8 +109,7 @@ pub(super) async fn claim(store: &dyn StateStore, claimant: &Claimant<'_>, spec:
         }
     };
     head.document = document.text()?;
-    let expected = stored.as_ref().map(|head| head.epoch);
-    store.claim(key, expected, &head, &run, reset).await?;
+    store.claim(key, seen, &head, &run, reset).await?;
     Ok(Claim { head, document, carried: run.counters.clone(), run })
 }
 

@@ -241,7 +241,7 @@ impl StateStore for PostgresState {
     async fn claim(
         &self,
         state_key: &str,
-        expected: Option<u64>,
+        expected: Option<&Head>,
         head: &Head,
         run: &RunRow,
         reset: bool,
@@ -255,7 +255,8 @@ impl StateStore for PostgresState {
                     ),
                     Some(_) => self.sql(
                         "UPDATE {}.mappings SET format = $2, owner = $3, epoch = $4, generation = $5, segment = $6, document = $7, \
-                         updated_at = clock_timestamp() WHERE state_key = $1 AND epoch = $8",
+                         updated_at = clock_timestamp() WHERE state_key = $1 AND epoch = $8 AND generation = $9 AND segment = $10 \
+                         AND document = $11",
                     ),
                 };
                 let mut statement = statement
@@ -266,8 +267,12 @@ impl StateStore for PostgresState {
                     .bind(head.generation as i64)
                     .bind(head.segment as i64)
                     .bind(head.document.clone());
-                if let Some(epoch) = expected {
-                    statement = statement.bind(epoch as i64);
+                if let Some(seen) = expected {
+                    statement = statement
+                        .bind(seen.epoch as i64)
+                        .bind(seen.generation as i64)
+                        .bind(seen.segment as i64)
+                        .bind(seen.document.clone());
                 }
                 if statement.execute(&mut connection).await?.rows_affected() == 0 {
                     return Ok((connection, Step::Refused(fenced(state_key))));

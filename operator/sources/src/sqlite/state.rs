@@ -213,6 +213,15 @@ impl SqliteState {
         row.map(|row| row.try_get::<i64, _>(0).map(|epoch| epoch as u64)).transpose()
     }
 
+    async fn stored(&self, connection: &mut SqliteConnection, state_key: &str) -> Result<Option<Head>, sqlx::Error> {
+        let row = self
+            .sql("SELECT state_key, format, owner, epoch, generation, segment, document FROM {}mappings\" WHERE state_key = ?")
+            .bind(state_key.to_owned())
+            .fetch_optional(connection)
+            .await?;
+        Ok(row.as_ref().map(line).transpose()?.map(|line| line.head))
+    }
+
     async fn bytes(&self, text: &str, state_key: &str, numbers: &[i64]) -> Result<Option<Vec<u8>>, Failure> {
         self.transaction(|mut connection| async move {
             let mut query = self.sql(text).bind(state_key.to_owned());
@@ -235,13 +244,8 @@ impl StateStore for SqliteState {
 
     async fn head(&self, state_key: &str) -> Result<Option<Head>, Failure> {
         self.transaction(|mut connection| async move {
-            let row = self
-                .sql("SELECT state_key, format, owner, epoch, generation, segment, document FROM {}mappings\" WHERE state_key = ?")
-                .bind(state_key.to_owned())
-                .fetch_optional(&mut connection)
-                .await?;
-            let line = row.as_ref().map(line).transpose()?;
-            Ok((connection, Step::Done(line.map(|line| line.head))))
+            let stored = self.stored(&mut connection, state_key).await?;
+            Ok((connection, Step::Done(stored)))
         })
         .await
     }
@@ -249,13 +253,14 @@ impl StateStore for SqliteState {
     async fn claim(
         &self,
         state_key: &str,
-        expected: Option<u64>,
+        expected: Option<&Head>,
         head: &Head,
         run: &RunRow,
         reset: bool,
     ) -> Result<(), Failure> {
         self.transaction(|mut connection| async move {
-            if self.epoch(&mut connection, state_key).await? != expected {
+            let stored = self.stored(&mut connection, state_key).await?;
+            if stored.as_ref() != expected {
                 return Ok((connection, Step::Refused(fenced(state_key))));
             }
             self.sql(

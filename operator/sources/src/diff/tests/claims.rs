@@ -162,3 +162,25 @@ async fn a_long_journal_is_folded_before_the_run() {
     drop(again);
     assert_eq!(place.deliver("r2", &rows).await.added().len(), 1);
 }
+
+#[tokio::test]
+async fn a_claim_does_not_undo_what_the_pod_before_it_commits_meanwhile() {
+    let place = Place::new(SyncMode::Mirror);
+    place.deliver("r1", &table(&[(1, "a", "x"), (2, "b", "x")])).await;
+    let rows = table(&[(1, "a", "y"), (3, "c", "x")]);
+    let mut old = place.open("r2", &rows).await.unwrap();
+    loop {
+        let page = old.next_page(10).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        let acks = page.into_iter().map(|change| Ack { change, verdict: delivered("m") }).collect();
+        old.commit(acks, &Counters { upserted: 3, ..Counters::default() }).await.unwrap();
+    }
+    *place.store.rival.lock().unwrap() = Some(old);
+    let new = place.open("r2", &rows).await.unwrap();
+    let found = new.findings();
+    assert_eq!((found.known, found.added, found.updated, found.deleted), (2, 0, 0, 0));
+    drop(new);
+    assert!(place.deliver("r3", &rows).await.changes.is_empty());
+}

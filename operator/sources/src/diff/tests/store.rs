@@ -5,6 +5,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
+use backflow_core::extraction::Extraction;
+use backflow_core::result::{Counters, Phase};
 use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RejectRow, RunRow, StateLine, StateStore};
 
 /// The contents.
@@ -23,11 +25,15 @@ pub(super) struct Contents {
 
 /// State of one key.
 #[derive(Default)]
-pub(super) struct MemoryStore(pub Mutex<Contents>);
+pub(super) struct MemoryStore {
+    contents: Mutex<Contents>,
+    /// A run that was replaced and still lives: it finishes after the next claim has looked, and before it writes.
+    pub rival: Mutex<Option<Box<dyn Extraction>>>,
+}
 
 impl MemoryStore {
     pub(super) fn get<T>(&self, read: impl FnOnce(&mut Contents) -> T) -> T {
-        read(&mut self.0.lock().unwrap())
+        read(&mut self.contents.lock().unwrap())
     }
 }
 
@@ -71,13 +77,20 @@ impl StateStore for MemoryStore {
     async fn claim(
         &self,
         _: &str,
-        expected: Option<u64>,
+        expected: Option<&Head>,
         head: &Head,
         run: &RunRow,
         reset: bool,
     ) -> Result<(), Failure> {
+        let rival = self.rival.lock().unwrap().take();
+        if let Some(mut rival) = rival {
+            rival.finish(&Counters::default(), Phase::Succeeded).await?;
+        }
         self.get(|contents| {
-            contents.fenced(expected)?;
+            contents.fenced(expected.map(|head| head.epoch))?;
+            if contents.head.as_ref() != expected {
+                return Err(Failure::new(Code::Fenced, "the head has moved"));
+            }
             if reset {
                 contents.partitions.clear();
                 contents.segments.clear();
