@@ -23,6 +23,9 @@ use crate::Stop;
 const REFUSALS: i64 = 400;
 const DELIVERIES_PER_REFUSAL: i64 = 4;
 
+/// The longest wait that a destination can ask for: beyond any `retry.window`, and a time that a clock can tell.
+const LONGEST_HINT: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// The sink over a [`Transport`].
 pub(crate) struct Engine<T> {
     transport: T,
@@ -87,7 +90,7 @@ impl<T: Transport> Engine<T> {
                     Class::Stop(failure) => return Sent::Stopped(failure),
                     class => {
                         // A hint of zero says nothing that the backoff would not say better.
-                        let hint = answer.retry_after.filter(|hint| !hint.is_zero());
+                        let hint = answer.retry_after.filter(|hint| !hint.is_zero()).map(|hint| hint.min(LONGEST_HINT));
                         let wait = hint.unwrap_or_else(|| backoff(attempt, fastrand::f64()));
                         if class == Class::Throttled {
                             self.gate.pause(Instant::now() + wait);

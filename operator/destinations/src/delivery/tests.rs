@@ -154,6 +154,15 @@ async fn a_hint_is_followed_instead_of_the_backoff() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hint_that_no_clock_can_tell_ends_the_run_like_any_that_is_too_long() {
+    for status in [429, 502] {
+        let bench = Bench::new(move |_, _| wait(status, u64::MAX));
+        let delivery = bench.engine.deliver(&records(3)).await;
+        assert_eq!((kinds(&delivery), code(&delivery)), ([0, 0, 3], Some(Code::RetriesExhausted)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttle_pauses_every_batch_and_lets_fewer_go_on() {
     let bench = Bench::new(|n, _| if n <= 4 { wait(429, 60) } else { answer(200) });
     let batches: Vec<Vec<Record>> = (0..8).map(|_| records(2)).collect();
