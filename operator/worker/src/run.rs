@@ -8,7 +8,6 @@ use backflow_core::failpoint;
 use backflow_core::guard::{DeletesAction, Deletions};
 use backflow_core::plan::{Plan, SyncPlan};
 use backflow_core::result::{Phase, RunResult};
-use backflow_core::selection::{Selection, SyncMode};
 use backflow_mapping::Compiled;
 use backflow_sources::diff;
 
@@ -26,29 +25,34 @@ pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment)
 
 async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {
     let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
-    let columns = warehouse.describe(&sync.model).await?;
-    let mapping = compile(sync, &columns)?;
-    let sink =
-        backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, environment.stop.watch())?;
-    let request = diff::Request {
-        plan: sync,
-        run: &plan.run,
-        owner: &plan.owner,
-        used: mapping.used_columns(),
-        described: &columns,
-        scratch: &environment.scratch,
-        clock: Arc::new(jiff::Timestamp::now),
-        reporter: environment.reporter.clone(),
+    // To describe a model may take as long as to read it: a table that it names may be locked.
+    let opening = async {
+        let columns = warehouse.describe(&sync.model).await?;
+        let mapping = compile(sync, &columns)?;
+        let stop = environment.stop.watch();
+        let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+        let request = diff::Request {
+            plan: sync,
+            run: &plan.run,
+            owner: &plan.owner,
+            used: mapping.used_columns(),
+            described: &columns,
+            scratch: &environment.scratch,
+            clock: Arc::new(jiff::Timestamp::now),
+            reporter: environment.reporter.clone(),
+        };
+        let extraction = diff::open(&*warehouse, warehouse.state(), request).await?;
+        Ok::<_, Failure>((mapping, sink, extraction))
     };
     let opened = tokio::select! {
-        opened = diff::open(&*warehouse, warehouse.state(), request) => Ok(opened),
+        opened = opening => Ok(opened),
         failure = environment.stop.asked() => Err(failure),
     };
     // An extraction that ended early has its query cancelled; a process that is gone could not do that.
     warehouse.idle().await;
     drop(warehouse);
-    let mut extraction = match opened {
-        Ok(extraction) => extraction?,
+    let (mapping, sink, mut extraction) = match opened {
+        Ok(opened) => opened?,
         Err(asked) => return Ok(stopped(plan, asked)),
     };
     failpoint::hit("after-extract");
@@ -91,7 +95,7 @@ async fn conclude(
     ledger.errors.count_many("NULL_KEY", None, "rows with NULL in a primary key column", found.invalid_null_key);
     ledger.errors.count_many("DUPLICATE_KEY", None, "rows that share their primary key", found.invalid_duplicate_key);
 
-    let mut ended = guard(sync, &found, extraction, &mut ledger);
+    let mut ended = guard(sync, &mut found, extraction, &mut ledger);
     if ended.is_none() {
         ended = deliver(extraction, delivering, &mut ledger).await?;
     }
@@ -124,22 +128,27 @@ async fn conclude(
 }
 
 /// Withholds the deletions of a run that has too many, or refuses the run.
-fn guard(sync: &SyncPlan, found: &Findings, extraction: &mut dyn Extraction, ledger: &mut Ledger) -> Option<Failure> {
+fn guard(
+    sync: &SyncPlan,
+    found: &mut Findings,
+    extraction: &mut dyn Extraction,
+    ledger: &mut Ledger,
+) -> Option<Failure> {
     let selection = &sync.mapping.selection;
-    if !selection.deletes() {
+    let ahead = Deletions::ahead(found, selection);
+    if !selection.deletes() || ahead == 0 {
         return None;
     }
-    let mirror = *selection == Selection::SyncMode(SyncMode::Mirror);
-    let unsent = if mirror { found.deleted_unsent } else { 0 };
-    let deletions = Deletions { count: found.deleted - unsent, known: found.known, current: found.rows };
+    let deletions = Deletions::of(found, extraction.carried(), selection);
     if !sync.mapping.deletes.withholds(deletions, sync.options.approve_deletes) {
         return None;
     }
     match sync.mapping.deletes.action {
         DeletesAction::Withhold => {
             extraction.withhold_deletions();
-            ledger.counters.withheld = deletions.count;
-            ledger.counters.not_selected += unsent;
+            ledger.counters.withheld = ahead;
+            // Those of rows that were never sent wait too, and nobody has to approve them: the next run finds them again.
+            found.deleted = ahead;
             None
         }
         DeletesAction::Fail => Some(Failure::new(
@@ -203,3 +212,7 @@ pub(crate) fn first(findings: Vec<backflow_core::finding::Finding>) -> Failure {
     let rest = if more > 0 { format!(" (and {more} more)") } else { String::new() };
     Failure::new(code, format!("{}: {}{rest}", finding.path, finding.message))
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
