@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use backflow_core::change::{Change, ChangeKind};
-use backflow_core::code::Failure;
+use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Verdict};
 use backflow_core::record::{Outcome, Record, idempotency_key};
 use backflow_core::report::Reporter;
@@ -92,7 +92,7 @@ pub(crate) async fn deliver(
         ended: None,
     };
     let mut kind: Option<ChangeKind> = None;
-    loop {
+    while !running.ended() {
         let page = extraction.next_page(limits.max_records).await?;
         let Some(first) = page.first() else { break };
         // Deletions are through before updates begin, and updates before additions.
@@ -103,6 +103,14 @@ pub(crate) async fn deliver(
     }
     running.settle_all(extraction).await?;
     running.commit(extraction).await?;
+    // What an early end leaves is counted; of a pod that is taken away, its replacement does that.
+    while !given.stop.is(Code::Terminated) {
+        let page = extraction.next_page(limits.max_records).await?;
+        if page.is_empty() {
+            break;
+        }
+        page.iter().for_each(|_| running.ledger.left());
+    }
     Ok(running.ended)
 }
 
@@ -219,10 +227,7 @@ impl Loop<'_, '_> {
             Some(Ok(sent)) => self.settle(sent),
             // A sink must not panic; if it does, its records have no outcome and come again.
             Some(Err(error)) => {
-                return Err(Failure::new(
-                    backflow_core::code::Code::Internal,
-                    format!("a delivery task ended: {}", error.is_panic()),
-                ));
+                return Err(Failure::new(Code::Internal, format!("a delivery task ended: {}", error.is_panic())));
             }
             None => {}
         }

@@ -111,3 +111,28 @@ async fn a_run_that_still_reads_ends_at_once_and_takes_its_query_along() {
     shop.sync.model.query = table;
     assert_eq!(shop.succeed("run-1").await.unwrap().counters.upserted, 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_a_lock_ends_at_once() {
+    let shop = Scenario::with_customers(3).await.unwrap();
+    let waits = |name: &str, event: &str| {
+        format!("SELECT count(*)::text FROM pg_stat_activity WHERE application_name = '{name}' AND {event}")
+    };
+    let lock = shop.sql(
+        "SET application_name = 'the-lock'; BEGIN; LOCK TABLE customers IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)",
+    );
+    let stopped = async {
+        while shop.value(&waits("the-lock", "wait_event = 'PgSleep'")).await.unwrap() == "0" {}
+        let mut pod = shop.pod("run-1").start().unwrap();
+        while shop.value(&waits("backflow/run-1", "wait_event_type = 'Lock'")).await.unwrap() == "0" {}
+        pod.terminate().unwrap();
+        let ended = pod.ended().await.unwrap();
+        assert_eq!(ended.outcome().unwrap(), (Some(143), "Running".into(), Some(Code::Terminated)));
+        let release =
+            "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE application_name = 'the-lock'";
+        assert_eq!(shop.value(release).await.unwrap(), "true");
+    };
+    let (locked, ()) = tokio::join!(lock, stopped);
+    assert!(locked.is_err(), "the lock was held until the worker had ended");
+    assert_eq!(shop.succeed("run-1").await.unwrap().counters.upserted, 3);
+}

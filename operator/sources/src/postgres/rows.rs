@@ -4,6 +4,7 @@
 //! consumer works; when the consumer drops the stream, the task has the server cancel the query.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backflow_core::cell::Cell;
 use backflow_core::code::{Code, Failure};
@@ -21,6 +22,9 @@ use crate::batch::{Batch, Rows as BatchOfRows};
 
 /// `PGCOPY\n\xff\r\n\0`, flags, length of the header's extension.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+
+/// How long the server may take to take note of a cancel: the run waits for it before it ends.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One COPY, ready to run on a connection in a read-only transaction.
 pub(crate) struct Reader {
@@ -135,11 +139,10 @@ async fn cancel(connector: &Connector, backend: i32) {
         tracing::warn!("the query could not be cancelled: no connection; the server ends it when it next sends rows");
         return;
     };
-    let sent =
-        sqlx::query("SELECT pg_cancel_backend($1)").bind(backend).persistent(false).execute(&mut connection).await;
-    match sent {
-        Ok(_) => connector.give_back(connection).await,
-        Err(_) => tracing::warn!("the query could not be cancelled; the server ends it when it next sends rows"),
+    let query = sqlx::query("SELECT pg_cancel_backend($1)").bind(backend).persistent(false);
+    match tokio::time::timeout(CANCEL_TIMEOUT, query.execute(&mut connection)).await {
+        Ok(Ok(_)) => connector.give_back(connection).await,
+        _ => tracing::warn!("the query could not be cancelled; the server ends it when it next sends rows"),
     }
 }
 
