@@ -33,11 +33,7 @@ pub fn destination(name: &str, spec: &DestinationSpec, place: &Place) -> Result<
     findings.extend_at("spec", definition.check_settings(&spec.settings));
     findings.extend_at("spec", definition.check_secrets(spec.auth.as_deref(), spec.secrets.keys().map(String::as_str)));
     let secrets = spec.secrets.iter().map(|(key, value)| (key.clone(), secret(value))).collect();
-    let positive = |limit: Option<i32>| limit.and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0);
-    let limits = spec.limits.as_ref().map_or_else(DestinationLimits::default, |limits| DestinationLimits {
-        requests_per_second: positive(limits.requests_per_second),
-        concurrency: positive(limits.concurrency),
-    });
+    let limits = limits(spec, definition.limits.concurrency, &mut findings);
     findings.finish(DestinationPlan {
         name: name.to_owned(),
         kind: spec.type_.clone(),
@@ -48,4 +44,25 @@ pub fn destination(name: &str, spec: &DestinationSpec, place: &Place) -> Result<
         limits,
         allow_loopback: matches!(place, Place::Local(_)),
     })
+}
+
+/// What one run may do: the account's limits are shared by the Syncs that run at once.
+fn limits(spec: &DestinationSpec, concurrency: u32, findings: &mut Findings) -> DestinationLimits {
+    let at_once = u32::try_from(spec.max_concurrent_syncs).unwrap_or(1).max(1);
+    let given = spec.limits.clone().unwrap_or_default();
+    let mut share = |name: &str, limit: Option<i32>| {
+        let limit = limit.and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0)?;
+        if limit < at_once {
+            let message = format!(
+                "{limit} cannot be shared by {at_once} Syncs; raise it, or lower maxConcurrentSyncs to {limit}"
+            );
+            findings.add(format!("spec.limits.{name}"), "InvalidSpec", message);
+        }
+        Some((limit / at_once).max(1))
+    };
+    let requests_per_second = share("requestsPerSecond", given.requests_per_second);
+    let own = share("concurrency", given.concurrency);
+    // The definition's limit is the account's, too.
+    let shared = (at_once > 1).then(|| (concurrency / at_once).max(1));
+    DestinationLimits { requests_per_second, concurrency: own.or(shared) }
 }

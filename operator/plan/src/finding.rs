@@ -1,9 +1,16 @@
 //! What is wrong with a manifest.
 
+use backflow_core::code::cut;
 pub use backflow_crds::v1alpha1::Finding;
 
-/// The most findings that a status holds; more are counted in a last line.
-const MAX: usize = 50;
+/// The most findings that a status holds, and the most bytes of them: with its conditions, a status has at most 16 KiB.
+const MOST: usize = 50;
+const MOST_BYTES: usize = 7 * 1024;
+/// The longest path and message of a finding in a status.
+const PATH: usize = 768;
+const MESSAGE: usize = 1024;
+/// What JSON adds to a finding.
+const AROUND: usize = 48;
 
 /// Collects findings.
 #[derive(Debug, Default)]
@@ -15,11 +22,16 @@ impl Findings {
         self.0.push(Finding { path: path.into(), code: code.to_owned(), message: message.into() });
     }
 
-    /// Adds a finding for something that this version does not do yet.
+    /// Adds a finding for a field that this version does not know what to do with yet.
     pub fn not_supported(&mut self, path: impl Into<String>, instead: &str) {
         let path = path.into();
         let message = format!("{path} is not supported by this version; {instead}");
         self.add(path, "NotSupported", message);
+    }
+
+    /// The same for one of the values that a field may have.
+    pub fn value_not_supported(&mut self, path: &str, value: &str, instead: &str) {
+        self.add(path, "NotSupported", format!("{path}: {value} is not supported by this version; {instead}"));
     }
 
     /// Adds what a part found, whose paths begin at `root`.
@@ -29,20 +41,12 @@ impl Findings {
         }
     }
 
-    /// `value` if nothing was found, else everything that was, cut to what a status holds.
+    /// `value` if nothing was found, else everything that was.
     ///
     /// # Errors
     /// The findings.
-    pub fn finish<T>(mut self, value: T) -> Result<T, Vec<Finding>> {
-        if self.0.is_empty() {
-            return Ok(value);
-        }
-        if self.0.len() > MAX {
-            let more = self.0.len() - MAX;
-            self.0.truncate(MAX);
-            self.add("spec", "MoreFindings", format!("and {more} more findings; mend these first"));
-        }
-        Err(self.0)
+    pub fn finish<T>(self, value: T) -> Result<T, Vec<Finding>> {
+        if self.0.is_empty() { Ok(value) } else { Err(self.0) }
     }
 
     /// Whether nothing was found.
@@ -50,4 +54,25 @@ impl Findings {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Cuts findings to what a status holds, and counts the rest in a last one.
+#[must_use]
+pub fn fit(findings: Vec<Finding>) -> Vec<Finding> {
+    let all = findings.len();
+    let mut left = MOST_BYTES;
+    let mut kept: Vec<Finding> = findings
+        .into_iter()
+        .take(MOST)
+        .map(|finding| Finding { path: cut(finding.path, PATH), message: cut(finding.message, MESSAGE), ..finding })
+        .map_while(|finding| {
+            left = left.checked_sub(finding.path.len() + finding.code.len() + finding.message.len() + AROUND)?;
+            Some(finding)
+        })
+        .collect();
+    if kept.len() < all {
+        let message = format!("and {} more findings; mend these first", all - kept.len());
+        kept.push(Finding { path: "spec".into(), code: "MoreFindings".into(), message });
+    }
+    kept
 }

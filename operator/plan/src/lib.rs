@@ -16,7 +16,7 @@ mod sync_status;
 
 pub use backflow_core::codec::{MAX_ENCODED, TooLarge, decode, encode};
 pub use destination::destination;
-pub use finding::{Finding, Findings};
+pub use finding::{Finding, Findings, fit};
 pub use mapping::{Parts, identity_fingerprint, mapping, state_key};
 pub use model::model;
 pub use quantity::bytes;
@@ -33,3 +33,6 @@ pub enum Place {
     /// On the user's own machine. Relative paths in manifests start at this folder.
     Local(std::path::PathBuf),
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,6 @@ pub fn state_key(namespace: &str, name: &str, spec: &MappingSpec) -> String {
 /// All findings.
 pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>) -> Result<MappingPlan, Vec<Finding>> {
     let mut findings = Findings::default();
-    worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
     let definition = backflow_definitions::builtin(&parts.destination.kind);
     let action = definition.and_then(|definition| action(spec, definition, &mut findings));
     let selection = selection(spec, action, &mut findings);
@@ -54,18 +53,18 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         .iter()
         .filter_map(|(target, field)| Some((target.clone(), self::field(target, field, &mut findings)?)))
         .collect();
-    let scratch_bytes = scratch(spec, &mut findings);
+    let scratch_bytes = worker_template("spec.worker", spec.worker.as_ref(), &mut findings).unwrap_or(SCRATCH);
     let window = spec.retry.window.seconds();
     if window.is_none() {
         let message = format!("\"{}\" is no duration; write it like 15m", spec.retry.window);
-        findings.add("spec.retry.window", "InvalidSpec", message);
+        findings.add("spec.retry.window", "InvalidQuantity", message);
     }
     if spec.runs.deadline.seconds().is_none_or(|seconds| seconds < 120) {
         let message = format!(
             "{} is too short; a run needs at least 2m, of which the last is for its result",
             spec.runs.deadline
         );
-        findings.add("spec.runs.deadline", "InvalidSpec", message);
+        findings.add("spec.runs.deadline", "InvalidQuantity", message);
     }
     let mut plan = MappingPlan {
         name: name.to_owned(),
@@ -172,14 +171,14 @@ fn field(target: &str, field: &FieldMapping, findings: &mut Findings) -> Option<
         (Some(column), None) => FieldSource::Column(column.clone()),
         (None, Some(value)) => FieldSource::Value(value.clone()),
         (Some(_), Some(_)) => {
-            findings.add(path, "InvalidSpec", "exactly one of column, value must be set; remove one");
+            findings.add(path, "InvalidField", "exactly one of column, value must be set; remove one");
             return None;
         }
         (None, None) => {
             let other =
                 leaf.template.is_some() || leaf.cel.is_some() || field.object.is_some() || field.items.is_some();
             if !other {
-                findings.add(path, "InvalidSpec", "set column (a column of the model) or value (a constant)");
+                findings.add(path, "InvalidField", "set column (a column of the model) or value (a constant)");
             }
             return None;
         }
@@ -190,29 +189,6 @@ fn field(target: &str, field: &FieldMapping, findings: &mut Findings) -> Option<
         Some(api::OnNull::Reject) => OnNull::Reject,
     };
     Some(Field { from, on_null })
-}
-
-fn scratch(spec: &MappingSpec, findings: &mut Findings) -> u64 {
-    let Some(quantity) = spec.worker.as_ref().and_then(|worker| worker.scratch.as_ref()) else { return SCRATCH };
-    match crate::bytes(quantity) {
-        Some(bytes) if bytes >= 16 << 20 => bytes,
-        Some(_) => {
-            findings.add(
-                "spec.worker.scratch",
-                "InvalidSpec",
-                format!("{} is too small; 16Mi is the least", quantity.0),
-            );
-            SCRATCH
-        }
-        None => {
-            findings.add(
-                "spec.worker.scratch",
-                "InvalidSpec",
-                format!("\"{}\" is no quantity; write it like 10Gi", quantity.0),
-            );
-            SCRATCH
-        }
-    }
 }
 
 fn deletes(guard: &api::DeleteGuard) -> Deletes {
@@ -271,6 +247,21 @@ pub fn identity_fingerprint(identity: &BTreeMap<String, String>) -> String {
 }
 
 fn hash(value: &serde_json::Value) -> String {
-    let digest = Sha256::digest(value.to_string().as_bytes());
+    let digest = Sha256::digest(canonical(value).to_string().as_bytes());
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The same with the members of every object in the order of their names: whether a map keeps the order in which a manifest names
+/// them depends on how this program was built, and means nothing.
+fn canonical(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<&String, Value> =
+                members.iter().map(|(name, value)| (name, canonical(value))).collect();
+            Value::Object(sorted.into_iter().map(|(name, value)| (name.clone(), value)).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(canonical).collect()),
+        other => other.clone(),
+    }
 }

@@ -7,6 +7,9 @@ use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Wareho
 use crate::Place;
 use crate::finding::{Finding, Findings};
 
+/// The least scratch of a worker: 16 MiB.
+const LEAST_SCRATCH: u64 = 16 << 20;
+
 /// Plans a Source.
 ///
 /// # Errors
@@ -14,7 +17,7 @@ use crate::finding::{Finding, Findings};
 pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan, Vec<Finding>> {
     let mut findings = Findings::default();
     if spec.diff == Diff::Pushdown {
-        findings.not_supported("spec.diff: Pushdown", "use Auto or Streaming");
+        findings.value_not_supported("spec.diff", "Pushdown", "use Auto or Streaming");
     }
     worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
     let state = match (&spec.state.schema, &spec.state.store) {
@@ -103,9 +106,9 @@ pub(crate) fn secret(value: &SecretValue) -> SecretRef {
     SecretRef { name: value.secret_key_ref.name.clone(), key: value.secret_key_ref.key.clone() }
 }
 
-/// What a worker template may say and this version cannot do, and what the API server cannot see.
-pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, findings: &mut Findings) {
-    let Some(template) = template else { return };
+/// What a worker template may say and this version cannot do, and what the API server cannot see. Returns the bytes of its scratch.
+pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, findings: &mut Findings) -> Option<u64> {
+    let template = template?;
     if template.ca_bundle.is_some() {
         findings.not_supported(format!("{path}.caBundle"), "name the authorities of the warehouse in its tls.ca");
     }
@@ -136,4 +139,16 @@ pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, fin
             );
         }
     }
+    scratch(path, template.scratch.as_ref()?, findings)
+}
+
+fn scratch(path: &str, quantity: &api::Quantity, findings: &mut Findings) -> Option<u64> {
+    let bytes = crate::bytes(quantity);
+    let message = match bytes {
+        Some(bytes) if bytes >= LEAST_SCRATCH => return Some(bytes),
+        Some(_) => format!("{} is too small; 16Mi is the least", quantity.0),
+        None => format!("\"{}\" is no quantity; write it like 10Gi", quantity.0),
+    };
+    findings.add(format!("{path}.scratch"), "InvalidQuantity", message);
+    None
 }

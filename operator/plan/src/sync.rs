@@ -53,10 +53,12 @@ pub fn check_sync(spec: &SyncSpec) -> Vec<Finding> {
         );
     }
     match spec.mode {
-        RunMode::Replay => findings.not_supported("spec.mode: Replay", "use Full to send every row again"),
-        RunMode::DryRun => {
-            findings.not_supported("spec.mode: DryRun", "use Preview for a Model's rows, or Test for one record")
-        }
+        RunMode::Replay => findings.value_not_supported("spec.mode", "Replay", "use Full to send every row again"),
+        RunMode::DryRun => findings.value_not_supported(
+            "spec.mode",
+            "DryRun",
+            "use Preview for a Model's rows, or Test for one record",
+        ),
         RunMode::Test if spec.test.is_none() => {
             findings.add(
                 "spec.test",
