@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use backflow_core::admission::{Limit, SyncSlot, admit};
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Sync, Trigger};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::context::Context;
 use crate::store::Key;
 use crate::sync::dereference::{Needs, needs};
+use crate::sync::is_by_controller;
 
 /// What a waiting Sync is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ struct Book {
     verdicts: BTreeMap<Key, Verdict>,
     /// Uids of Syncs that have a place.
     placed: HashSet<(Key, String)>,
+    /// Since when the cluster has refused the Job of a Sync.
+    refused: BTreeMap<Key, Timestamp>,
 }
 
 impl Desk {
@@ -52,6 +56,12 @@ impl Desk {
     /// The Sync is gone or has ended.
     pub fn forget(&self, sync: &Key) {
         self.decline(sync);
+        self.lock().refused.remove(sync);
+    }
+
+    /// The cluster refuses the Sync's Job. Returns since when.
+    pub fn refused(&self, sync: &Key, now: Timestamp) -> Timestamp {
+        *self.lock().refused.entry(sync.clone()).or_insert(now)
     }
 
     fn is_placed(&self, sync: &Key, uid: &str) -> bool {
@@ -148,7 +158,8 @@ fn slot<'a>(sync: &'a Sync, needs: &'a Needs) -> SyncSlot<'a> {
         mapping: sync.spec.mapping_ref.as_ref().map(|mapping| mapping.name.as_str()),
         state_key: needs.state_key.as_deref(),
         model_suspended: needs.model_suspended,
-        mapping_suspended: needs.mapping_suspended && sync.spec.trigger != Trigger::Manual,
+        // A person's word on what made it is for information only.
+        mapping_suspended: needs.mapping_suspended && is_by_controller(sync) && sync.spec.trigger != Trigger::Manual,
         created_at: sync.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
     }
 }

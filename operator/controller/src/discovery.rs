@@ -5,11 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::metrics::Kind;
 use crate::server::Readiness;
 
+/// The longest that one answer may take: the client has no limit of its own.
+const ANSWER: Duration = Duration::from_secs(15);
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(3);
 
@@ -19,8 +21,8 @@ pub async fn kinds(client: &Client, readiness: &Readiness) {
     readiness.wait_for(waiting);
     let mut said = false;
     loop {
-        match client.list_api_group_resources("backflow.dev/v1alpha1").await {
-            Ok(list) => {
+        match timeout(ANSWER, client.list_api_group_resources("backflow.dev/v1alpha1")).await {
+            Ok(Ok(list)) => {
                 let missing: Vec<&str> = Kind::ALL
                     .iter()
                     .map(|kind| kind.as_str())
@@ -34,8 +36,9 @@ pub async fn kinds(client: &Client, readiness: &Readiness) {
                     tracing::warn!(missing = missing.join(", "), "CRDs are missing; waiting for them.");
                 }
             }
-            Err(error) if !said => tracing::warn!(%error, "The CRDs cannot be found; waiting for them."),
-            Err(_) => {}
+            Ok(Err(error)) if !said => tracing::warn!(%error, "The CRDs cannot be found; waiting for them."),
+            Ok(Err(_)) => {}
+            Err(_) => tracing::warn!("The API server does not answer about the CRDs; asked again."),
         }
         said = true;
         sleep(EVERY).await;
@@ -51,15 +54,19 @@ pub async fn owner(client: &Client, given: Option<&str>, readiness: &Readiness) 
     readiness.wait_for(waiting);
     let namespaces: Api<Namespace> = Api::all(client.clone());
     loop {
-        match namespaces.get_metadata("kube-system").await.map(|namespace| namespace.uid()) {
-            Ok(Some(uid)) => {
+        match timeout(ANSWER, namespaces.get_metadata("kube-system"))
+            .await
+            .map(|namespace| namespace.map(|it| it.uid()))
+        {
+            Ok(Ok(Some(uid))) => {
                 readiness.done(waiting);
                 return uid;
             }
-            Ok(None) => tracing::warn!("Namespace kube-system has no uid; set clusterId."),
-            Err(error) => {
+            Ok(Ok(None)) => tracing::warn!("Namespace kube-system has no uid; set clusterId."),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "Namespace kube-system cannot be read; grant get on it, or set clusterId.")
             }
+            Err(_) => tracing::warn!("The API server does not answer about namespace kube-system; asked again."),
         }
         sleep(EVERY).await;
     }

@@ -158,6 +158,10 @@ pub async fn publish(client: Client, reporter: String, mut events: mpsc::Receive
                 timeout(Duration::from_secs(10), create(&api, &object)).await
             }
         };
+        if !matches!(written, Ok(Ok(()))) {
+            // There may be none to count on: the next one is written anew.
+            known.remove(&id);
+        }
         if let Ok(Err(error)) = written {
             tracing::debug!(%error, reason = event.happening.as_str(), "An event could not be written.");
         }

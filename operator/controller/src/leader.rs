@@ -29,6 +29,8 @@ const SYNCS: usize = 24;
 /// What was begun when the controller is asked to stop has this long to end.
 const GRACE: Duration = Duration::from_secs(20);
 const COUNT_EVERY: Duration = Duration::from_secs(15);
+/// The longest that the list of all Syncs may take: the client has no limit of its own.
+const LIST: Duration = Duration::from_secs(120);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// What leading needs.
@@ -102,8 +104,12 @@ impl Leader {
         });
         let scope = self.scope();
         watch::start(&context, &scope, &self.readiness, watches).await;
-        while let Err(error) = watch::find_unfolded(&context, &scope).await {
-            tracing::warn!(%error, "Syncs cannot be listed; tried again.");
+        loop {
+            match timeout(LIST, watch::find_unfolded(&context, &scope)).await {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => tracing::warn!(%error, "Syncs cannot be listed; tried again."),
+                Err(_) => tracing::warn!("The list of Syncs does not end; tried again."),
+            }
             sleep(TRY_AGAIN).await;
         }
         reconcile::spawn(work, &context, Kind::Source, CHECKED, stop, source::reconcile);

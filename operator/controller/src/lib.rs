@@ -8,6 +8,8 @@ mod args;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod testkit;
@@ -69,7 +71,7 @@ pub async fn run(args: Args, stop: Stop) -> anyhow::Result<()> {
         None => format!("backflow-controller-{}", token::random()?),
     };
     let lease = Lease::new(leases, args.lease_name.clone(), identity.clone());
-    let leader = Leader { client, args, identity, metrics: metrics.clone(), readiness };
+    let leader = Leader { client, args, identity, metrics: metrics.clone(), readiness: readiness.clone() };
     loop {
         let mut held = tokio::select! {
             () = stop.requested() => return Ok(()),
@@ -83,6 +85,7 @@ pub async fn run(args: Args, stop: Stop) -> anyhow::Result<()> {
         };
         metrics.leads(false);
         if lost {
+            readiness.clear();
             // Its work was dropped with the future: nothing of it is still running.
             tracing::warn!("Another controller leads, or the Lease could not be renewed: all work is dropped.");
         } else {

@@ -149,6 +149,7 @@ pub async fn poll(context: Arc<Context>) {
         let mut answers = std::pin::pin!(answers);
         while let Some(answer) = answers.next().await {
             if let Some((run, progress)) = answer
+                && context.stores.syncs.get(&run).is_some()
                 && context.board.heard(&run, progress)
             {
                 context.queues.syncs.add(run);

@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::store::Key;
 
+/// First pause after a conflict: enough for a watch to catch up.
+const SOON: Duration = Duration::from_millis(50);
 /// First pause after an error. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause after an error.
@@ -106,6 +108,18 @@ impl Queue {
                 Next::After(delay) => Some(later(delay)),
             },
         );
+        drop(state);
+        self.earlier.notify_one();
+    }
+
+    /// The work on `key` met a newer version of its object: again soon, and later with each such end in a row, for a watch may lag.
+    /// What happened meanwhile is looked at once.
+    pub fn outdated(&self, key: &Key) {
+        let mut state = self.lock();
+        let failures = state.failures.entry(key.clone()).or_default();
+        let pause = SOON.saturating_mul(1 << (*failures).min(10)).min(LONGEST_PAUSE);
+        *failures = failures.saturating_add(1);
+        state.finish(key, Some(later(pause)));
         drop(state);
         self.earlier.notify_one();
     }
@@ -216,6 +230,27 @@ mod tests {
         queue.add(key("a"));
         queue.next().await;
         assert_eq!(queue.failed(&key("a")), FIRST_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conflicts_are_looked_at_later_and_later_unless_something_is_seen() {
+        let queue = Queue::default();
+        let mut pauses = Vec::new();
+        queue.add(key("a"));
+        for _ in 0..12 {
+            let start = Instant::now();
+            queue.next().await;
+            pauses.push(start.elapsed().as_millis());
+            queue.outdated(&key("a"));
+        }
+        assert_eq!(pauses[..4], [0, 50, 100, 200]);
+        assert_eq!(pauses[11], 30_000);
+        queue.next().await;
+        queue.add(key("a"));
+        queue.outdated(&key("a"));
+        let start = Instant::now();
+        queue.next().await;
+        assert_eq!(start.elapsed().as_millis(), 0);
     }
 
     #[tokio::test(start_paused = true)]

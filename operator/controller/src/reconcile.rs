@@ -17,8 +17,6 @@ use crate::store::Key;
 
 /// The longest that one reconcile may take. The client has no limit of its own, and retries.
 const LIMIT: Duration = Duration::from_secs(30);
-/// After a conflict: enough for the watch to catch up.
-const SOON: Duration = Duration::from_millis(50);
 
 /// While Syncs wait, the line is looked at this often without any other cause: who was overtaken for long is served first.
 const OVERTAKEN: Duration = Duration::from_secs(60);
@@ -61,7 +59,7 @@ async fn one<R: Future<Output = Result<Next, Error>>>(context: &Context, kind: K
             Outcome::ok
         }
         Err(error) if error.is_conflict() => {
-            context.queue(kind).done(key, Next::After(SOON));
+            context.queue(kind).outdated(key);
             Outcome::conflict
         }
         Err(error) => {

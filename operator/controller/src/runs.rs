@@ -76,6 +76,8 @@ pub struct PodView {
     pub waiting: Option<(String, String)>,
     /// Its container runs.
     pub running: bool,
+    /// The pod is over, whatever became of its container.
+    pub ended: bool,
     /// Its container has ended.
     pub terminated: Option<Terminated>,
     /// Why the pod itself failed, for example Evicted.
@@ -167,6 +169,7 @@ impl PodView {
                 .waiting
                 .map(|waiting| (waiting.reason.unwrap_or_default(), waiting.message.unwrap_or_default())),
             running: state.running.is_some(),
+            ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             terminated: state.terminated.map(|end| Terminated {
                 exit_code: end.exit_code,
                 reason: end.reason,

@@ -23,6 +23,11 @@ impl Readiness {
         self.lock().insert(what.into());
     }
 
+    /// Nothing does: a controller that does not lead waits for nothing else.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
     /// It no longer does.
     pub fn done(&self, what: &str) {
         self.lock().remove(what);

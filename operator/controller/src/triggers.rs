@@ -192,14 +192,17 @@ impl Observed for Mapping {
             context.admit(&namespace);
         }
         let last = |mapping: &Self| mapping.status.as_ref().and_then(|status| status.last_sync.clone());
-        let spec_changed = before.is_none_or(|before| before.metadata.generation != self.metadata.generation);
-        if spec_changed || before.is_some_and(|before| last(before) != last(self)) {
+        if before.is_none_or(|before| before.metadata.generation != self.metadata.generation) {
+            self.neighbours(context, before);
+            recount(context, &namespace);
+        } else if before.is_some_and(|before| last(before) != last(self)) {
             self.followers(context);
         }
     }
 
     fn lost(&self, context: &Context) {
-        self.followers(context);
+        self.neighbours(context, None);
+        recount(context, &self.namespace().unwrap_or_default());
         context.deleted.set(Key::of(self));
         let namespace = self.namespace().unwrap_or_default();
         for sync in context.stores.syncs.in_namespace(&namespace) {
@@ -212,22 +215,37 @@ impl Observed for Mapping {
 }
 
 /// What else concerns a Mapping.
-trait Followed {
-    /// Mappings that run after this one, or may share its state.
+trait Beside {
+    /// Mappings that run after this one.
     fn followers(&self, context: &Context);
+
+    /// Mappings that are judged beside this one, or were: a circle may lead through it, and a state be shared with it.
+    fn neighbours(&self, context: &Context, before: Option<&Self>);
 }
 
-impl Followed for Mapping {
+impl Beside for Mapping {
     fn followers(&self, context: &Context) {
         let name = self.name_any();
-        let follows = |mapping: &Mapping| {
-            let after = mapping.spec.schedule.after.as_ref().is_some_and(|after| after.mapping_ref.name == name);
-            after || (mapping.spec.state_key.is_some() && mapping.spec.state_key == self.spec.state_key)
-        };
         mappings(context, &self.namespace().unwrap_or_default(), |mapping| {
-            mapping.name_any() != name && follows(mapping)
+            mapping.spec.schedule.after.as_ref().is_some_and(|after| after.mapping_ref.name == name)
         });
     }
+
+    fn neighbours(&self, context: &Context, before: Option<&Self>) {
+        let name = self.name_any();
+        let states: Vec<String> = before.into_iter().chain([self]).map(state).collect();
+        // Default keys differ by name, so at least one of two must say its own.
+        let says = before.into_iter().chain([self]).any(|mapping| mapping.spec.state_key.is_some());
+        mappings(context, &self.namespace().unwrap_or_default(), |mapping| {
+            let shares = (says || mapping.spec.state_key.is_some()) && states.contains(&state(mapping));
+            mapping.name_any() != name && (mapping.spec.schedule.after.is_some() || shares)
+        });
+    }
+}
+
+/// What the state of a Mapping is filed under.
+fn state(mapping: &Mapping) -> String {
+    backflow_plan::state_key(&mapping.namespace().unwrap_or_default(), &mapping.name_any(), &mapping.spec)
 }
 
 impl Observed for Sync {
@@ -264,12 +282,29 @@ impl Observed for Sync {
 fn moved(context: &Context, sync: &Sync) {
     let namespace = sync.namespace().unwrap_or_default();
     context.admit(&namespace);
-    let Some(mapping) = &sync.spec.mapping_ref else { return };
-    context.queues.mappings.add(Key::new(&namespace, &mapping.name));
-    let Some(mapping) = context.stores.mappings.find(&namespace, &mapping.name) else { return };
-    context.queues.destinations.add_after(Key::new(&namespace, &mapping.spec.destination_ref.name), COUNTS);
-    if let Some(model) = context.stores.models.find(&namespace, &mapping.spec.model_ref.name) {
-        context.queues.sources.add_after(Key::new(&namespace, &model.spec.source_ref.name), COUNTS);
+    let mut model = sync.spec.model_ref.as_ref().map(|model| model.name.clone());
+    if let Some(mapping) = &sync.spec.mapping_ref {
+        context.queues.mappings.add(Key::new(&namespace, &mapping.name));
+        // Where it was counted is not known any more when its Mapping is gone; then that one's end counts all.
+        let Some(mapping) = context.stores.mappings.find(&namespace, &mapping.name) else { return };
+        context.queues.destinations.add_after(Key::new(&namespace, &mapping.spec.destination_ref.name), COUNTS);
+        model = Some(mapping.spec.model_ref.name.clone());
+    }
+    let model = model.and_then(|model| context.stores.models.find(&namespace, &model));
+    let of_model = model.map(|model| model.spec.source_ref.name.clone());
+    let source = of_model.or_else(|| sync.spec.forget.as_ref().map(|forget| forget.source_ref.name.clone()));
+    if let Some(source) = source {
+        context.queues.sources.add_after(Key::new(&namespace, &source), COUNTS);
+    }
+}
+
+/// Syncs may be counted at other Sources and Destinations now.
+fn recount(context: &Context, namespace: &str) {
+    for source in context.stores.sources.in_namespace(namespace) {
+        context.queues.sources.add_after(Key::of(&*source), COUNTS);
+    }
+    for destination in context.stores.destinations.in_namespace(namespace) {
+        context.queues.destinations.add_after(Key::of(&*destination), COUNTS);
     }
 }
 
@@ -326,8 +361,12 @@ fn wake(context: &Context, run: &Key, kind: &str, name: String) {
     }
 }
 
+/// Those of a Model, and those that share a state with one of them: over another Source, it is another state.
 fn mappings_of_model(context: &Context, namespace: &str, model: &str) {
-    mappings(context, namespace, |mapping| mapping.spec.model_ref.name == model);
+    let all = context.stores.mappings.in_namespace(namespace).into_iter();
+    let states: Vec<String> =
+        all.filter(|mapping| mapping.spec.model_ref.name == model).map(|own| state(&own)).collect();
+    mappings(context, namespace, |mapping| states.contains(&state(mapping)));
 }
 
 fn mappings(context: &Context, namespace: &str, concerned: impl Fn(&Mapping) -> bool) {

@@ -85,6 +85,10 @@ pub fn decide(view: &View<'_>) -> Decision {
             None => Decision::Replace(job.uid.clone()),
         };
     }
+    // What passed is not in doubt because its pod is gone.
+    if view.settled && job.state.is_finished() && view.pods.is_empty() {
+        return Decision::Settled;
+    }
     let ending = match interpret(view.name, Some(&job.state), view.pods, view.now) {
         State::Ended(ending) => ending,
         state => return Decision::Follow(state),

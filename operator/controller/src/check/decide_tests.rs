@@ -97,6 +97,6 @@ fn failures_are_tried_again_after_30_seconds_doubling_to_10_minutes() {
 fn a_result_that_can_no_longer_be_read_does_not_undo_a_success() {
     let done = job(JobState { complete: true, finished_at: Some(at(7)), ..JobState::default() }, 1);
     assert_eq!(decision(&done, &[], true, 10), Decision::Settled);
-    let Decision::Failed { reason, .. } = decision(&done, &[], false, 10) else { panic!() };
+    let Decision::Failed { reason, .. } = decision(&done, &[], false, 30) else { panic!() };
     assert_eq!(reason, Reason::CheckFailed);
 }

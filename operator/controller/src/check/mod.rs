@@ -24,6 +24,7 @@ use crate::check::decide::{Decision, View, decide};
 use crate::context::Context;
 use crate::error::Error;
 use crate::events::Happening;
+use crate::metrics::Kind;
 use crate::queue::Next;
 use crate::status::{condition, is_ready, moment};
 use crate::store::Key;
@@ -87,7 +88,10 @@ pub enum Blocked {
 /// # Errors
 /// If the API server does not do what it is asked.
 pub async fn reconcile<K: Checked>(context: Arc<Context>, key: Key) -> Result<Next, Error> {
-    let Some(object) = K::store(&context).get(&key) else { return Ok(Next::Wait) };
+    let Some(object) = K::store(&context).get(&key) else {
+        context.attempts.forget(K::KIND, &key);
+        return Ok(Next::Wait);
+    };
     if object.meta().deletion_timestamp.is_some() {
         return Ok(Next::Wait);
     }
@@ -95,7 +99,7 @@ pub async fn reconcile<K: Checked>(context: Arc<Context>, key: Key) -> Result<Ne
     let (readiness, next) = match object.task(&context) {
         Err(Blocked::Findings(findings)) => {
             let readiness = of_findings(&findings);
-            *K::parts(&mut status).errors = findings;
+            *K::parts(&mut status).errors = backflow_plan::fit(findings);
             (Some(readiness), Next::Wait)
         }
         Err(Blocked::Waits(reason, message)) => {
@@ -174,7 +178,7 @@ async fn check<K: Checked>(
     Ok(match decide(&view) {
         Decision::Settled => (None, Next::Wait),
         Decision::Create(attempt) => {
-            let attempt = context.attempts.next(&key, attempt);
+            let attempt = context.attempts.next(K::KIND, &Key::of(object), &name, attempt);
             let job = apply::Check { name, inputs, attempt, task, template };
             match apply::create(context, object, job).await? {
                 None => (in_progress(), Next::After(LOOK_AGAIN)),
@@ -201,7 +205,7 @@ async fn check<K: Checked>(
             (Some(Readiness::of(reason, message)), Next::After(left.max(Duration::from_secs(1))))
         }
         Decision::Passed { found, at } => {
-            context.attempts.forget(&key);
+            context.attempts.forget(K::KIND, &Key::of(object));
             let message = object.learn(status, &found);
             *K::parts(status).last_check_time = at.map(Time);
             (Some(Readiness::Ready(Reason::CheckSucceeded, message)), Next::Wait)
@@ -243,24 +247,27 @@ pub fn tell<K: Observed>(context: &Context, object: &K, before: &[Condition], af
     }
 }
 
-/// How often each check has failed in a row.
+/// How often the check of each object has failed in a row: the name of its newest Job, and the tries of that.
 #[derive(Debug, Default)]
-pub struct Attempts(std::sync::Mutex<std::collections::BTreeMap<Key, u32>>);
+pub struct Attempts(std::sync::Mutex<std::collections::BTreeMap<(Kind, Key), (String, u32)>>);
 
 impl Attempts {
     /// The number of the next attempt: after `last`, if a Job says which was the last.
-    fn next(&self, check: &Key, last: u32) -> u32 {
+    fn next(&self, kind: Kind, object: &Key, check: &str, last: u32) -> u32 {
         let mut attempts = self.lock();
-        let attempt = attempts.entry(check.clone()).or_default();
+        let (name, attempt) = attempts.entry((kind, object.clone())).or_default();
+        if name != check {
+            (*name, *attempt) = (check.to_owned(), 0);
+        }
         *attempt = (*attempt).max(last).saturating_add(1);
         *attempt
     }
 
-    fn forget(&self, check: &Key) {
-        self.lock().remove(check);
+    fn forget(&self, kind: Kind, object: &Key) {
+        self.lock().remove(&(kind, object.clone()));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<Key, u32>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<(Kind, Key), (String, u32)>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

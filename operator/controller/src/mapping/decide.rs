@@ -65,7 +65,7 @@ pub fn judge(mapping: &Mapping, references: &References) -> Standing {
         Err(Unfit::Waits(readiness)) => readiness,
         Ok(identity) => accepted(mapping, references, &identity, suspended),
     };
-    Standing { readiness, findings, schedule, suspended }
+    Standing { readiness, findings: backflow_plan::fit(findings), schedule, suspended }
 }
 
 fn accepted(mapping: &Mapping, references: &References, identity: &str, suspended: Suspended) -> Readiness {

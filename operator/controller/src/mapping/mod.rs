@@ -104,11 +104,12 @@ async fn look(context: &Context, mapping: &Mapping, marked: bool) -> Result<Next
             },
         }
     };
-    prune(context, mapping, &ended).await?;
     let open = dereference::open_syncs(context, mapping);
     status::active(&mut status, &open);
     let next = next(context, &decision);
     write(context, mapping, status, standing, decision, &folded).await?;
+    // Only what the status has taken over may go.
+    prune(context, mapping, &ended).await?;
     Ok(next)
 }
 
@@ -221,6 +222,8 @@ fn tell_of(context: &Context, mapping: &Mapping, sync: &Sync) {
 /// A Mapping is gone. Its own Syncs go by their owner reference; those that people made have none.
 async fn deleted(context: &Context, key: &Key) -> Result<Next, Error> {
     if !context.deleted.take(key) {
+        // Syncs may name a Mapping that never was; when it comes, its Syncs are listed anyway.
+        context.unfolded.take(key);
         return Ok(Next::Wait);
     }
     let result = async {

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use crate::status::{condition, moment};
+use crate::sync::is_by_controller;
 use crate::sync::status::STILL_REJECTED;
 
 /// Mark behind the hash of a baseline that was written while somebody was suspended: the next decision sees the resume, also after
@@ -33,7 +34,7 @@ pub fn awaits_a_person(reason: Reason) -> bool {
 }
 
 /// Why no scheduled run starts since the last one, unless somebody has acted: edited the Mapping, or something that it refers to,
-/// which shows as a newer check.
+/// which shows as a newer check; or decided by a Sync of their own, which shows as a last run that ended otherwise.
 #[must_use]
 pub fn held(
     status: &MappingStatus,
@@ -42,6 +43,8 @@ pub fn held(
 ) -> Option<(Reason, String)> {
     let stalled = condition(&status.conditions, ConditionType::Stalled)?;
     let reason = stalled.reason.parse().ok().filter(|reason| awaits_a_person(*reason))?;
+    let last = condition(&status.conditions, ConditionType::LastSyncSucceeded)?;
+    last.reason.parse().ok().filter(|reason| awaits_a_person(*reason))?;
     let edited = stalled.observed_generation != generation;
     let ended = status.last_sync.as_ref().and_then(|last| last.finished_at.as_ref()).map(|time| time.0);
     (!edited && last_check <= ended).then(|| (reason, stalled.message.clone()))
@@ -95,11 +98,14 @@ pub fn active(status: &mut MappingStatus, open: &[std::sync::Arc<Sync>]) {
     status.active = sync.map(|sync| ActiveSync { name: sync.name_any(), since: sync.creation_timestamp() });
 }
 
-/// Whether a Sync is part of the Mapping's history: it ran, and it was meant to move the checkpoint.
+/// Whether a Sync is part of the Mapping's history: it was meant to move the checkpoint, and it ran. One of the schedule's own also
+/// counts if the cluster refused its Job: a Mapping whose runs cannot start must not look healthy.
 #[must_use]
 pub fn counts(sync: &Sync) -> bool {
     let moves = matches!(sync.spec.mode, RunMode::Incremental | RunMode::Full | RunMode::Reset | RunMode::Replay);
-    moves && sync.status.as_ref().is_some_and(|status| status.is_finished() && status.started_at.is_some())
+    let Some(status) = sync.status.as_ref().filter(|status| status.is_finished()) else { return false };
+    let refused = status.phase == Some(SyncPhase::Failed) && is_by_controller(sync);
+    moves && (status.started_at.is_some() || refused)
 }
 
 /// Takes over what ended Syncs say that the status does not have yet, the oldest first. Returns those that were new.

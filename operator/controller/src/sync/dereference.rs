@@ -62,6 +62,9 @@ pub fn needs(context: &Context, sync: &Sync) -> Needs {
             Some(model) => {
                 needs.model_suspended = model.spec.suspend;
                 needs.source = Some(model.spec.source_ref.name.clone());
+                if sync.spec.mapping_ref.is_none() && backflow_plan::model(&name, &model.spec).is_err() {
+                    needs.missing = Some((Reason::ModelNotReady, format!("Model {name} is not Ready")));
+                }
             }
             None => needs.missing = Some((Reason::ModelNotFound, format!("Model {name} does not exist"))),
         }

@@ -155,8 +155,8 @@ impl Step<'_> {
                 Ok(Next::Wait)
             }
             Started::NotNow(reason, message) => {
-                let created = self.sync.creation_timestamp().map(|time| time.0).unwrap_or_default();
-                let waited = Duration::try_from(self.context.now().duration_since(created)).unwrap_or_default();
+                let since = self.context.desk.refused(self.key, self.context.now());
+                let waited = Duration::try_from(self.context.now().duration_since(since)).unwrap_or_default();
                 if waited > outcome::PATIENCE {
                     self.draft.refused(reason, &message, &[]);
                     return Ok(Next::Wait);

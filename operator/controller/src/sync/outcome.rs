@@ -13,6 +13,8 @@ use crate::runs::{JobState, PodView};
 
 /// A pod that cannot be scheduled, or whose image cannot be pulled, holds its place for this long.
 pub const PATIENCE: Duration = Duration::from_secs(5 * 60);
+/// The last message of a pod is waited for so long after its Job has ended.
+pub const RESULT_PATIENCE: Duration = Duration::from_secs(15);
 /// Reasons of a container that waits and will not start by itself.
 const PULL_FAILURES: [&str; 5] =
     ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"];
@@ -60,11 +62,19 @@ pub struct Ending {
 pub fn interpret(run: &str, job: Option<&JobState>, pods: &[PodView], now: Timestamp) -> State {
     match job {
         Some(job) if !job.is_finished() => under_way(pods, now),
+        Some(job) if is_on_its_way(job, pods, now) => State::Running,
         Some(job) => State::Ended(Box::new(ended(run, Some(job), pods))),
         // The Job is gone, its pod not yet: it may still send, so the run is not over.
         None if pods.iter().any(|pod| !pod.gone && pod.terminated.is_none()) => State::Running,
         None => State::Ended(Box::new(ended(run, None, pods))),
     }
+}
+
+/// Jobs and pods are watched apart: that a Job has ended may be heard before its pod's last message.
+fn is_on_its_way(job: &JobState, pods: &[PodView], now: Timestamp) -> bool {
+    let unheard = pods.last().is_none_or(|pod| pod.terminated.is_none() && !pod.ended && !pod.gone);
+    let until = job.finished_at.and_then(|finished| finished.checked_add(RESULT_PATIENCE).ok());
+    unheard && until.is_some_and(|until| now < until)
 }
 
 fn under_way(pods: &[PodView], now: Timestamp) -> State {

@@ -142,6 +142,21 @@ fn results_that_nobody_can_read_are_lost() {
 }
 
 #[test]
+fn a_pods_last_message_is_waited_for_after_its_job_has_ended() {
+    let unheard = PodView { name: "pod".into(), running: true, ..PodView::default() };
+    for pods in [vec![], vec![unheard.clone()]] {
+        assert_eq!(interpret(RUN, Some(&complete()), &pods, at(114)), State::Running, "{pods:?}");
+        assert_eq!(verdict(Some(&complete()), &pods), (Phase::Failed, Some(Reason::ResultLost), None));
+    }
+    // Nothing more comes of a pod that is over or gone.
+    for over in [PodView { gone: true, ..unheard.clone() }, PodView { ended: true, running: false, ..unheard }] {
+        assert!(matches!(interpret(RUN, Some(&complete()), &[over], at(101)), State::Ended(_)));
+    }
+    let heard = [pod(1, 0, "Completed", Some(message(Phase::Succeeded, None, 7)))];
+    assert!(matches!(interpret(RUN, Some(&complete()), &heard, at(101)), State::Ended(_)));
+}
+
+#[test]
 fn a_job_that_is_about_to_fail_goes_on() {
     let pods = [pod(1, 10, "Error", Some(message(Phase::Failed, Some(Code::SqlError), 0)))];
     assert_eq!(interpret(RUN, Some(&JobState::default()), &pods, at(1)), State::Running);

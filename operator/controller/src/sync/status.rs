@@ -22,6 +22,8 @@ pub const STILL_REJECTED: &str = "StillRejected";
 pub const NULL_KEY: &str = "NullKey";
 /// Code under which rows are counted that share a key.
 pub const DUPLICATE_KEY: &str = "DuplicateKey";
+/// The longest message of a line of errors, in bytes.
+const MESSAGE_MAX: usize = 1024;
 /// The most lines of errors that a status has.
 const ERRORS_MAX: usize = 10;
 
@@ -113,7 +115,9 @@ impl Draft {
         };
         let (reason, message) = ending.failure.clone().unwrap_or_else(|| (fine, self.summary()));
         if phase == SyncPhase::Failed && self.status.errors.is_empty() {
-            let error = ErrorCount { code: reason.to_string(), field: None, count: 0, message: message.clone() };
+            // The cluster's own sentences have any length.
+            let message = backflow_core::code::cut(message.clone(), MESSAGE_MAX);
+            let error = ErrorCount { code: reason.to_string(), field: None, count: 0, message };
             self.status.errors = vec![error];
         }
         self.ends(phase, reason, message, ending.at);
@@ -264,8 +268,9 @@ fn errors(result: &RunResult) -> Vec<ErrorCount> {
 }
 
 fn error_of(finding: &Finding) -> ErrorCount {
-    let message = backflow_core::code::cut(finding.message.clone(), 1024);
-    ErrorCount { code: finding.code.clone(), field: Some(finding.path.clone()), count: 0, message }
+    let message = backflow_core::code::cut(finding.message.clone(), MESSAGE_MAX);
+    let field = backflow_core::code::cut(finding.path.clone(), 512);
+    ErrorCount { code: finding.code.clone(), field: Some(field), count: 0, message }
 }
 
 fn checkpoint(checkpoint: &Checkpoint, frozen: &BTreeMap<String, String>) -> api::Checkpoint {
