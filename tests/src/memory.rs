@@ -5,7 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
-use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RejectRow, RunRow, StateLine, StateStore};
+use backflow_core::state::{
+    Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RejectRow, RunRow, StateLine, StateStore,
+};
 
 /// State that ends with the process.
 #[derive(Debug, Default)]
@@ -91,6 +93,7 @@ impl StateStore for MemoryStore {
             }
             state.head = Some(head.clone());
             state.runs.insert(run.name.clone(), run.clone());
+            state.runs.retain(|_, row| row.number > run.number.saturating_sub(KEPT_RUNS));
             if reset {
                 state.partitions.clear();
                 state.journal.clear();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use backflow_core::code::{Code, Failure};
 use backflow_core::record::Rejection;
 use backflow_core::result::{Counters, Phase};
-use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RejectRow, RunRow, StateStore};
+use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RejectRow, RunRow, StateStore};
 
 /// Runs all checks on a store that is empty.
 ///
@@ -24,6 +24,7 @@ pub async fn check(store: Arc<dyn StateStore>) {
     takes_a_commit_twice(&*store).await;
     folds_to_what_is_kept(&*store).await;
     resets_all_but_runs(&*store).await;
+    remembers_so_many_runs(&*store).await;
     forgets_one_key(&*store).await;
     keeps_any_text_and_bytes(&*store).await;
     lists_by_key(&*store).await;
@@ -251,6 +252,20 @@ async fn resets_all_but_runs(store: &dyn StateStore) {
     assert_eq!(store.run(key, "a").await.unwrap(), Some(run("a", 1)));
     assert!(store.segment(other, 1).await.unwrap().is_some());
     assert!(store.partition(other, part(1, 0)).await.unwrap().is_some());
+}
+
+async fn remembers_so_many_runs(store: &dyn StateStore) {
+    let (key, other) = ("runs", "runs-not");
+    for key in [key, other] {
+        store.claim(key, None, &head(1), &run("first", 1), false).await.unwrap();
+        store.claim(key, Some(&head(1)), &head(2), &run("second", 2), false).await.unwrap();
+    }
+    let late = RunRow { number: KEPT_RUNS + 1, ..run("late", 3) };
+    store.claim(key, Some(&head(2)), &head(3), &late, false).await.unwrap();
+    assert_eq!(store.run(key, "first").await.unwrap(), None, "the list of runs is bounded");
+    assert_eq!(store.run(key, "second").await.unwrap(), Some(run("second", 2)));
+    assert_eq!(store.run(key, "late").await.unwrap(), Some(late));
+    assert!(store.run(other, "first").await.unwrap().is_some());
 }
 
 async fn forgets_one_key(store: &dyn StateStore) {

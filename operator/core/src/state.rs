@@ -11,6 +11,9 @@ use crate::code::Failure;
 use crate::record::Rejection;
 use crate::result::{Counters, Phase};
 
+/// Runs of a key that the state remembers: with a run every five minutes, three days and a half.
+pub const KEPT_RUNS: u64 = 1_000;
+
 /// The current state of one Mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -119,7 +122,7 @@ pub trait StateStore: Send + Sync {
 
     /// Stores `head` and the run's row if the stored head is still `expected` (`None`: there is still no state): all of it, because
     /// the run that holds the claim may commit until ours is stored, and that commit must not be undone. With `reset`, partitions,
-    /// journal, and rejects of the key go in the same step; runs stay.
+    /// journal, and rejects of the key go in the same step; runs stay, but for those that are [`KEPT_RUNS`] or more before this one.
     ///
     /// # Errors
     /// [`crate::code::Code::Fenced`] if another claim or a commit came first.

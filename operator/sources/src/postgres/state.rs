@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
 use backflow_core::record::Rejection;
-use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RunRow, StateLine, StateStore};
+use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RunRow, StateLine, StateStore};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
@@ -278,6 +278,11 @@ impl StateStore for PostgresState {
                     return Ok((connection, Step::Refused(fenced(state_key))));
                 }
                 self.put_run(&mut connection, state_key, run).await?;
+                self.sql("DELETE FROM {}.runs WHERE state_key = $1 AND number <= $2")
+                    .bind(state_key.to_owned())
+                    .bind(run.number.saturating_sub(KEPT_RUNS) as i64)
+                    .execute(&mut connection)
+                    .await?;
                 if reset {
                     for table in ["partitions", "journal", "rejects"] {
                         let delete = format!("DELETE FROM {{}}.{table} WHERE state_key = $1");

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
-use backflow_core::state::{Commit, Head, PartitionId, RejectChange, RunRow, StateLine, StateStore};
+use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RunRow, StateLine, StateStore};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
@@ -279,6 +279,11 @@ impl StateStore for SqliteState {
             .execute(&mut connection)
             .await?;
             self.put_run(&mut connection, state_key, run).await?;
+            self.sql("DELETE FROM {}runs\" WHERE state_key = ? AND number <= ?")
+                .bind(state_key.to_owned())
+                .bind(run.number.saturating_sub(KEPT_RUNS) as i64)
+                .execute(&mut connection)
+                .await?;
             if reset {
                 self.delete(&mut connection, &["partitions", "journal", "rejects"], state_key).await?;
             }
