@@ -86,6 +86,7 @@ impl Desk {
 pub fn pass(context: &Context, namespace: &str) -> bool {
     let syncs = context.stores.syncs.in_namespace(namespace);
     let (mut queued, mut running) = (Vec::new(), Vec::new());
+    let mut held = false;
     let needs: Vec<(&Sync, Needs)> = syncs.iter().map(|sync| (&**sync, needs(context, sync))).collect();
     for (sync, needs) in &needs {
         let key = Key::of(*sync);
@@ -93,6 +94,13 @@ pub fn pass(context: &Context, namespace: &str) -> bool {
             running.push(slot(sync, needs));
         } else if let Some((reason, behind)) = &needs.missing {
             tell(context, sync, Verdict::Wait(*reason, behind.clone()));
+        } else if let Some(pod) = of_another(context, namespace, sync) {
+            held = true;
+            tell(
+                context,
+                sync,
+                Verdict::Wait(Reason::Queued, format!("pod {pod} of an earlier Sync, which still ends")),
+            );
         } else if !sync.spec.cancel {
             queued.push(slot(sync, needs));
         }
@@ -114,7 +122,7 @@ pub fn pass(context: &Context, namespace: &str) -> bool {
     let destination_limits: HashMap<&str, Limit> =
         destination_names.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
     let admission = admit(&queued, &running, &source_limits, &destination_limits, context.now());
-    let waiting = !admission.behind.is_empty();
+    let waiting = held || !admission.behind.is_empty();
     for name in admission.start {
         if let Some(sync) = syncs.iter().find(|sync| sync.name_any() == name) {
             tell(context, sync, Verdict::Start);
@@ -126,6 +134,11 @@ pub fn pass(context: &Context, namespace: &str) -> bool {
         }
     }
     waiting
+}
+
+/// A pod that still runs for the Mapping of this Sync, though its own Sync is gone.
+fn of_another(context: &Context, namespace: &str, sync: &Sync) -> Option<String> {
+    context.ending.of(namespace, &sync.spec.mapping_ref.as_ref()?.name)
 }
 
 fn limit(max: i32, suspended: bool) -> Limit {

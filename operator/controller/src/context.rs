@@ -11,6 +11,7 @@ use kube::api::Api;
 
 use crate::admission::Desk;
 use crate::check::Attempts;
+use crate::ending::Ending;
 use crate::events::Events;
 use crate::metrics::{Kind, Metrics};
 use crate::progress::Board;
@@ -33,6 +34,8 @@ pub struct Context {
     pub stores: Stores,
     /// Jobs and pods of runs that have not ended.
     pub runs: Runs,
+    /// Pods whose Sync has gone before them.
+    pub ending: Ending,
     /// What is to be reconciled.
     pub queues: Queues,
     /// Who may start.

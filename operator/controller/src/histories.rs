@@ -193,3 +193,39 @@ async fn a_quota_is_waited_for_from_its_first_refusal_on() {
     world.settle().await;
     assert_ne!(world.phase("mine"), "Failed", "{:#?}", world.api.calls());
 }
+
+#[tokio::test]
+async fn the_pod_of_a_deleted_sync_ends_before_the_next_run_begins() {
+    use crate::runs::{PodView, Seen};
+    use crate::store::Key;
+    let world = World::new();
+    world.shop(json!({"schedule": {"interval": null, "manual": {}}}));
+    put_sync(&world, "first", json!({"mappingRef": {"name": "crm"}}));
+    assert!(world.settle().await);
+    let job = world.api.get("jobs", "first").unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let pod = PodView {
+        name: "first-x".into(),
+        job: Some(job),
+        mapping: Some("crm".into()),
+        running: true,
+        ..PodView::default()
+    };
+    let saw = |pod: &PodView, seen| {
+        crate::triggers::pod(&world.context, &Key::new(NAMESPACE, "first"), true, pod.clone(), seen);
+    };
+    saw(&pod, Seen::Present);
+    world.api.remove(&format!("{GROUP}/{NAMESPACE}/syncs/first"));
+    world.api.remove(&format!("/apis/batch/v1/namespaces/{NAMESPACE}/jobs/first"));
+    // Even one of the same name is another.
+    for name in ["next", "first"] {
+        put_sync(&world, name, json!({"mappingRef": {"name": "crm"}}));
+        assert!(world.settle().await);
+        saw(&pod, Seen::Present);
+        assert!(world.settle().await);
+        assert_eq!(world.phase(name), "Queued", "{name}");
+    }
+    assert!(world.api.all("jobs").is_empty());
+    saw(&pod, Seen::Deleted);
+    assert!(world.settle().await);
+    assert_eq!(world.api.all("jobs").len(), 1);
+}

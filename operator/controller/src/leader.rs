@@ -19,7 +19,9 @@ use crate::status::is_ready;
 use crate::store::Store;
 use crate::sync::job::Image;
 use crate::watch::Scope;
-use crate::{admission, check, destination, discovery, mapping, model, progress, reconcile, runs, source, sync, watch};
+use crate::{
+    admission, check, destination, discovery, ending, mapping, model, progress, reconcile, runs, source, sync, watch,
+};
 
 /// Reconciles of one kind at once.
 const CHECKED: usize = 4;
@@ -92,6 +94,7 @@ impl Leader {
             owner,
             stores: Stores::default(),
             runs: runs::Runs::default(),
+            ending: ending::Ending::default(),
             queues: Queues::default(),
             desk: admission::Desk::default(),
             attempts: check::Attempts::default(),

@@ -19,6 +19,7 @@ pub mod check;
 pub mod context;
 pub mod destination;
 pub mod discovery;
+pub mod ending;
 pub mod error;
 pub mod events;
 pub mod labels;

@@ -62,6 +62,8 @@ pub struct PodView {
     pub name: String,
     /// The Job that it belongs to, by uid.
     pub job: Option<String>,
+    /// The Mapping that it runs for.
+    pub mapping: Option<String>,
     /// When it was created.
     pub created_at: Option<Timestamp>,
     /// It no longer exists.
@@ -156,6 +158,7 @@ impl PodView {
         Self {
             name: pod.name_any(),
             job: controller_of(pod.owner_references()).map(|owner| owner.uid.clone()),
+            mapping: pod.labels().get(labels::MAPPING).cloned(),
             created_at: pod.creation_timestamp().map(|time| time.0),
             gone: false,
             ip: status.pod_ip.clone(),
@@ -178,6 +181,14 @@ impl PodView {
             }),
             reason: status.reason,
         }
+    }
+}
+
+impl PodView {
+    /// Whether its worker sends, or may begin to.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        !self.gone && !self.ended && self.terminated.is_none()
     }
 }
 
@@ -316,9 +327,9 @@ impl Runs {
         gone
     }
 
-    /// Nobody waits for this run any more.
-    pub fn close(&self, run: &Key) {
-        self.lock().remove(run);
+    /// Nobody waits for this run any more. Returns its pods.
+    pub fn close(&self, run: &Key) -> Vec<PodView> {
+        self.lock().remove(run).map(|run| run.pods.into_values().collect()).unwrap_or_default()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Run>> {

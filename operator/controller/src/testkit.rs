@@ -283,6 +283,7 @@ impl World {
             owner: "cluster".into(),
             stores: Stores::default(),
             runs: Runs::default(),
+            ending: crate::ending::Ending::default(),
             queues: Queues::default(),
             desk: admission::Desk::default(),
             attempts: check::Attempts::default(),

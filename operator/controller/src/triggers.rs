@@ -264,7 +264,9 @@ impl Observed for Sync {
 
     fn lost(&self, context: &Context) {
         let key = Key::of(self);
-        context.runs.close(&key);
+        for pod in context.runs.close(&key) {
+            context.ending.saw(&key.namespace, &pod);
+        }
         context.board.forget(&key);
         context.desk.forget(&key);
         if let Some(mapping) = &self.spec.mapping_ref {
@@ -335,9 +337,18 @@ pub fn job(context: &Context, run: &Key, job: JobMeta, seen: Seen) {
 }
 
 /// A pod was seen.
-pub fn pod(context: &Context, run: &Key, of_sync: bool, pod: PodView, seen: Seen) {
-    if of_sync && context.stores.syncs.get(run).is_none() {
-        return;
+pub fn pod(context: &Context, run: &Key, of_sync: bool, mut pod: PodView, seen: Seen) {
+    pod.gone |= seen == Seen::Deleted;
+    if of_sync {
+        let open = context.stores.syncs.get(run).is_some();
+        // A pod may outlive its Sync, and even see another of the same name.
+        let ending = !open || context.ending.has(&Key::new(&run.namespace, &pod.name));
+        if ending && context.ending.saw(&run.namespace, &pod) {
+            context.admit(&run.namespace);
+        }
+        if !open {
+            return;
+        }
     }
     context.runs.saw_pod(run.clone(), pod, seen);
     if !of_sync && seen == Seen::Deleted && context.runs.job(run).is_none() {

@@ -249,6 +249,9 @@ impl Sink<Pod> for Pods {
         for run in self.0.runs.retain_pods(self.1.as_deref(), keys) {
             triggers::run(&self.0, &run);
         }
+        for namespace in self.0.ending.retain(self.1.as_deref(), keys) {
+            self.0.admit(&namespace);
+        }
     }
 }
 

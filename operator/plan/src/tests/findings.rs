@@ -68,7 +68,8 @@ fn everything_wrong_with_a_destination_is_said_at_once() {
     ];
     let mut found = named(plan_destination(&with(manifests::destination(), wrong)));
     let mut expected = pairs(&expected);
-    (found.sort(), expected.sort());
+    found.sort();
+    expected.sort();
     assert_eq!(found, expected);
     let found = plan_destination(&json!({"type": "web-hook", "settings": {}})).unwrap_err();
     assert_eq!((found[0].path.as_str(), found[0].code.as_str()), ("spec.type", "UnknownDestinationType"));
@@ -106,7 +107,8 @@ fn everything_wrong_with_a_mapping_is_said_at_once() {
         ("spec.worker.caBundle", "NotSupported"),
         ("spec.worker.scratch", "InvalidQuantity"),
     ]);
-    (found.sort(), expected.sort());
+    found.sort();
+    expected.sort();
     assert_eq!(found, expected);
     assert_eq!(
         named(plan_mapping(&with(manifests::mapping(), json!({"syncMode": null})))),
