@@ -23,7 +23,7 @@ use kube::{Api, Client};
 
 pub use namespace::{Namespace, Watched};
 pub use operator::{CONTROLLER, NAMESPACE as OPERATOR_NAMESPACE, Operator};
-pub use process::worker_processes;
+pub use process::{processes, worker_processes};
 pub use scene::Scene;
 
 /// How long anything may take before a test gives up. A hang costs this, a success nothing.

@@ -1,5 +1,7 @@
 //! The operator, installed as a user would: by its charts.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use tokio::sync::Mutex;
 
@@ -49,13 +51,21 @@ impl Operator {
     /// # Errors
     /// Helm's.
     pub async fn install_crds(cluster: &Cluster) -> anyhow::Result<()> {
-        let arguments = ["upgrade", "--install", "backflow-crds", "charts/backflow-crds", "--take-ownership"];
+        Self::install_crds_of(cluster, Path::new("charts")).await
+    }
+
+    /// The same, from the chart `backflow-crds` in another folder.
+    ///
+    /// # Errors
+    /// Helm's.
+    pub async fn install_crds_of(cluster: &Cluster, charts: &Path) -> anyhow::Result<()> {
+        let chart = charts.join("backflow-crds").display().to_string();
+        let arguments = ["upgrade", "--install", "backflow-crds", &chart, "--take-ownership"];
         let place = ["--namespace", NAMESPACE, "--create-namespace"];
         cluster.helm(arguments.into_iter().chain(place)).await?;
-        let established = ["wait", "--for=condition=Established"];
-        let crds =
-            ["sources", "models", "destinations", "mappings", "syncs"].map(|name| format!("crd/{name}.backflow.dev"));
-        cluster.kubectl(established.map(str::to_owned).into_iter().chain(crds)).await?;
+        let established = ["wait", "--for=condition=Established"].map(str::to_owned);
+        let crds = ["sources", "models", "destinations", "mappings", "syncs"];
+        cluster.kubectl(established.into_iter().chain(crds.map(|name| format!("crd/{name}.backflow.dev")))).await?;
         Ok(())
     }
 
@@ -64,12 +74,19 @@ impl Operator {
     /// # Errors
     /// Helm's, or no image is named.
     pub async fn install(cluster: &Cluster, values: &[&str]) -> anyhow::Result<()> {
+        Self::install_of(cluster, Path::new("charts"), values).await
+    }
+
+    /// The same, from the chart `backflow` in another folder.
+    ///
+    /// # Errors
+    /// As [`Operator::install`].
+    pub async fn install_of(cluster: &Cluster, charts: &Path, values: &[&str]) -> anyhow::Result<()> {
         let (repository, tag) = image()?;
-        let mut arguments: Vec<String> =
-            ["upgrade", "--install", CONTROLLER, "charts/backflow", "--namespace", NAMESPACE, "--create-namespace"]
-                .map(str::to_owned)
-                .to_vec();
-        arguments.extend(["--wait", "--timeout=2m", "--take-ownership"].map(str::to_owned));
+        let chart = charts.join("backflow").display().to_string();
+        let mut arguments =
+            ["upgrade", "--install", CONTROLLER, &chart, "--namespace", NAMESPACE].map(str::to_owned).to_vec();
+        arguments.extend(["--create-namespace", "--wait", "--timeout=2m", "--take-ownership"].map(str::to_owned));
         arguments.extend([format!("--set=image.repository={repository}"), format!("--set=image.tag={tag}")]);
         arguments.extend(values.iter().map(|value| format!("--set={value}")));
         cluster.helm(arguments).await?;
