@@ -29,6 +29,9 @@ use self::suite::{Outcome, Suite, all_suites, select};
 /// Lines of a failed suite's log that are shown where no failed test is reported.
 const SHOWN: usize = 40;
 
+/// The suite that kills the cluster's API server and starts it again.
+const RESTARTS: &str = "cluster_restart";
+
 /// What the suites share while they run.
 struct Session<'a> {
     workspace: &'a Workspace,
@@ -167,10 +170,16 @@ impl Session<'_> {
         let (Some(cluster), Some(image)) = (&self.cluster, &self.image) else {
             return Ok(Outcome::skipped("there is no cluster, or no image in it"));
         };
+        if target == RESTARTS && !cluster.is_own() {
+            return Ok(Outcome::skipped("it restarts the API server, and the cluster is not this tool's own"));
+        }
         let mut environment = self.environment();
         environment.push(("BACKFLOW_CLUSTER", "1".into()));
+        environment.push(("BACKFLOW_XTASK", std::env::current_exe()?));
         environment.push(("BACKFLOW_IMAGE", image.into()));
         environment.push(("KUBECONFIG", cluster.kubeconfig.clone()));
+        // They wait for pods more than they compute.
+        environment.push(("RUST_TEST_THREADS", "4".into()));
         let mut outcome = Outcome::default();
         for binary in tests.of_cluster(target) {
             outcome.add(binary.run(environment.clone(), log)?);
