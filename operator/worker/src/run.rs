@@ -92,8 +92,18 @@ async fn conclude(
     found.still_rejected = found.still_rejected.saturating_sub(extraction.carried().rejected);
     let mut ledger = Ledger::new(extraction.carried(), found.added + found.updated + found.deleted);
     ledger.counters.still_rejected = found.still_rejected;
-    ledger.errors.count_many("NULL_KEY", None, "rows with NULL in a primary key column", found.invalid_null_key);
-    ledger.errors.count_many("DUPLICATE_KEY", None, "rows that share their primary key", found.invalid_duplicate_key);
+    ledger.errors.count_many(
+        "NULL_KEY",
+        None,
+        "rows with a NULL in the primary key are not sent; give each row a key",
+        found.invalid_null_key,
+    );
+    ledger.errors.count_many(
+        "DUPLICATE_KEY",
+        None,
+        "rows that share a primary key are not sent; make the key unique",
+        found.invalid_duplicate_key,
+    );
 
     let mut ended = guard(sync, &mut found, extraction, &mut ledger);
     if ended.is_none() {

@@ -19,9 +19,9 @@ use crate::sync::outcome::Ending;
 /// Code under which records are counted that were rejected before and did not change.
 pub const STILL_REJECTED: &str = "StillRejected";
 /// Code under which rows without a whole key are counted.
-pub const NULL_KEY: &str = "NullKey";
+pub const NULL_KEY: &str = "NULL_KEY";
 /// Code under which rows are counted that share a key.
-pub const DUPLICATE_KEY: &str = "DuplicateKey";
+pub const DUPLICATE_KEY: &str = "DUPLICATE_KEY";
 /// The longest message of a line of errors, in bytes.
 const MESSAGE_MAX: usize = 1024;
 /// The most lines of errors that a status has.
