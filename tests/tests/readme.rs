@@ -8,9 +8,7 @@ use backflow_tests::program::program;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-fn readme() -> String {
-    std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap()
-}
+const README: &str = include_str!("../../README.md");
 
 /// The fenced blocks of this language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
@@ -20,7 +18,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 
 #[test]
 fn the_first_mapping_has_no_mistakes() {
-    let manifests = blocks(&readme(), "yaml");
+    let manifests = blocks(README, "yaml");
     assert_eq!(manifests.len(), 1);
     let mut validate = Command::new(program("backflow-cli", "backflow").unwrap())
         .args(["validate", "-f", "-"])
@@ -38,8 +36,7 @@ fn the_first_mapping_has_no_mistakes() {
 
 #[test]
 fn the_commands_name_what_the_manifests_name() {
-    let page = readme();
-    let commands = blocks(&page, "sh").join("\n");
+    let commands = blocks(README, "sh").join("\n");
     for name in [
         "secret generic shop --from-literal=password",
         "secret generic crm --from-literal=token",

@@ -1,6 +1,6 @@
 //! Compiles a Mapping's fields once and renders changes into records.
 //!
-//! [`check`] collects every finding, [`compile`] makes a [`Compiled`] of a Mapping without any, [`Compiled::bind`] ties it to the order
+//! [`check`] collects every finding, [`compile()`] makes a [`Compiled`] of a Mapping without any, [`Compiled::bind`] ties it to the order
 //! in which a warehouse delivers columns, and [`Renderer::render`] writes the JSON text of one record.
 //!
 //! What a record is:

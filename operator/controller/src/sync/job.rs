@@ -184,9 +184,10 @@ fn container(run: &WorkerJob<'_>, mounts: Vec<VolumeMount>) -> Container {
     env.extend(run.template.env.iter().cloned().map(Into::into));
     let mut resources: ResourceRequirements = run.template.resources.clone().unwrap_or_default().into();
     // Scratch is local disk: said as a request, so that a node without room is not chosen, and as a limit, so that it is bounded.
-    for amounts in [&mut resources.requests, &mut resources.limits] {
-        let scratch = Quantity(run.scratch_bytes.to_string());
-        amounts.get_or_insert_default().entry(EPHEMERAL.into()).or_insert(scratch);
+    for (amounts, bytes) in
+        [(&mut resources.requests, run.scratch_bytes), (&mut resources.limits, with_margin(run.scratch_bytes))]
+    {
+        amounts.get_or_insert_default().entry(EPHEMERAL.into()).or_insert(Quantity(bytes.to_string()));
     }
     Container {
         name: CONTAINER.into(),
@@ -215,6 +216,12 @@ fn container(run: &WorkerJob<'_>, mounts: Vec<VolumeMount>) -> Container {
     }
 }
 
+/// What the volume may hold above the worker's own bound: the kubelet evicts a pod that fills its volume, and logs count too, while
+/// the worker that reaches its bound ends in order.
+const fn with_margin(scratch_bytes: u64) -> u64 {
+    scratch_bytes + scratch_bytes / 16 + (64 << 20)
+}
+
 fn volumes(run: &WorkerJob<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.into(),
@@ -241,7 +248,7 @@ fn volumes(run: &WorkerJob<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
         Volume {
             name: "scratch".into(),
             empty_dir: Some(EmptyDirVolumeSource {
-                size_limit: Some(Quantity(run.scratch_bytes.to_string())),
+                size_limit: Some(Quantity(with_margin(run.scratch_bytes).to_string())),
                 medium: None,
             }),
             ..Volume::default()

@@ -154,7 +154,7 @@ async fn a_check_asks_for_options_and_takes_what_receivers_of_post_say() {
         let (url, task) =
             server(Some(Box::leak(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").into_boxed_str()))).await;
         let account = check(&url, &["authToken"]).await.expect(answer);
-        assert!(account.starts_with("http://127.0.0.1:") && account.ends_with("/hook"), "{account}");
+        assert!(account.starts_with("http://127.0.0.1:") && !account.contains("hook"), "{account}");
         let head = task.await.expect("served");
         assert!(head.starts_with("OPTIONS /hook?token=query-canary HTTP/1.1"), "{head}");
         assert!(head.contains("authorization: Bearer tok3n-canary"));
@@ -199,7 +199,7 @@ async fn a_silent_receiver_is_given_up_on() {
     let (url, _task) = server(None).await;
     let failure = check(&url, &[]).await.expect_err("no answer");
     assert_eq!(failure.code, Code::DestinationUnreachable);
-    assert!(failure.message.ends_with("/hook did not answer within 30 s"), "{failure}");
+    assert!(failure.message.ends_with(" did not answer within 30 s") && !failure.message.contains("hook"), "{failure}");
 }
 
 #[tokio::test]
