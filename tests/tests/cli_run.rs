@@ -1,5 +1,7 @@
 //! `backflow run`, `preview` and `test` on SQLite and a receiver on this machine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use backflow_tests::cli::{Desk, Said, manifest, mapping};
 use backflow_tests::receiver::{Expect, Fault, Receiver, Script};
 use serde_json::{Value, json};

@@ -105,7 +105,7 @@ impl Counters {
 /// One line of `Sync.status.errors`: how often, never with whose data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCount {
-    /// A [`Code`]'s name or a rejection's code.
+    /// A [`crate::code::Code`]'s name or a rejection's code.
     pub code: String,
     /// The field at fault, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
