@@ -1,5 +1,7 @@
 //! `backflow validate`: every finding has its file, line, path and cure, and no secret is repeated.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use backflow_tests::cli::{Desk, Said, manifest, mapping};

@@ -1,5 +1,7 @@
 //! The direction of dependencies: what may know what, proven on cargo's own resolution.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::process::Command;
 

@@ -123,7 +123,7 @@ async fn a_run_that_waits_for_a_lock_ends_at_once() {
     );
     let stopped = async {
         while shop.value(&waits("the-lock", "wait_event = 'PgSleep'")).await.unwrap() == "0" {}
-        let mut pod = shop.pod("run-1").start().unwrap();
+        let pod = shop.pod("run-1").start().unwrap();
         while shop.value(&waits("backflow/run-1", "wait_event_type = 'Lock'")).await.unwrap() == "0" {}
         pod.terminate().unwrap();
         let ended = pod.ended().await.unwrap();
