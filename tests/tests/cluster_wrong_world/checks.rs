@@ -175,7 +175,7 @@ async fn models_and_mappings_say_what_is_missing_and_recover_by_themselves() {
         mapping
     };
     let mut unknown = mapping("unknown-column", "known", "hook");
-    unknown["spec"]["fields"] = json!({"code": {"column": "code"}});
+    unknown["spec"]["fields"] = json!({"sku": {"column": "code"}});
     scene
         .namespace
         .apply(&[
@@ -201,7 +201,7 @@ async fn models_and_mappings_say_what_is_missing_and_recover_by_themselves() {
         ("no-key", "Ready", "PrimaryKeyMissing", "code"),
         ("no-grant", "Ready", "PermissionDenied", "secluded"),
         ("wrong-sql", "Stalled", "SqlError", "sql"),
-        ("semicolon", "Stalled", "MultipleStatements", "semicolon"),
+        ("semicolon", "Stalled", "SqlError", "semicolon"),
         ("two", "Stalled", "MultipleStatements", "semicolon"),
     ] {
         let message = says(&scene, ("model", name), kind, reason).await;
@@ -229,6 +229,8 @@ async fn models_and_mappings_say_what_is_missing_and_recover_by_themselves() {
         .apply(&[
             absent,
             model("absent", json!({"table": "plain"})),
+            // A Model that passed its check is checked again when it is edited.
+            model("known", json!({"sql": "select * from plain"})),
             model("wrong-sql", json!({"sql": "select id from plain"})),
             model("semicolon", json!({"sql": "select id from plain"})),
             model("two", json!({"sql": "select id from plain"})),
