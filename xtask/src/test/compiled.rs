@@ -44,14 +44,20 @@ pub(super) fn needs_cluster(target: &str) -> bool {
     target.starts_with("cluster")
 }
 
-/// Compiles all tests.
+/// Programs of other packages that tests start; cargo builds only those of the package that is tested.
+const PROGRAMS: [&str; 3] = ["backflow", "backflow-controller", "backflow-worker"];
+
+/// Compiles all tests, and the programs that they start.
 pub(super) fn compile(workspace: &Workspace, log: &File) -> Result<Tests> {
     let mut cargo = workspace.cargo_release("test");
     cargo.args(["--workspace", "--exclude", XTASK, "--no-run", "--features", FEATURES]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let output = cargo.stderr(log.try_clone()?).stdin(Stdio::null()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests do not compile");
-    Tests::parse(&String::from_utf8_lossy(&output.stdout))
+    let mut tests = Tests::parse(&String::from_utf8_lossy(&output.stdout))?;
+    let programs = workspace.programs(PROGRAMS)?;
+    tests.programs.extend(PROGRAMS.iter().map(ToString::to_string).zip(programs));
+    Ok(tests)
 }
 
 /// The tests of this package.
