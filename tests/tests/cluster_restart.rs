@@ -24,10 +24,24 @@ async fn restart() {
     });
     let [server] = running.unwrap()[..] else { panic!("there is not exactly one API server on this machine") };
     kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();
+    // It holds its port until it is gone, which a signal only begins.
+    tokio::task::spawn_blocking(move || {
+        while lives(server) {
+            std::thread::yield_now();
+        }
+    })
+    .await
+    .unwrap();
     let xtask = std::env::var_os("BACKFLOW_XTASK").expect("BACKFLOW_XTASK names no program");
     let up = tokio::task::spawn_blocking(|| Command::new(xtask).args(["cluster", "up"]).output().unwrap());
     let up = up.await.unwrap();
     assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+}
+
+/// Whether this process runs; a zombie does not.
+fn lives(process: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
 }
 
 #[tokio::test]
