@@ -27,7 +27,7 @@ pub use process::{processes, worker_processes};
 pub use scene::Scene;
 
 /// How long anything may take before a test gives up. A hang costs this, a success nothing.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A cluster, and how to talk to it.
 #[derive(Clone)]
