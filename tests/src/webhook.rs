@@ -58,6 +58,8 @@ impl Webhook {
             selection: Selection::SyncMode(SyncMode::Mirror),
             config: BTreeMap::new(),
             fields: BTreeMap::new(),
+            match_by: None,
+            group_by: None,
             include: None,
             filter: None,
             fingerprint: String::new(),

@@ -96,6 +96,8 @@ mod tests {
             rev,
             hash,
             unsent: false,
+            known: true,
+            duplicate: false,
             memory: Memory::default(),
         }
     }

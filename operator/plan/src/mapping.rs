@@ -73,6 +73,8 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         selection: selection.unwrap_or(Selection::SyncMode(SyncMode::Upsert)),
         config: spec.config.clone(),
         fields,
+        match_by: None,
+        group_by: None,
         include: spec.include.as_ref().map(|include| Include {
             columns: include.columns.clone(),
             except: include.except.clone(),

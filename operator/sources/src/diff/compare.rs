@@ -15,8 +15,10 @@ use super::entry::{Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
 use super::layout::Layout;
+use super::listed::{Listed, Of};
 use super::payload::Place;
 use super::progress::Meter;
+use super::replay::Chosen;
 use super::spool::{BUCKETS, Spool};
 use super::stored::{Overlay, StateReader};
 
@@ -46,6 +48,8 @@ pub(super) struct Compare<'a> {
     pub state_key: &'a str,
     pub document: &'a Document,
     pub layout: &'a Layout,
+    /// The rows of a Replay: no other change is looked for.
+    pub chosen: Option<&'a Chosen>,
     /// Unix seconds.
     pub now: u64,
     pub scratch_full: bool,
@@ -117,10 +121,14 @@ impl Compare<'_> {
 
     /// Rows of a key that has no entry.
     fn first_seen(&self, group: &[Indexed<'_>], into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
-        match single(group, found).filter(|row| row.place != Place::NONE) {
-            Some(row) => added(row.place, row.hash(0), self.document.rev_floor, into, found),
-            None => Ok(()),
+        let Some(row) = single(group, found).filter(|row| row.place != Place::NONE) else { return Ok(()) };
+        if let Some(chosen) = self.chosen
+            && !chosen.key(row.key)?
+        {
+            return Ok(());
         }
+        found.findings.added += 1;
+        into.changes.add(&Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor))
     }
 
     /// Rows of a key that has an entry.
@@ -135,9 +143,16 @@ impl Compare<'_> {
         self.count(&entry, found)?;
         let Some(row) = single(group, found) else { return Ok(()) };
         let hash = row.hash(0);
-        let changed = match entry.kind {
-            Kind::Delivered(before) | Kind::Seen(before) => self.changed(&row, before, &entry, found),
-            _ => true,
+        let changed = match (self.chosen, entry.kind) {
+            (Some(chosen), _) if !chosen.entry(&entry)? => return Ok(()),
+            (Some(_), _) => {
+                found.findings.resend = Some(Resend::Replay);
+                true
+            }
+            (None, Kind::Delivered(before) | Kind::Seen(before)) => {
+                self.changed(&row, before, &entry, found) || entry.doubt.is_some()
+            }
+            (None, _) => true,
         };
         if !changed {
             return self.unchanged(hash, entry, into);
@@ -154,46 +169,73 @@ impl Compare<'_> {
             }
             remember(key, found);
         }
+        found.findings.doubtful += u64::from(entry.doubt.is_some());
+        let listed = self.listed(Of::Row(row.place), hash, false, &entry);
         if entry.is_known() {
             found.findings.updated += 1;
-            into.changes.update(row.place, hash, entry)
+            into.changes.update(&Listed { memory: entry.memory, ..listed })
         } else {
-            added(row.place, hash, entry.rev, into, found)
+            found.findings.added += 1;
+            into.changes.add(&listed)
+        }
+    }
+
+    /// A change of a key that has an entry.
+    fn listed(&self, of: Of, hash: u64, deletion: bool, entry: &Entry) -> Listed {
+        // What was handed out before has the `rev` that it had then, so that it comes again with its key. Anything else has one that
+        // nothing was handed out with: also what was sent before the last thing that was.
+        let rev = match &entry.doubt {
+            None => entry.rev,
+            Some(doubt) if doubt.epoch > entry.rev && doubt.is_of(deletion, hash, self.document.spec) => doubt.rev,
+            Some(doubt) => doubt.epoch.max(entry.rev),
+        };
+        Listed {
+            unsent: matches!(entry.kind, Kind::Seen(_)) && entry.doubt.is_none(),
+            known: entry.is_known(),
+            doubtful: entry.doubt.is_some(),
+            ..Listed::new(of, hash, rev)
         }
     }
 
     /// An entry whose key is not in the model.
     fn gone(&self, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
         self.count(&entry, found)?;
-        if self.scratch_full {
-            // The key may be in the part that was not read.
+        // When scratch is full, the key may be in the part that was not read. A Replay sends what is there.
+        if self.scratch_full || self.chosen.is_some() {
             return Ok(());
         }
-        match entry.kind {
-            Kind::Delivered(_) | Kind::Seen(_) => {
-                if let Some(rejected) = &entry.rejected {
-                    if self.same_rejection(rejected, true) {
-                        found.findings.still_rejected += 1;
-                        return Ok(());
-                    }
-                    remember(key_hash(&entry.key), found);
-                }
-                found.findings.deleted += 1;
-                found.findings.deleted_unsent += u64::from(matches!(entry.kind, Kind::Seen(_)));
-                into.changes.delete(&entry)
-            }
-            Kind::NeverDelivered => {
+        match (entry.kind, &entry.doubt) {
+            (Kind::Delivered(hash) | Kind::Seen(hash), _) => self.deleted(hash, entry, into, found),
+            // It may have arrived.
+            (_, Some(doubt)) => self.deleted(doubt.hash, entry, into, found),
+            (Kind::NeverDelivered, None) => {
                 clear(&entry.key, into)?;
                 into.upkeep.push(&Entry::new(entry.key, entry.rev, entry.spec, Kind::Tombstone(self.now)))
             }
-            Kind::Tombstone(at) => {
+            (Kind::Tombstone(at), None) => {
                 if expired(at, self.now) {
                     found.expired.insert(prefix(key_hash(&entry.key), self.document.bits) as usize);
                 }
                 Ok(())
             }
-            Kind::Kept => Ok(()),
+            (Kind::Kept, None) => Ok(()),
         }
+    }
+
+    fn deleted(&self, hash: u64, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+        if let Some(rejected) = &entry.rejected {
+            if self.same_rejection(rejected, true) {
+                found.findings.still_rejected += 1;
+                return Ok(());
+            }
+            remember(key_hash(&entry.key), found);
+        }
+        let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
+        found.findings.deleted += 1;
+        found.findings.deleted_unsent += u64::from(listed.unsent);
+        found.findings.doubtful += u64::from(listed.doubtful);
+        let memory = entry.last_memory();
+        into.changes.delete(&Listed { memory, ..listed })
     }
 
     fn count(&self, entry: &Entry, found: &mut Found) -> Result<(), Failure> {
@@ -204,6 +246,9 @@ impl Compare<'_> {
                 return Err(Damage::Spec.of(self.state_key, "an entry"));
             }
             found.specs.insert(entry.spec);
+        }
+        if let Some(doubt) = &entry.doubt {
+            found.specs.insert(doubt.spec);
         }
         Ok(())
     }
@@ -255,11 +300,6 @@ fn single<'a>(group: &[Indexed<'a>], found: &mut Found) -> Option<IndexRow<'a>> 
             None
         }
     }
-}
-
-fn added(place: Place, hash: u64, rev: u64, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
-    found.findings.added += 1;
-    into.changes.add(place, hash, rev)
 }
 
 fn remember(key: u128, found: &mut Found) {

@@ -4,6 +4,7 @@ mod claims;
 mod damage;
 mod golden;
 mod history;
+mod oracle;
 mod rules;
 mod store;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
-use backflow_core::change::{Change, ChangeKind, Memory};
+use backflow_core::change::{Change, ChangeKind, Identify, Memory};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::guard::Deletes;
@@ -96,6 +97,7 @@ struct Place {
     plan: SyncPlan,
     used: Vec<String>,
     owner: String,
+    identify: Option<Identify>,
     scratch: tempfile::TempDir,
 }
 
@@ -118,6 +120,8 @@ impl Place {
             selection: Selection::SyncMode(selection),
             config: BTreeMap::new(),
             fields: BTreeMap::new(),
+            match_by: None,
+            group_by: None,
             include: None,
             filter: None,
             fingerprint: "f1".into(),
@@ -150,6 +154,7 @@ impl Place {
             },
             used: ["id", "name", "plan"].map(String::from).into(),
             owner: "cluster".into(),
+            identify: None,
             scratch: tempfile::tempdir().unwrap(),
         }
     }
@@ -162,6 +167,7 @@ impl Place {
             owner: &self.owner,
             used: &self.used,
             described: &table.described(),
+            identify: self.identify.clone(),
             scratch: self.scratch.path(),
             clock: Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()),
             reporter: Arc::new(Quiet),
@@ -187,7 +193,7 @@ impl Place {
         let mut extraction = self.open(run, table).await.unwrap();
         let mut sent = Sent { findings: extraction.findings().clone(), changes: Vec::new() };
         loop {
-            let page = extraction.next_page(2).await.unwrap();
+            let page = page(&mut extraction, 2).await;
             if page.is_empty() {
                 break;
             }
@@ -252,6 +258,17 @@ impl Sent {
     }
 }
 
+/// The next changes, at most `max`, whatever their kind.
+async fn page(extraction: &mut Box<dyn Extraction>, max: usize) -> Vec<Change> {
+    for kind in [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added] {
+        let page = extraction.next_page(kind, max).await.unwrap();
+        if !page.is_empty() {
+            return page;
+        }
+    }
+    Vec::new()
+}
+
 fn id(change: &Change) -> i64 {
     let Cell::Int(id) = change.key.0[0] else { panic!("ids are integers") };
     id
@@ -287,7 +304,7 @@ impl Place {
         let mut extraction = self.open(run, table).await.unwrap();
         let mut count = 0;
         loop {
-            let page = extraction.next_page(max).await.unwrap();
+            let page = page(&mut extraction, max).await;
             if page.is_empty() {
                 break;
             }
