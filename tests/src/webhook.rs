@@ -139,6 +139,7 @@ pub fn records(ids: std::ops::Range<u64>, op: Operation) -> Vec<Record> {
     let record = |id: u64| Record {
         id: id.to_string(),
         op,
+        memory: backflow_core::change::Memory::default(),
         data: if op == Operation::Delete {
             "{}".to_owned()
         } else {

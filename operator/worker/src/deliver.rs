@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backflow_core::change::{Change, ChangeKind};
+use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Verdict};
 use backflow_core::record::{Outcome, Record, Rejection, idempotency_key};
@@ -138,10 +138,23 @@ pub(crate) fn batch_records(first: bool, limits: BatchLimits) -> usize {
 impl Delivering<'_> {
     /// Makes a record of a change, and takes its row away: it is not needed any more.
     pub(crate) fn prepare(&self, change: &mut Change) -> Prepared {
-        let Some(op) = self.plan.selection.operation(change.kind, change.unsent) else {
-            return Prepared::NotSelected;
-        };
         let row = std::mem::take(&mut change.row);
+        let op = self.plan.selection.operation(change.kind, change.unsent);
+        // What was sent before is found by what it had then, as long as nothing else is sent.
+        if change.kind != ChangeKind::Deleted && (op.is_some() || !change.known || change.unsent) {
+            let memory = self.mapping.memory(&row);
+            change.memory = Memory { remote_id: change.memory.remote_id.take(), ..memory };
+        }
+        let Some(op) = op else { return Prepared::NotSelected };
+        let field = || self.plan.match_by.as_deref();
+        if change.duplicate {
+            let message = "another row with a greater primary key has the same match key; make it unique in the Model";
+            return Prepared::Rejected(Rejection::new("DUPLICATE_MATCH_KEY", field(), message));
+        }
+        if op != Operation::Delete && field().is_some() && change.memory.match_key.is_none() {
+            let message = "the column of the field that records are matched by is NULL; give each row a value";
+            return Prepared::Rejected(Rejection::new("NULL_MATCH_KEY", field(), message));
+        }
         let rendered = if op == Operation::Delete { Ok(self.deletion.to_owned()) } else { self.mapping.render(&row) };
         match rendered {
             Ok(data) => Prepared::Record(op, data),
@@ -332,7 +345,7 @@ impl Batch {
         change.key.write_json(&mut id);
         let key = idempotency_key(incarnation, &change, fingerprint, op);
         self.bytes += data.len();
-        self.records.push(Record { id, op, data, key });
+        self.records.push(Record { id, op, memory: change.memory.clone(), data, key });
         self.changes.push(change);
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use backflow_core::cell::Cell;
+use backflow_core::change::Identify;
 use backflow_core::code::{Code, Failure};
-use backflow_core::extraction::{Extraction, Findings};
+use backflow_core::extraction::{Extraction, Findings, row_columns};
 use backflow_core::failpoint;
 use backflow_core::guard::{DeletesAction, Deletions};
 use backflow_core::plan::{Plan, SyncPlan};
@@ -45,13 +47,15 @@ pub(crate) async fn open(
         let mapping = compile(sync, &columns)?;
         let stop = environment.stop.watch();
         let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+        let renderer = mapping.bind(&row_columns(&columns, mapping.used_columns(), &sync.model.primary_key))?;
+        let identifies = renderer.identifies();
         let request = diff::Request {
             plan: sync,
             run: &plan.run,
             owner: &plan.owner,
             used: mapping.used_columns(),
             described: &columns,
-            identify: None,
+            identify: identifies.then(|| Arc::new(move |row: &[Cell]| renderer.memory(row)) as Identify),
             scratch: &environment.scratch,
             clock: Arc::new(jiff::Timestamp::now),
             reporter: environment.reporter.clone(),

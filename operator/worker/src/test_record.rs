@@ -81,7 +81,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
         Ok(data) => {
             // The run's name makes the key: a Test is a delivery of its own, and never shadows a real one.
             let key = idempotency_key(&plan.run, &change, &sync.mapping.fingerprint, op);
-            let record = Record { id, op, data, key };
+            let record = Record { id, op, memory: mapping.memory(&change.row), data, key };
             write_line(
                 environment,
                 &format!("request: {{\"id\":{},\"op\":\"{}\",\"data\":{}}}", record.id, op.as_str(), record.data),

@@ -7,6 +7,7 @@ use backflow_core::code::Failure;
 use backflow_core::extraction::{Findings, Resend};
 use backflow_core::plan::{OnMappingChange, SyncPlan};
 use backflow_core::report::Stage;
+use backflow_core::selection::{Selection, SyncMode};
 
 use super::changes::Changes;
 use super::damage::{Damage, internal};
@@ -15,7 +16,9 @@ use super::entry::{Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
 use super::layout::Layout;
+use super::leaving::{Leaving, elsewhere, offer, offer_deletion};
 use super::listed::{Listed, Of};
+use super::matches::{self, Matches};
 use super::payload::Place;
 use super::progress::Meter;
 use super::replay::Chosen;
@@ -40,6 +43,8 @@ pub(super) struct Found {
     pub expired: BTreeSet<usize>,
     /// Key hashes of rejected entries that are offered again; `None`: too many to remember.
     pub rejected: Option<HashSet<u128>>,
+    /// Of [`Findings::superseded`], keys that were known.
+    pub superseded_known: u64,
 }
 
 /// The rules of one run.
@@ -55,6 +60,17 @@ pub(super) struct Compare<'a> {
     pub scratch_full: bool,
 }
 
+/// What a comparison reads.
+pub(super) struct From<'a> {
+    /// The rows.
+    pub index: Spool,
+    pub rows: u64,
+    /// The entries.
+    pub state: StateReader<'a>,
+    /// The records that rows stand for, and the rows that must not be sent for that; `None`: by primary key alone.
+    pub matches: Option<(Matches, Spool)>,
+}
+
 /// Where a comparison puts what it finds.
 pub(super) struct Into<'a> {
     pub changes: &'a mut Changes,
@@ -62,38 +78,39 @@ pub(super) struct Into<'a> {
     pub upkeep: &'a mut Overlay,
     /// Keys (JSON) that are no longer rejected.
     pub cleared: &'a mut Spool,
+    /// Records that may have to go.
+    pub leaving: Option<Leaving>,
 }
 
 type Indexed<'a> = (u128, IndexRow<'a>);
 
 impl Compare<'_> {
-    /// Goes through rows and entries once.
-    pub(super) async fn run(
-        &self,
-        index: Spool,
-        mut state: StateReader<'_>,
-        mut into: Into<'_>,
-        meter: &mut Meter,
-        rows: u64,
-    ) -> Result<Found, Failure> {
+    /// Goes through rows and entries once, then through the records that may have to go.
+    pub(super) async fn run(&self, from: From<'_>, mut into: Into<'_>, meter: &mut Meter) -> Result<Found, Failure> {
+        let From { index, rows, mut state, matches } = from;
         let mut found = Found { rejected: Some(HashSet::new()), ..Found::default() };
         let mut entry = state.next().await?;
         let mut done = 0;
         for bucket in 0..BUCKETS {
             let bytes = index.read(bucket)?;
             let sorted = self.sorted(&bytes)?;
+            let duplicates = match &matches {
+                Some((_, duplicates)) => matches::hashes(duplicates, bucket)?,
+                None => Vec::new(),
+            };
             for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
                 let Some((hash, row)) = group.first() else { continue };
                 while let Some((_, gone)) = entry.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
                     self.gone(gone, &mut into, &mut found)?;
                     entry = state.next().await?;
                 }
+                let duplicate = duplicates.binary_search(hash).is_ok();
                 match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
                     Some((_, known)) => {
-                        self.met(*hash, group, known, &mut into, &mut found)?;
+                        self.met(group, duplicate, known, &mut into, &mut found)?;
                         entry = state.next().await?;
                     }
-                    None => self.first_seen(group, &mut into, &mut found)?,
+                    None => self.first_seen(group, duplicate, &mut into, &mut found)?,
                 }
             }
             done += sorted.len() as u64;
@@ -104,6 +121,9 @@ impl Compare<'_> {
             self.gone(gone, &mut into, &mut found)?;
             entry = state.next().await?;
         }
+        if let (Some((matches, _)), Some(leaving)) = (&matches, into.leaving.take()) {
+            leaving.resolve(matches, (self.document.spec, self.now), &mut into, &mut found)?;
+        }
         Ok(found)
     }
 
@@ -111,7 +131,7 @@ impl Compare<'_> {
         let mut input = bytes;
         let mut rows = Vec::new();
         while !input.is_empty() {
-            let row = IndexRow::decode(&mut input, self.layout.specs.len());
+            let row = IndexRow::decode(&mut input, self.layout);
             let row = row.ok_or_else(|| internal("a row in scratch cannot be read back"))?;
             rows.push((key_hash(row.key), row));
         }
@@ -120,22 +140,28 @@ impl Compare<'_> {
     }
 
     /// Rows of a key that has no entry.
-    fn first_seen(&self, group: &[Indexed<'_>], into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+    fn first_seen(
+        &self,
+        group: &[Indexed<'_>],
+        duplicate: bool,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
         let Some(row) = single(group, found).filter(|row| row.place != Place::NONE) else { return Ok(()) };
         if let Some(chosen) = self.chosen
             && !chosen.key(row.key)?
         {
             return Ok(());
         }
-        found.findings.added += 1;
-        into.changes.add(&Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor))
+        let listed = Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor);
+        offer(&Listed { duplicate, ..listed }, into, found)
     }
 
     /// Rows of a key that has an entry.
     fn met(
         &self,
-        key: u128,
         group: &[Indexed<'_>],
+        duplicate: bool,
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
@@ -150,33 +176,67 @@ impl Compare<'_> {
                 true
             }
             (None, Kind::Delivered(before) | Kind::Seen(before)) => {
-                self.changed(&row, before, &entry, found) || entry.doubt.is_some()
+                self.changed(&row, before, &entry, found) || entry.doubt.is_some() || duplicate || entry.is_duplicate()
             }
             (None, _) => true,
         };
         if !changed {
             return self.unchanged(hash, entry, into);
         }
-        if row.place == Place::NONE {
+        if row.place == Place::NONE && !duplicate {
             // Taken for unchanged while it was read: one changed row in 10^13 is (see `Known`). It stays changed, and is not taken
             // for it again, because every claim has another salt.
             return Ok(());
         }
         if let Some(rejected) = &entry.rejected {
-            if self.same_rejection(rejected, false) && rejected.hash == hash {
+            if self.same_rejection(rejected, false) && rejected.hash == hash && duplicate == entry.is_duplicate() {
                 found.findings.still_rejected += 1;
                 return Ok(());
             }
-            remember(key, found);
+            remember(key_hash(&entry.key), found);
         }
-        found.findings.doubtful += u64::from(entry.doubt.is_some());
-        let listed = self.listed(Of::Row(row.place), hash, false, &entry);
-        if entry.is_known() {
-            found.findings.updated += 1;
-            into.changes.update(&Listed { memory: entry.memory, ..listed })
-        } else {
-            found.findings.added += 1;
-            into.changes.add(&listed)
+        let of = if row.place == Place::NONE { Of::Key(entry.key.clone()) } else { Of::Row(row.place) };
+        let listed = Listed { duplicate, ..self.listed(of, hash, false, &entry) };
+        match self.moved(&row, &entry) {
+            Some(record) => self.rekeyed(record, listed, entry, into, found),
+            None => offer(&Listed { memory: entry.memory, ..listed }, into, found),
+        }
+    }
+
+    /// The record that the row's key stood for, if it stands for another one now and a Mirror has to take the old one away.
+    fn moved(&self, row: &IndexRow<'_>, entry: &Entry) -> Option<u128> {
+        let mirror = self.plan.mapping.selection == Selection::SyncMode(SyncMode::Mirror);
+        let sent = matches!(entry.kind, Kind::Delivered(_)) || entry.doubt.is_some();
+        if !(mirror && sent && self.layout.identifies) {
+            return None;
+        }
+        let before = matches::record(entry.last_memory());
+        (before != 0 && before != row.record).then_some(before)
+    }
+
+    /// A row whose record is another one than before.
+    fn rekeyed(
+        &self,
+        record: u128,
+        row: Listed,
+        entry: Entry,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        if entry.rejected.as_ref().is_some_and(|rejected| self.same_rejection(rejected, true)) {
+            found.findings.still_rejected += 1;
+            return Ok(());
+        }
+        let hash = match (&entry.kind, &entry.doubt) {
+            (Kind::Delivered(hash) | Kind::Seen(hash), _) => *hash,
+            (_, Some(doubt)) => doubt.hash,
+            _ => row.hash,
+        };
+        let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
+        let deletion = Listed { memory: entry.last_memory().clone(), unsent: false, ..deletion };
+        match &mut into.leaving {
+            Some(leaving) => leaving.push(record, &deletion, Some(&elsewhere(row))),
+            None => offer(&row, into, found),
         }
     }
 
@@ -231,11 +291,12 @@ impl Compare<'_> {
             remember(key_hash(&entry.key), found);
         }
         let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
-        found.findings.deleted += 1;
-        found.findings.deleted_unsent += u64::from(listed.unsent);
-        found.findings.doubtful += u64::from(listed.doubtful);
-        let memory = entry.last_memory();
-        into.changes.delete(&Listed { memory, ..listed })
+        let deletion = Listed { memory: entry.last_memory().clone(), ..listed };
+        let record = matches::record(&deletion.memory);
+        match &mut into.leaving {
+            Some(leaving) if record != 0 => leaving.push(record, &deletion, None),
+            _ => offer_deletion(&deletion, into, found),
+        }
     }
 
     fn count(&self, entry: &Entry, found: &mut Found) -> Result<(), Failure> {
@@ -312,7 +373,7 @@ fn remember(key: u128, found: &mut Found) {
 }
 
 /// Notes that a key is no longer rejected.
-fn clear(key: &[u8], into: &mut Into<'_>) -> Result<(), Failure> {
+pub(super) fn clear(key: &[u8], into: &mut Into<'_>) -> Result<(), Failure> {
     let key = Key::decode(key).ok_or_else(|| internal("a key of the state cannot be read"))?;
     let mut json = String::new();
     key.write_json(&mut json);

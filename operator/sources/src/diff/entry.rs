@@ -2,6 +2,8 @@
 
 use backflow_core::change::Memory;
 
+use super::matches::DUPLICATE;
+
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -129,13 +131,16 @@ impl Entry {
     }
 
     /// What a deletion of its record goes by: the record may be there as it was last sent.
-    pub(super) fn last_memory(self) -> Memory {
-        match self.doubt {
-            Some(doubt) if doubt.memory.match_key.is_some() || doubt.memory.group_key.is_some() => {
-                Memory { remote_id: doubt.memory.remote_id.or(self.memory.remote_id), ..doubt.memory }
-            }
-            _ => self.memory,
+    pub(super) fn last_memory(&self) -> &Memory {
+        match &self.doubt {
+            Some(doubt) if doubt.memory != Memory::default() => &doubt.memory,
+            _ => &self.memory,
         }
+    }
+
+    /// Whether it was last rejected because another row stands for its record.
+    pub(super) fn is_duplicate(&self) -> bool {
+        self.rejected.as_ref().is_some_and(|rejected| &*rejected.code == DUPLICATE)
     }
 
     /// What a journal entry makes of what was there.

@@ -33,7 +33,7 @@ impl Known {
             let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { continue };
             let sent_again = match chosen {
                 Some(chosen) => chosen.entry(&entry)?,
-                None => entry.rev < document.resend_below() || entry.doubt.is_some(),
+                None => entry.rev < document.resend_below() || entry.doubt.is_some() || entry.is_duplicate(),
             };
             if entry.spec == document.spec && !sent_again {
                 prints.push(fingerprint(key, hash, salt));

@@ -20,6 +20,8 @@ pub(super) struct Layout {
     pub key: Vec<usize>,
     /// Specs that rows are hashed by: the current one first. Old ones whose columns are gone are not among them.
     pub specs: Vec<(u32, Vec<usize>)>,
+    /// Rows are told apart by more than their keys: the index has the record of each.
+    pub identifies: bool,
 }
 
 impl Layout {
@@ -44,7 +46,7 @@ impl Layout {
         }
         let columns = row_columns(described, used, &model.primary_key);
         let key = places(&columns, &model.primary_key).unwrap_or_default();
-        let layout = Self { row: columns.len(), columns, key, specs: Vec::new() };
+        let layout = Self { row: columns.len(), columns, key, specs: Vec::new(), identifies: false };
         layout.bounded(model)?;
         Ok(layout)
     }

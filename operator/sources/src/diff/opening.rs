@@ -12,13 +12,14 @@ use backflow_core::state::{Commit, StateStore};
 use super::Request;
 use super::changes::Changes;
 use super::claim::{Claim, Claimant, claim, look};
-use super::compare::{Compare, Into};
+use super::compare::{Compare, From, Into};
 use super::damage::internal;
 use super::document::Document;
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
 use super::known::Known;
 use super::layout::Layout;
+use super::leaving::Leaving;
 use super::progress::Meter;
 use super::replay::Chosen;
 use super::run::{Streaming, unix_seconds};
@@ -55,6 +56,7 @@ pub(super) async fn open(
     };
     let chosen = Chosen::by(&plan.mode, store.as_ref(), key, &claim.run).await?;
     let keep = mapping.on_change == OnMappingChange::Keep;
+    layout.identifies = identify.is_some();
     layout.hash_by(&claim.document, &plan.model, described, |old| keep || old.same_mapping(&spec))?;
     let layout = Arc::new(layout);
 
@@ -74,7 +76,7 @@ pub(super) async fn open(
         filter: mapping.filter.clone(),
         limit: None,
     };
-    let scratch = Scratch { folder, usage: usage.clone(), limit: mapping.scratch_bytes };
+    let scratch = Scratch { folder, usage: usage.clone(), limit: mapping.scratch_bytes, identify: identify.clone() };
     let read = extract(warehouse, query, &layout, known, scratch, &mut meter).await?;
 
     let mut changes = Changes::new(folder, &usage, read.payload, layout.row, layout.key.clone())?;
@@ -83,9 +85,18 @@ pub(super) async fn open(
     let now = unix_seconds(&clock);
     let scratch_full = read.scratch_full;
     let chosen = chosen.as_ref();
+    let matches = match read.matches {
+        Some(matches) => {
+            let duplicates = matches.duplicates(folder, &usage)?;
+            Some((matches, duplicates))
+        }
+        None => None,
+    };
+    let leaving = if matches.is_some() { Some(Leaving::new(folder, &usage)?) } else { None };
     let compare = Compare { plan, state_key: key, document: &document, layout: &layout, chosen, now, scratch_full };
-    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared };
-    let found = compare.run(read.index, all(), into, &mut meter, read.rows).await?;
+    let from = From { index: read.index, rows: read.rows, state: all(), matches };
+    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving };
+    let found = compare.run(from, into, &mut meter).await?;
     overlay.absorb(&upkeep)?;
 
     let findings = Findings { rows: read.rows, invalid_null_key: read.null_keys, scratch_full, ..found.findings };
@@ -93,7 +104,7 @@ pub(super) async fn open(
         state_key: key.to_owned(),
         selection: mapping.selection.clone(),
         before: document.checkpoint(),
-        document: Document { rows: findings.known, ..document },
+        document: Document { rows: findings.known - found.superseded_known, ..document },
         columns: layout.columns[..layout.row].to_vec(),
         identify,
         mode: plan.mode.clone(),

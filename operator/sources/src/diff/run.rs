@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
-use backflow_core::change::{Change, ChangeKind, Identify};
+use backflow_core::change::{Change, ChangeKind, Identify, Memory};
 use backflow_core::code::Failure;
 use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
 use backflow_core::failpoint;
@@ -143,7 +143,9 @@ impl Streaming {
         let Offered { change, doubtful, .. } = offered;
         let deletion = change.kind == ChangeKind::Deleted;
         let memory = match &self.identify {
-            Some(identify) if !deletion => identify(&change.row),
+            Some(identify) if !deletion => {
+                Memory { remote_id: change.memory.remote_id.clone(), ..identify(&change.row) }
+            }
             _ => change.memory.clone(),
         };
         let doubt = Doubt {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::oracle::{Asked, Engine, World, steps};
+use super::oracle::{Asked, Engine, World, name_of, steps};
 use super::*;
 
 #[async_trait(?Send)]
@@ -12,6 +12,8 @@ impl Engine for Place {
         self.plan.mapping.fingerprint.clone_from(&asked.fingerprint);
         self.plan.mapping.on_change = asked.on_change;
         self.plan.options.retry_rejected = asked.retry_rejected;
+        let by_name = |row: &[Cell]| Memory { match_key: name_of(row), ..Memory::default() };
+        self.identify = asked.matched.then(|| Arc::new(by_name) as Identify);
         let table = Table { rows: rows.to_vec(), ..table(&[]) };
         Place::open(self, run, &table).await
     }
@@ -35,6 +37,12 @@ proptest! {
     #[test]
     fn every_history_ends_with_what_the_model_has(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(World::new(Place::new(SyncMode::Mirror)).live(steps));
+        runtime.block_on(World::new(Place::new(SyncMode::Mirror), false).live(steps));
+    }
+
+    #[test]
+    fn every_history_ends_with_what_the_model_has_by_match_key(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(World::new(Place::new(SyncMode::Mirror), true).live(steps));
     }
 }

@@ -2,8 +2,10 @@
 
 mod claims;
 mod damage;
+mod doubt;
 mod golden;
 mod history;
+mod modes;
 mod oracle;
 mod rules;
 mod store;
@@ -199,15 +201,18 @@ impl Place {
             }
             let mut acks = Vec::new();
             for change in page {
-                let key = self.key(extraction.as_ref(), &change);
                 let verdict = verdict(&change);
-                sent.changes.push(SentChange { id: id(&change), kind: change.kind, key, row: texts(&change) });
+                sent.changes.push(self.sent(extraction.as_ref(), &change));
                 acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
             }
             extraction.commit(acks, &Counters::default()).await.unwrap();
         }
         extraction.finish(&Counters::default(), Phase::Succeeded).await.unwrap();
         sent
+    }
+
+    fn sent(&self, extraction: &dyn Extraction, change: &Change) -> SentChange {
+        SentChange { id: id(change), kind: change.kind, key: self.key(extraction, change), row: texts(change) }
     }
 
     fn key(&self, extraction: &dyn Extraction, change: &Change) -> String {
