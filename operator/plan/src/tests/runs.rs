@@ -1,6 +1,6 @@
 //! Syncs, and the secrets that a run needs.
 
-use backflow_core::plan::{Mode, PLAN_VERSION, Plan, Task};
+use backflow_core::plan::{Mode, PLAN_VERSION, Plan, Replay, Task};
 use backflow_crds::v1alpha1::SyncSpec;
 use serde_json::{Value, json};
 
@@ -37,6 +37,10 @@ fn mode(manifest: Value) -> Mode {
 fn each_mode_runs_as_it_says() {
     assert_eq!(mode(json!({})), Mode::Incremental);
     assert_eq!(mode(json!({"mode": "Full"})), Mode::Full);
+    assert_eq!(mode(json!({"mode": "DryRun"})), Mode::DryRun);
+    let replayed = |replay: Value| mode(json!({"mode": "Replay", "replay": replay}));
+    assert_eq!(replayed(json!({"keys": ["1", "2"]})), Mode::Replay(Replay::Keys(vec!["1".into(), "2".into()])));
+    assert_eq!(replayed(json!({"syncRef": {"name": "crm-1"}})), Mode::Replay(Replay::Run("crm-1".into())));
     assert_eq!(mode(json!({"mode": "Reset"})), Mode::Reset);
     assert_eq!(
         mode(json!({"mode": "Test", "test": {"key": "[\"eu\", 42]"}})),
@@ -64,18 +68,21 @@ fn a_mode_goes_with_what_it_works_on_and_with_nothing_else() {
             _ => 0,
         };
         for (at, reference) in references.iter().enumerate() {
-            let manifest = with(reference.clone(), json!({"mode": mode, "test": {"key": "1"}}));
+            let manifest =
+                with(reference.clone(), json!({"mode": mode, "test": {"key": "1"}, "replay": {"keys": ["1"]}}));
             let found = check_sync(&read(&manifest));
             let misfit = found
                 .iter()
                 .any(|finding| (finding.path.as_str(), finding.code.as_str()) == ("spec.mode", "InvalidSpec"));
             assert_eq!(misfit, at != right, "{mode} with {reference}: {found:?}");
-            let unsupported = found.iter().any(|finding| finding.code == "NotSupported");
-            assert_eq!(unsupported, matches!(mode, "Replay" | "DryRun"), "{mode}: {found:?}");
         }
     }
     let found = check_sync(&read(&json!({"mappingRef": {"name": "a"}, "mode": "Test"})));
     assert_eq!((found[0].path.as_str(), found[0].code.as_str()), ("spec.test", "InvalidSpec"));
+    for replay in [json!(null), json!({}), json!({"keys": []}), json!({"keys": ["1"], "syncRef": {"name": "a"}})] {
+        let found = check_sync(&read(&json!({"mappingRef": {"name": "a"}, "mode": "Replay", "replay": replay})));
+        assert_eq!((found[0].path.as_str(), found[0].code.as_str()), ("spec.replay", "InvalidSpec"), "{replay}");
+    }
 }
 
 #[test]

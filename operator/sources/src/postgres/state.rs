@@ -114,14 +114,15 @@ impl PostgresState {
 
     async fn put_run(&self, connection: &mut PgConnection, state_key: &str, run: &RunRow) -> Result<(), sqlx::Error> {
         self.sql(
-            "INSERT INTO {}.runs (state_key, name, number, epoch, phase, counters, started_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8) ON CONFLICT (state_key, name) DO UPDATE SET number = excluded.number, \
-             epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
+            "INSERT INTO {}.runs (state_key, name, number, first_epoch, epoch, phase, counters, started_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9) ON CONFLICT (state_key, name) DO UPDATE SET \
+             number = excluded.number, first_epoch = excluded.first_epoch, epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
              updated_at = excluded.updated_at",
         )
         .bind(state_key.to_owned())
         .bind(run.name.clone())
         .bind(run.number as i64)
+        .bind(run.first_epoch as i64)
         .bind(run.epoch as i64)
         .bind(phase_text(run))
         .bind(serde_json::to_string(&run.counters).unwrap_or_default())
@@ -299,8 +300,8 @@ impl StateStore for PostgresState {
             .transaction(true, |mut connection| async move {
                 let query = self
                     .sql(
-                        "SELECT name, number, epoch, phase, counters::text AS counters, started_at, updated_at FROM {}.runs \
-                         WHERE state_key = $1 AND name = $2",
+                        "SELECT name, number, first_epoch, epoch, phase, counters::text AS counters, started_at, updated_at \
+                         FROM {}.runs WHERE state_key = $1 AND name = $2",
                     )
                     .bind(state_key.to_owned())
                     .bind(name.to_owned());
@@ -450,6 +451,7 @@ fn run_columns(row: &PgRow) -> Result<RunColumns, sqlx::Error> {
     Ok(RunColumns {
         name: row.try_get("name")?,
         number: row.try_get("number")?,
+        first_epoch: row.try_get("first_epoch")?,
         epoch: row.try_get("epoch")?,
         phase: row.try_get("phase")?,
         counters: row.try_get("counters")?,
