@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::argocd;
 use crate::cluster::build::Build;
 use crate::process::run;
 use crate::steps::{say, step};
@@ -26,8 +27,13 @@ pub fn generate(workspace: &Workspace, check: bool) -> Result<bool> {
     let build = Build::locate(workspace);
     build.tools()?;
     let crds = step("CRDs from the types", || crdgen(workspace, check))?;
-    let manifests = step("manifests from the charts", || manifests(workspace, &build, check))?;
-    Ok(crds && manifests)
+    let manifests = step("manifests from the charts", || {
+        write(workspace, manifests(workspace, &build)?, check, "what the charts say")
+    })?;
+    let scripts = step("Argo CD's scripts", || {
+        write(workspace, argocd::files(&workspace.root)?, check, "what deploy/argocd/scripts says")
+    })?;
+    Ok(crds && manifests && scripts)
 }
 
 fn crdgen(workspace: &Workspace, check: bool) -> Result<bool> {
@@ -50,28 +56,35 @@ fn crdgen(workspace: &Workspace, check: bool) -> Result<bool> {
 }
 
 /// The charts rendered with their defaults, for kustomize; and all of it in one file, under the head it has.
-fn manifests(workspace: &Workspace, build: &Build, check: bool) -> Result<bool> {
+fn manifests(workspace: &Workspace, build: &Build) -> Result<Vec<(String, String)>> {
     let root = &workspace.root;
     let crds = render(root, build, "backflow-crds")?;
     let controller = render(root, build, "backflow")?;
     let namespace = fs::read_to_string(root.join(BASE).join("namespace.yaml")).context("deploy/kustomize/base")?;
     let present = fs::read_to_string(root.join(INSTALL)).context("deploy/install.yaml")?;
     let head: String = present.lines().take_while(|line| *line != "---").flat_map(|line| [line, "\n"]).collect();
-    let files = [
+    Ok(vec![
         (format!("{BASE}/crds.yaml"), crds.clone()),
         (format!("{BASE}/controller.yaml"), controller.clone()),
         (INSTALL.to_owned(), [head, namespace, crds, controller].concat()),
-    ];
+    ])
+}
+
+/// Writes the files, or compares them: `what` says what they should be.
+fn write(workspace: &Workspace, files: Vec<(String, String)>, check: bool, what: &str) -> Result<bool> {
     let mut current = true;
     for (name, text) in files {
-        let path = root.join(&name);
+        let path = workspace.root.join(&name);
         if fs::read_to_string(&path).is_ok_and(|present| present == text) {
             continue;
         }
         if check {
-            say(&format!("\n{name} is not what the charts say: run `cargo xtask generate`"));
+            say(&format!("\n{name} is not {what}: run `cargo xtask generate`"));
             current = false;
         } else {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
             fs::write(&path, text).with_context(|| format!("cannot write {name}"))?;
         }
     }

@@ -14,7 +14,7 @@ pub type Violation = &'static str;
 #[must_use]
 pub fn check(conditions: &[Condition], observed_generation: Option<i64>, generation: i64) -> Vec<Violation> {
     use ConditionStatus::{False, True, Unknown};
-    use ConditionType::{Ready, Reconciling, Stalled};
+    use ConditionType::{Complete, Ready, Reconciling, Stalled};
 
     let observed = observed_generation.unwrap_or(-1);
     let ready = status(conditions, Ready);
@@ -41,6 +41,10 @@ pub fn check(conditions: &[Condition], observed_generation: Option<i64>, generat
         (is_ready && !of(generation), "FAIL0008: Ready, but a condition is of another generation"),
         (is_ready && !of(observed), "FAIL0009: Ready, but a condition differs from observedGeneration"),
         (ready == Some(Unknown) && reconciling != Some(True), "FAIL0011: Ready is Unknown, but not Reconciling"),
+        (
+            status(conditions, Complete) == Some(True) && !is_ready && stalled != Some(True),
+            "it has ended, but who waits for it waits on: neither Ready nor Stalled",
+        ),
         (types.len() < conditions.len(), "a condition is listed twice"),
         (!ConditionType::ALL.iter().all(absent_or_true), "a condition that is there only while true is not true"),
         (

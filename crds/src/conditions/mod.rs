@@ -25,7 +25,8 @@ pub enum ConditionType {
     Ready,
     /// Work on the newest spec is going on. Only while true.
     Reconciling,
-    /// The manifest is wrong, and nothing but an edit can mend it. Only while true.
+    /// The manifest is wrong, and nothing but an edit can mend it; or a Sync has ended without success, and is never tried again.
+    /// Only while true.
     Stalled,
     /// Mapping: whether the last run succeeded; Unknown before the first.
     LastSyncSucceeded,
@@ -181,7 +182,7 @@ pub enum Readiness {
     Reconciling(Reason, String),
     /// The world is wrong, and is tried again: `Ready=False`.
     NotReady(Reason, String),
-    /// The manifest is wrong: `Ready=False`, `Stalled=True`.
+    /// Nothing is tried until somebody acts: `Ready=False`, `Stalled=True`.
     Stalled(Reason, String),
 }
 
@@ -190,6 +191,13 @@ impl Readiness {
     #[must_use]
     pub fn of(reason: Reason, message: String) -> Self {
         if reason.stalls() { Self::Stalled(reason, message) } else { Self::NotReady(reason, message) }
+    }
+
+    /// The reading of something that has ended for good, as of a Job: who waits for it learns at once how it went, and never waits
+    /// for a failure to go away.
+    #[must_use]
+    pub fn ended(well: bool, reason: Reason, message: String) -> Self {
+        if well { Self::Ready(reason, message) } else { Self::Stalled(reason, message) }
     }
 
     /// Sets `Ready`, `Reconciling` and `Stalled`. All other conditions are said again of this generation: tools take a

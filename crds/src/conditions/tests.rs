@@ -39,17 +39,43 @@ enum Step {
     Reconcile(Readiness, i64),
     /// A data outcome, followed by a reconcile.
     Outcome(ConditionType, ConditionStatus, Readiness),
+    /// A run ends, well or not.
+    End(bool, Reason),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    use ConditionType::{Complete, DeletesWithheld, Healthy, LastSyncSucceeded, Succeeded};
-    let type_ = prop::sample::select(vec![LastSyncSucceeded, Healthy, DeletesWithheld, Complete, Succeeded]);
+    use ConditionType::{DeletesWithheld, Healthy, LastSyncSucceeded, Succeeded};
+    let type_ = prop::sample::select(vec![LastSyncSucceeded, Healthy, DeletesWithheld, Succeeded]);
     let status = prop::sample::select(vec![ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown]);
     prop_oneof![
         readiness().prop_map(Step::Edit),
         (readiness(), -60..3600i64).prop_map(|(readiness, seconds)| Step::Reconcile(readiness, seconds)),
         (type_, status, readiness()).prop_map(|(type_, status, readiness)| Step::Outcome(type_, status, readiness)),
+        (any::<bool>(), prop::sample::select(Reason::ALL)).prop_map(|(well, reason)| Step::End(well, reason)),
     ]
+}
+
+/// What `flux`, `helm --wait` and everything else that uses kstatus makes of a status: whether it goes on waiting, and else whether
+/// it is content (sigs.k8s.io/cli-utils, `pkg/kstatus/status`).
+#[derive(Debug, PartialEq, Eq)]
+enum Kstatus {
+    InProgress,
+    Failed,
+    Current,
+}
+
+fn kstatus(conditions: &[Condition], observed: Option<i64>, generation: i64) -> Kstatus {
+    use ConditionStatus::True;
+    if observed != Some(generation) || status(conditions, ConditionType::Reconciling) == Some(True) {
+        return Kstatus::InProgress;
+    }
+    if status(conditions, ConditionType::Stalled) == Some(True) {
+        return Kstatus::Failed;
+    }
+    match status(conditions, ConditionType::Ready) {
+        Some(True) | None => Kstatus::Current,
+        Some(_) => Kstatus::InProgress,
+    }
 }
 
 proptest! {
@@ -59,7 +85,11 @@ proptest! {
         let (mut conditions, mut observed) = (Vec::new(), Some(-1));
         for step in steps {
             let before = (conditions.clone(), observed);
+            let end = if let Step::End(well, _) = step { Some(well) } else { None };
+            let complete = ConditionStatus::from(end.is_some());
+            set(&mut conditions, ConditionType::Complete, complete, Reason::Running, "", &at(generation, clock));
             let readiness = match step {
+                Step::End(well, reason) => Readiness::ended(well, reason, String::new()),
                 Step::Edit(readiness) => {
                     generation += 1;
                     readiness
@@ -76,6 +106,11 @@ proptest! {
             readiness.set(&mut conditions, &at(generation, clock));
             observed = Some(generation);
             prop_assert_eq!(check(&conditions, observed, generation), Vec::<Violation>::new());
+            // As of a Job: nobody waits for what has ended until their patience does.
+            if let Some(well) = end {
+                let expected = if well { Kstatus::Current } else { Kstatus::Failed };
+                prop_assert_eq!(kstatus(&conditions, observed, generation), expected);
+            }
             let step = check_step((&before.0, before.1), (&conditions, observed));
             prop_assert_eq!(step, Vec::<Violation>::new());
         }
@@ -84,9 +119,9 @@ proptest! {
 
 #[test]
 fn every_rule_can_be_broken() {
-    use ConditionType::{Ready, Reconciling, Stalled};
+    use ConditionType::{Complete, Ready, Reconciling, Stalled};
     let ready = || condition(Ready, "True");
-    let cases: [(&str, Vec<Condition>, i64, i64); 13] = [
+    let cases: [(&str, Vec<Condition>, i64, i64); 14] = [
         ("FAIL0001", vec![ready(), condition(Stalled, "True")], 1, 1),
         ("FAIL0002", vec![condition(Reconciling, "True")], 1, 1),
         ("FAIL0003", vec![condition(Ready, "Unknown"), condition(Reconciling, "True")], 1, 1),
@@ -97,6 +132,7 @@ fn every_rule_can_be_broken() {
         ("FAIL0008", vec![ready()], 2, 2),
         ("FAIL0009", vec![ready()], 0, 1),
         ("FAIL0011", vec![condition(Ready, "Unknown")], 1, 1),
+        ("waits on", vec![condition(Ready, "False"), condition(Complete, "True")], 1, 1),
         ("listed twice", vec![ready(), ready()], 1, 1),
         ("not true", vec![ready(), condition(Stalled, "False")], 1, 1),
         ("no reason", vec![Condition { reason: String::new(), ..ready() }], 1, 1),

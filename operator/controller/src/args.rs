@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use backflow_crds::v1alpha1::WorkerTemplate;
+use serde_json::{Map, Value, json};
+
 /// Watches Backflow's kinds and runs one Job for each Sync. Every flag can be given as an environment variable.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "backflow-controller", version)]
@@ -19,6 +22,9 @@ pub struct Args {
     /// Secret with credentials for the image's registry, in the Mapping's namespace; may be repeated.
     #[arg(long = "image-pull-secret", env = "BACKFLOW_IMAGE_PULL_SECRETS", value_delimiter = ',')]
     pub image_pull_secrets: Vec<String>,
+    /// Settings of every worker's pod, as JSON: the fields of a Mapping's spec.worker, under what Mappings and Sources say.
+    #[arg(long, env = "BACKFLOW_WORKER", default_value = "{}", value_parser = worker)]
+    pub worker: WorkerTemplate,
     /// Who owns the state that this controller's workers move. Default: the uid of the namespace kube-system.
     #[arg(long, env = "BACKFLOW_CLUSTER_ID")]
     pub cluster_id: Option<String>,
@@ -53,6 +59,22 @@ impl Args {
     }
 }
 
+/// Reads the settings of workers. What nobody would act on is refused, as in a manifest.
+fn worker(text: &str) -> Result<WorkerTemplate, String> {
+    let given: Map<String, Value> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let template: WorkerTemplate = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let kept = serde_json::to_value(&template).map_err(|error| error.to_string())?;
+    let is_empty = |value: &Value| [json!(null), json!([]), json!({}), json!("")].contains(value);
+    if let Some((name, _)) = given.iter().find(|(name, value)| !is_empty(value) && kept.get(name).is_none()) {
+        return Err(format!("there is no setting {name}"));
+    }
+    let findings = backflow_plan::worker(&template);
+    match findings.first() {
+        None => Ok(template),
+        Some(first) => Err(format!("{}: {}", first.path, first.message)),
+    }
+}
+
 fn named(all: &[String]) -> Vec<String> {
     let mut names: Vec<String> =
         all.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -66,6 +88,24 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+
+    #[test]
+    fn settings_of_workers_are_those_of_a_manifest_and_nothing_else() {
+        let args = |json: &str| Args::try_parse_from(["x", "--image", "i", "--worker", json]);
+        let good =
+            args(r#"{"tolerations": [{"key": "data", "operator": "Exists"}], "env": [], "nodeSelector": {"a": "b"}}"#);
+        let worker = good.unwrap().worker;
+        assert_eq!((worker.tolerations.len(), worker.node_selector["a"].as_str()), (1, "b"));
+        for (wrong, name) in [
+            (r#"{"toleration": [1]}"#, "toleration"),
+            (r#"{"env": [{"name": "BACKFLOW_LOG", "value": "x"}]}"#, "BACKFLOW_LOG"),
+            (r#"{"caBundle": {"secretKeyRef": {"name": "a", "key": "b"}}}"#, "caBundle"),
+            ("[]", "map"),
+        ] {
+            let said = args(wrong).unwrap_err().to_string();
+            assert!(said.contains(name), "{wrong}: {said}");
+        }
+    }
 
     #[test]
     fn an_empty_list_of_namespaces_means_all() {

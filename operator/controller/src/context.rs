@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
+use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync, WorkerTemplate};
 use jiff::Timestamp;
 use kube::Client;
 use kube::api::Api;
 
 use crate::admission::Desk;
 use crate::check::Attempts;
+use crate::destination::status::Throttled;
 use crate::ending::Ending;
 use crate::events::Events;
 use crate::metrics::{Kind, Metrics};
@@ -26,6 +27,8 @@ pub struct Context {
     pub client: Client,
     /// What workers run.
     pub image: Image,
+    /// Settings of every worker's pod, under what a Mapping and a Source say.
+    pub worker: WorkerTemplate,
     /// The workers' log filter.
     pub log: String,
     /// The cluster, as the owner of state.
@@ -42,6 +45,8 @@ pub struct Context {
     pub desk: Desk,
     /// How often each check has failed in a row.
     pub attempts: Attempts,
+    /// Destinations that asked to be left alone, and until when.
+    pub throttled: Throttled,
     /// Progress of running Syncs.
     pub board: Board,
     /// Mappings whose ended Syncs must be listed: something ended, and the status may not say it yet.
@@ -115,6 +120,13 @@ impl Context {
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
     {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The settings of a worker's pod: the first of `own` that says something goes before the others, and all before the operator's.
+    #[must_use]
+    pub fn worker<'a>(&self, own: impl IntoIterator<Item = Option<&'a WorkerTemplate>>) -> WorkerTemplate {
+        let said = own.into_iter().flatten().fold(WorkerTemplate::default(), |over, under| over.over(under));
+        said.over(&self.worker)
     }
 
     /// Now, in whole seconds: moments in a status have no others.

@@ -17,7 +17,9 @@ fn types() -> String {
         let (on, meaning) = match type_ {
             ConditionType::Ready => ("all", "accepted, resolved, and fit to be used"),
             ConditionType::Reconciling => ("all", "work on the newest spec is going on; only while true"),
-            ConditionType::Stalled => ("all", "only a person can mend it; only while true"),
+            ConditionType::Stalled => {
+                ("all", "nothing is tried until a person acts, or a Sync has ended without success; only while true")
+            }
             ConditionType::LastSyncSucceeded => ("Mapping", "whether the last run succeeded; Unknown before the first"),
             ConditionType::Healthy => {
                 ("Mapping", "False while records stay rejected, or rows have no key of their own")

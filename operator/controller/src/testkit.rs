@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use backflow_core::result::{Counters, Phase, RESULT_VERSION, RunResult};
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
+use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync, WorkerTemplate};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use crate::runs::{JobMeta, PodView, Runs, Seen, Terminated};
 use crate::store::Key;
 use crate::sync::job::Image;
 use crate::triggers::{self, Origin};
-use crate::{admission, check, mapping, progress, sync};
+use crate::{admission, check, destination, mapping, progress, sync};
 
 pub(crate) const NAMESPACE: &str = "shop";
 /// When scenarios begin: 2026-01-01.
@@ -250,8 +250,11 @@ pub(crate) struct World {
     pub(crate) context: Arc<Context>,
     events: tokio::sync::mpsc::Receiver<Event>,
     /// Pods outlive the controllers that watch them.
-    pods: Arc<Mutex<Vec<(Key, PodView)>>>,
+    pods: Arc<Mutex<Vec<Pod>>>,
 }
+
+/// The run that a pod belongs to, whether that is a Sync's, and the pod.
+type Pod = (Key, bool, PodView);
 
 impl World {
     pub(crate) fn new() -> Self {
@@ -269,7 +272,7 @@ impl World {
         Self::boot(self.api, self.pods)
     }
 
-    fn boot(api: Arc<Api>, pods: Arc<Mutex<Vec<(Key, PodView)>>>) -> Self {
+    fn boot(api: Arc<Api>, pods: Arc<Mutex<Vec<Pod>>>) -> Self {
         let server = api.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
@@ -279,6 +282,7 @@ impl World {
         let context = Arc::new(Context {
             client: Client::new(service, NAMESPACE),
             image: Image { name: "image".into(), pull_policy: "Never".into(), pull_secrets: Vec::new() },
+            worker: WorkerTemplate::default(),
             log: "info".into(),
             owner: "cluster".into(),
             stores: Stores::default(),
@@ -287,6 +291,7 @@ impl World {
             queues: Queues::default(),
             desk: admission::Desk::default(),
             attempts: check::Attempts::default(),
+            throttled: destination::status::Throttled::default(),
             board: progress::Board::default(),
             unfolded: Marks::default(),
             deleted: Marks::default(),
@@ -319,8 +324,8 @@ impl World {
         for (run, job) in context.runs.jobs_not_in(None, &present) {
             triggers::job(context, &run, (*job).clone(), Seen::Deleted);
         }
-        for (run, pod) in self.pods.lock().unwrap().iter() {
-            triggers::pod(context, run, true, pod.clone(), Seen::Present);
+        for (run, of_sync, pod) in self.pods.lock().unwrap().iter() {
+            triggers::pod(context, run, *of_sync, pod.clone(), Seen::Present);
         }
     }
 
@@ -368,22 +373,29 @@ impl World {
         }
     }
 
-    /// The cluster runs a Job to its end.
+    /// The cluster runs a Sync's Job to its end.
     pub(crate) fn finish(&self, job: &str, phase: Phase) {
+        self.finish_with(
+            job,
+            RunResult {
+                phase,
+                counters: Counters { upserted: 3, ..Counters::default() },
+                findings: Some(backflow_core::extraction::Findings { added: 3, ..Default::default() }),
+                ..RunResult::default()
+            },
+        );
+    }
+
+    /// The cluster runs a Job to its end, with this result.
+    pub(crate) fn finish_with(&self, job: &str, result: RunResult) {
         let path = format!("/apis/batch/v1/namespaces/{NAMESPACE}/jobs/{job}");
         let mut object = self.api.get("jobs", job).unwrap();
         object["status"]["conditions"] =
             json!([{"type": "Complete", "status": "True", "lastTransitionTime": clock().to_string()}]);
         let uid = object["metadata"]["uid"].as_str().unwrap().to_owned();
+        let of_sync = object["metadata"]["ownerReferences"][0]["kind"] == "Sync";
         self.api.put(&path, object);
-        let result = RunResult {
-            v: RESULT_VERSION,
-            run: job.into(),
-            phase,
-            counters: Counters { upserted: 3, ..Counters::default() },
-            findings: Some(backflow_core::extraction::Findings { added: 3, ..Default::default() }),
-            ..RunResult::default()
-        };
+        let result = RunResult { v: RESULT_VERSION, run: job.into(), ..result };
         let message = String::from_utf8(result.to_message()).unwrap();
         let pod = PodView {
             name: format!("{job}-pod"),
@@ -391,7 +403,7 @@ impl World {
             terminated: Some(Terminated { message: Some(message), ..Terminated::default() }),
             ..PodView::default()
         };
-        self.pods.lock().unwrap().push((Key::new(NAMESPACE, job), pod));
+        self.pods.lock().unwrap().push((Key::new(NAMESPACE, job), of_sync, pod));
         self.watch();
     }
 

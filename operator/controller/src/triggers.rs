@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt as _};
 
 use crate::context::Context;
+use crate::mapping::status::lacks_a_column;
 use crate::metrics::Kind;
 use crate::runs::{JobMeta, PodView, Seen};
 use crate::status::condition;
@@ -190,6 +191,10 @@ impl Observed for Mapping {
         };
         if before.is_none_or(|before| stands(before) != stands(self)) {
             context.admit(&namespace);
+        }
+        // A check that did not find a column which a Mapping names is repeated.
+        if lacks_a_column(self) != before.is_some_and(lacks_a_column) {
+            context.queues.models.add(Key::new(&namespace, &self.spec.model_ref.name));
         }
         let last = |mapping: &Self| mapping.status.as_ref().and_then(|status| status.last_sync.clone());
         if before.is_none_or(|before| before.metadata.generation != self.metadata.generation) {

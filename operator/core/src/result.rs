@@ -234,6 +234,9 @@ pub struct RunResult {
     /// What a run would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,
+    /// Until when the destination wants to be left alone, RFC 3339; absent if it does not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_until: Option<String>,
     /// When the worker began, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,

@@ -1,5 +1,7 @@
 //! The seam between a run and a destination.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::code::Failure;
@@ -40,4 +42,9 @@ pub trait Sink: Send + Sync {
     ///
     /// When the run is asked to stop, a request in flight is finished and nothing new is begun; what was not sent is `Retrying`.
     async fn deliver(&self, batch: &[Record]) -> Delivery;
+
+    /// How much longer the destination wants to be left alone, if it asked for that.
+    fn throttled(&self) -> Option<Duration> {
+        None
+    }
 }

@@ -21,9 +21,9 @@ pub use mapping::{Parts, identity_fingerprint, mapping, state_key};
 pub use model::model;
 pub use quantity::bytes;
 pub use schedule::schedule;
-pub use source::source;
+pub use source::{source, worker};
 pub use sync::{Resolved, check_sync, sync};
-pub use sync_status::sync_status;
+pub use sync_status::{ERRORS_MAX, Ended, FIELD_MAX, MESSAGE_MAX, STILL_REJECTED, reason, sync_status};
 
 /// Where a plan will run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -106,6 +106,14 @@ pub(crate) fn secret(value: &SecretValue) -> SecretRef {
     SecretRef { name: value.secret_key_ref.name.clone(), key: value.secret_key_ref.key.clone() }
 }
 
+/// Everything that is wrong with the settings of worker pods that stand in no manifest.
+#[must_use]
+pub fn worker(template: &WorkerTemplate) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    worker_template("worker", Some(template), &mut findings);
+    findings.finish(()).err().unwrap_or_default()
+}
+
 /// What a worker template may say and this version cannot do, and what the API server cannot see. Returns the bytes of its scratch.
 pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, findings: &mut Findings) -> Option<u64> {
     let template = template?;

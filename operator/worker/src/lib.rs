@@ -17,6 +17,7 @@ mod test_record;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use backflow_core::code::{Class, Code, Failure};
 use backflow_core::plan::{Mode, Plan, Task};
@@ -64,8 +65,11 @@ pub async fn execute(plan: &Plan, environment: &Environment) -> RunResult {
 pub fn exit_code(result: &RunResult) -> u8 {
     match (&result.phase, &result.failure) {
         (Phase::Running, Some(failure)) | (Phase::Failed, Some(failure)) => match failure.code {
-            // The run has used up what it was given, or must not be repeated as it is: a replacement pod would only burn quota.
-            Code::RetriesExhausted | Code::DeadlineExceeded | Code::LedgerMismatch => exit::ENDED,
+            // The run has used up what it was given, or must not be repeated as it is: a replacement pod would only burn quota. A
+            // destination that does not answer was tried for as long as `retry` allows: the next slot goes on.
+            Code::RetriesExhausted | Code::DestinationUnreachable | Code::DeadlineExceeded | Code::LedgerMismatch => {
+                exit::ENDED
+            }
             code => exit::of(code),
         },
         _ => exit::ENDED,
@@ -91,6 +95,12 @@ pub(crate) fn application(plan: &Plan) -> String {
 
 /// Now, RFC 3339 in whole seconds, as Kubernetes writes times.
 pub(crate) fn now() -> String {
+    after(Duration::ZERO)
+}
+
+/// The same, so much later.
+pub(crate) fn after(wait: Duration) -> String {
     let now = jiff::Timestamp::now();
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+    let then = now.checked_add(wait).unwrap_or(now);
+    jiff::Timestamp::from_second(then.as_second()).unwrap_or(then).to_string()
 }

@@ -16,7 +16,7 @@ use backflow_sources::diff;
 
 use crate::deliver::{Delivering, deliver};
 use crate::ledger::Ledger;
-use crate::{Environment, application, empty, failed};
+use crate::{Environment, after, application, empty, failed};
 
 /// Runs a Mapping once.
 pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> RunResult {
@@ -127,6 +127,7 @@ async fn conclude(
         counters: ledger.counters.clone(),
         errors: ledger.errors.to_vec(),
         checkpoint_before: Some(before),
+        throttled_until: delivering.sink.throttled().map(after),
         ..empty(plan)
     };
     if environment.stop.is(Code::Terminated) {

@@ -1,5 +1,6 @@
 //! The controller's Deployment and what stands around it.
 
+use backflow_crds::v1alpha1::WorkerTemplate;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Service, ServiceAccount},
@@ -34,6 +35,9 @@ const EVERYTHING: &[&str] = &[
     "topologySpreadConstraints[0].topologyKey=zone",
     "topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
     "priorityClassName=high",
+    "worker.nodeSelector.kind=big",
+    "worker.env[0].name=HTTPS_PROXY",
+    "worker.env[0].value=http://proxy:3128",
     "podDisruptionBudget.enabled=true",
     "service.annotations.note=x",
     "networkPolicy.enabled=true",
@@ -101,7 +105,8 @@ fn the_settings_reach_the_controller() {
     assert_eq!(variable(&default, "BACKFLOW_LEASE_NAME"), Some("backflow"));
     assert_eq!(variable(&default, "BACKFLOW_LOG"), Some("info"));
     assert_eq!(variable(&default, "BACKFLOW_HTTP_ADDR"), Some("0.0.0.0:8080"));
-    for unset in ["BACKFLOW_WATCH_NAMESPACES", "BACKFLOW_CLUSTER_ID", "BACKFLOW_IMAGE_PULL_SECRETS"] {
+    for unset in ["BACKFLOW_WATCH_NAMESPACES", "BACKFLOW_CLUSTER_ID", "BACKFLOW_IMAGE_PULL_SECRETS", "BACKFLOW_WORKER"]
+    {
         assert_eq!(variable(&default, unset), None, "{unset}");
     }
 
@@ -112,6 +117,13 @@ fn the_settings_reach_the_controller() {
     assert_eq!(variable(&full, "BACKFLOW_IMAGE_PULL_SECRETS"), Some("registry,mirror"));
     assert_eq!(variable(&full, "BACKFLOW_WATCH_NAMESPACES"), Some("growth,sales"));
     assert_eq!(variable(&full, "BACKFLOW_CLUSTER_ID"), Some("blue"));
+    // Of the settings of workers only those that are set, in the words of a manifest.
+    let worker: Value = serde_json::from_str(variable(&full, "BACKFLOW_WORKER").expect("settings of workers")).unwrap();
+    let expected =
+        json!({"nodeSelector": {"kind": "big"}, "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]});
+    assert_eq!(worker, expected);
+    let template: WorkerTemplate = serde_json::from_value(worker).unwrap();
+    assert_eq!(serde_json::to_value(template).unwrap(), expected);
     let pod = &full["spec"]["template"]["spec"];
     for set in [
         "imagePullSecrets",

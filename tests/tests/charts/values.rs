@@ -32,6 +32,9 @@ fn the_schema_refuses_what_is_wrong_and_names_it() {
         ("networkPolicy.apiServer.cidrs={10.0.0.1}", "cidrs"),
         ("resources.limit.memory=1Gi", "limit"),
         ("tolerations.key=x", "tolerations"),
+        ("worker.toleration[0].key=x", "toleration"),
+        ("worker.env.HTTPS_PROXY=x", "env"),
+        ("worker.imagePullSecrets={registry}", "imagePullSecrets"),
         ("fullnameOverride=Has_Underscore", "fullnameOverride"),
     ];
     for (value, name) in wrong {

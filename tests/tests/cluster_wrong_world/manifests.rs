@@ -4,7 +4,7 @@ use backflow_crds::v1alpha1::{Finding, Mapping, Source, SyncPhase};
 use backflow_tests::cluster::Scene;
 use backflow_tests::cluster::manifests::{MAPPING, MODEL, object};
 use backflow_tests::cluster::scene::status;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::says;
 

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use backflow_core::code::Code;
 use backflow_core::plan::{Connection, Field, FieldSource, ModelQuery, OnNull, Postgres, SyncPlan};
 use backflow_core::secret::SecretRef;
-use backflow_tests::receiver::{Fault, Script};
+use backflow_tests::receiver::{Fault, RetryAfter, Script};
 use backflow_tests::worker::{Scenario, Sent};
 use serde_json::json;
 
@@ -122,17 +122,27 @@ async fn a_destination_that_takes_nothing() {
         ("page", Fault::Html, Code::DestinationMisconfigured, 10),
         ("redirect", Fault::status(302), Code::DestinationMisconfigured, 10),
         ("broken", Fault::status(503), Code::RetriesExhausted, 0),
-        ("reset", Fault::Reset, Code::DestinationUnreachable, 20),
+        ("reset", Fault::Reset, Code::DestinationUnreachable, 0),
     ] {
         shop.receiver.script(Script::always(fault));
         fails(&shop, run, code, exit).await;
     }
+    // It may ask for more time than the run has; that is told, and ends no pod either.
+    let hour = Fault::Status { status: 429, retry_after: Some(RetryAfter::Seconds(3600)) };
+    shop.receiver.script(Script::always(hour));
+    let ended = shop.run("throttled").await.unwrap();
+    assert_eq!(ended.outcome().unwrap(), (Some(0), "Failed".into(), Some(Code::RetriesExhausted)));
+    let result = ended.result().unwrap();
+    let until: jiff::Timestamp = result.throttled_until.unwrap().parse().unwrap();
+    let finished: jiff::Timestamp = result.finished_at.unwrap().parse().unwrap();
+    let wait = until.duration_since(finished).as_secs();
+    assert!((1..=3600).contains(&wait), "{wait}");
     shop.receiver.script(Script::default());
     let url = |url: String| ("url".to_owned(), json!(url));
     shop.sync.destination.settings = [url(format!("http://127.0.0.1:{}/hook", closed_port()))].into();
-    fails(&shop, "nobody-listens", Code::DestinationUnreachable, 20).await;
+    fails(&shop, "nobody-listens", Code::DestinationUnreachable, 0).await;
     shop.sync.destination.settings = [url("http://no-such-host.invalid/hook".into())].into();
-    fails(&shop, "no-host", Code::DestinationUnreachable, 20).await;
+    fails(&shop, "no-host", Code::DestinationUnreachable, 0).await;
     shop.sync = good.clone();
     shop.sync.destination.allow_loopback = false;
     fails(&shop, "own-pod", Code::AddressForbidden, 10).await;

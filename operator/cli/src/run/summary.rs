@@ -37,7 +37,7 @@ impl Ran {
             namespace: mapping.namespace.clone(),
             mapping: mapping.name.clone(),
             mode: format!("{mode:?}"),
-            status: backflow_plan::sync_status(&result),
+            status: backflow_plan::sync_status(&result.into()),
         };
         Self { line, took }
     }

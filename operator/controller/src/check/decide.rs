@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::labels;
 use crate::runs::PodView;
-use crate::sync::dereference::JobView;
+use crate::sync::dereference::{JobView, OwnJob};
 use crate::sync::outcome::{State, interpret};
 
 /// Pause after the first failure. It doubles with each further one.
@@ -29,6 +29,10 @@ pub struct View<'a> {
     pub pods: &'a [PodView],
     /// The status already says that this spec passed.
     pub settled: bool,
+    /// A check that ended before this moment may be of something else.
+    pub valid_since: Option<Timestamp>,
+    /// Somebody needs more than was found: the check is repeated, as one that fails.
+    pub falls_short: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -36,12 +40,17 @@ pub struct View<'a> {
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// Nothing: it has passed before.
-    Settled,
-    /// Create the Job, after so many tries.
-    Create(u32),
-    /// Delete the Job with this uid: what it checks is out of date, or its pause is over. The next one follows when it is gone.
-    Replace(String),
+    /// Nothing: it has passed before. If that is not enough for somebody: when it is repeated.
+    Settled(Option<Timestamp>),
+    /// Create the Job.
+    Create,
+    /// Delete the Job: what it checks is out of date, or its pause is over. The next one follows when it is gone.
+    Replace {
+        /// The Job's uid.
+        uid: String,
+        /// The tries in a row that it ends: none if it checks something else.
+        tried: u32,
+    },
     /// The Job is out of date, but too new to be replaced before this moment.
     Hold(Timestamp),
     /// It goes on.
@@ -52,6 +61,8 @@ pub enum Decision {
         found: Box<CheckResult>,
         /// When.
         at: Option<Timestamp>,
+        /// When it is repeated, if it is not enough for somebody.
+        again: Option<Timestamp>,
     },
     /// It failed.
     Failed {
@@ -71,8 +82,8 @@ pub enum Decision {
 pub fn decide(view: &View<'_>) -> Decision {
     let job = match view.job {
         JobView::Own(job) => job,
-        JobView::None | JobView::Foreign if view.settled => return Decision::Settled,
-        JobView::None | JobView::Foreign => return Decision::Create(0),
+        JobView::None | JobView::Foreign if view.settled && !view.falls_short => return Decision::Settled(None),
+        JobView::None | JobView::Foreign => return Decision::Create,
     };
     if job.deleting {
         return Decision::Follow(State::Pending(None));
@@ -82,33 +93,64 @@ pub fn decide(view: &View<'_>) -> Decision {
         let until = job.created_at.and_then(|created| created.checked_add(FIRST_PAUSE).ok());
         return match until.filter(|until| view.now < *until) {
             Some(until) => Decision::Hold(until),
-            None => Decision::Replace(job.uid.clone()),
+            None => Decision::Replace { uid: job.uid.clone(), tried: 0 },
         };
     }
     // What passed is not in doubt because its pod is gone.
     if view.settled && job.state.is_finished() && view.pods.is_empty() {
-        return Decision::Settled;
+        return settled(view, job, job.state.finished_at);
     }
     let ending = match interpret(view.name, Some(&job.state), view.pods, view.now) {
         State::Ended(ending) => ending,
         state => return Decision::Follow(state),
     };
-    if ending.phase == Phase::Succeeded {
-        let found = ending.result.and_then(|result| result.check).unwrap_or_default();
-        return Decision::Passed { found: Box::new(found), at: ending.at };
+    if ending.ended.phase == Phase::Succeeded {
+        if ending.at.is_some() && ending.at < view.valid_since {
+            return Decision::Replace { uid: job.uid.clone(), tried: 0 };
+        }
+        let again = again(view, job, ending.at);
+        if view.falls_short && again <= view.now {
+            return replace(job);
+        }
+        let found = ending.ended.result.and_then(|result| result.check).unwrap_or_default();
+        let again = view.falls_short.then_some(again);
+        return Decision::Passed { found: Box::new(found), at: ending.at, again };
     }
-    // Pods are deleted before their Jobs: a result that can no longer be read is no failure of what was said to have passed.
-    let (reason, message) = ending.failure.unwrap_or_else(|| (Reason::CheckFailed, String::new()));
-    if reason == Reason::ResultLost && view.settled {
-        return Decision::Settled;
+    // Pods are deleted before their Jobs: a result that can no longer be read is no failure of what was said to have passed. Nor is
+    // one of a check that was only repeated: what passed is used by others, and their runs say what is wrong now.
+    if view.settled {
+        return settled(view, job, ending.at);
     }
-    let attempt = job.annotations.get(labels::ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(1);
-    let again = ending.at.unwrap_or(view.now).checked_add(pause(attempt)).unwrap_or(view.now);
+    let again = again(view, job, ending.at);
     if again <= view.now {
-        return Decision::Replace(job.uid.clone());
+        return replace(job);
     }
+    let (reason, message) = ending.ended.failure.unwrap_or_else(|| (Reason::CheckFailed, String::new()));
     let reason = if reason == Reason::ResultLost { Reason::CheckFailed } else { reason };
     Decision::Failed { reason, message, at: ending.at, again }
+}
+
+/// What has passed before stays, whatever became of this Job.
+fn settled(view: &View<'_>, job: &OwnJob, ended_at: Option<Timestamp>) -> Decision {
+    if !view.falls_short {
+        return Decision::Settled(None);
+    }
+    let again = again(view, job, ended_at);
+    if again <= view.now { replace(job) } else { Decision::Settled(Some(again)) }
+}
+
+/// When a check that ended then is tried again.
+fn again(view: &View<'_>, job: &OwnJob, ended_at: Option<Timestamp>) -> Timestamp {
+    ended_at.unwrap_or(view.now).checked_add(pause(attempt(job))).unwrap_or(view.now)
+}
+
+fn replace(job: &OwnJob) -> Decision {
+    Decision::Replace { uid: job.uid.clone(), tried: attempt(job) }
+}
+
+/// Which try in a row a Job is.
+fn attempt(job: &OwnJob) -> u32 {
+    job.annotations.get(labels::ATTEMPT).and_then(|attempt| attempt.parse().ok()).unwrap_or(1)
 }
 
 /// The pause after so many failures in a row.

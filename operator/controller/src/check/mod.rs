@@ -5,6 +5,8 @@
 
 pub mod apply;
 pub mod decide;
+#[cfg(test)]
+mod scenarios;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// A kind that is checked.
 pub trait Checked: Observed + DeserializeOwned {
     /// Its status.
-    type Status: Clone + Default + Serialize + Send + std::marker::Sync;
+    type Status: Clone + Default + PartialEq + Serialize + Send + std::marker::Sync;
 
     /// What is checked, and in what kind of pod.
     ///
@@ -52,16 +54,23 @@ pub trait Checked: Observed + DeserializeOwned {
     /// The parts of the status that all checked kinds have.
     fn parts(status: &mut Self::Status) -> Parts<'_>;
 
-    /// What it refers to was checked after this moment's check of it.
-    fn is_stale(&self, _context: &Context, _checked: Option<&Time>) -> bool {
+    /// When what it refers to was last checked: a check of it that ended before then may be of something else.
+    fn valid_since(&self, _context: &Context) -> Option<Timestamp> {
+        None
+    }
+
+    /// What the last check found is not enough for somebody who needs it.
+    fn falls_short(&self, _context: &Context) -> bool {
         false
     }
 
     /// Keeps what a check found. Returns what the condition says.
     fn learn(&self, status: &mut Self::Status, found: &CheckResult) -> String;
 
-    /// Everything that needs no check.
-    fn complete(&self, context: &Context, status: &mut Self::Status);
+    /// Everything that needs no check. Returns until when it holds, if time makes it untrue.
+    fn complete(&self, _context: &Context, _status: &mut Self::Status) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// The parts of a status that all checked kinds have.
@@ -111,14 +120,18 @@ pub async fn reconcile<K: Checked>(context: Arc<Context>, key: Key) -> Result<Ne
             check(&context, &*object, task, template, &mut status).await?
         }
     };
-    object.complete(&context, &mut status);
+    let holds_until = object.complete(&context, &mut status);
     let parts = K::parts(&mut status);
     if let Some(readiness) = readiness {
         readiness.set(parts.conditions, &moment(object.meta().generation, context.now()));
         *parts.observed_generation = object.meta().generation;
     }
     write(&context, &*object, status).await?;
-    Ok(next)
+    Ok(match (next, until(&context, holds_until)) {
+        (Next::After(one), Next::After(other)) => Next::After(one.min(other)),
+        (Next::Wait, other) => other,
+        (next, Next::Wait) => next,
+    })
 }
 
 /// Every finding in the status, the first in the condition.
@@ -159,12 +172,16 @@ async fn check<K: Checked>(
     let was_ready = is_ready(parts.conditions, *parts.observed_generation, generation);
     let begun = *parts.observed_generation == generation;
     let last = parts.last_check_time.clone();
+    let valid_since = object.valid_since(context);
+    let settled = was_ready && last.as_ref().map(|last| last.0) >= valid_since;
     let view = View {
         name: &name,
         inputs: &inputs,
         job: &job,
         pods: &pods,
-        settled: was_ready && !object.is_stale(context, last.as_ref()),
+        settled,
+        valid_since,
+        falls_short: object.falls_short(context),
         now: context.now(),
     };
     for (old, meta) in known.iter().filter(|(job, meta)| *job != key && !meta.deleting) {
@@ -175,10 +192,16 @@ async fn check<K: Checked>(
         let failing = begun && !was_ready && last.is_some();
         (!failing).then(|| Readiness::Reconciling(Reason::CheckInProgress, String::new()))
     };
-    Ok(match decide(&view) {
-        Decision::Settled => (None, Next::Wait),
-        Decision::Create(attempt) => {
-            let attempt = context.attempts.next(K::KIND, &Key::of(object), &name, attempt);
+    let object_key = Key::of(object);
+    let (readiness, next) = match decide(&view) {
+        Decision::Settled(again) => {
+            if again.is_none() {
+                context.attempts.forget(K::KIND, &object_key);
+            }
+            (None, until(context, again))
+        }
+        Decision::Create => {
+            let attempt = context.attempts.next(K::KIND, &object_key, &name);
             let job = apply::Check { name, inputs, attempt, task, template };
             match apply::create(context, object, job).await? {
                 None => (in_progress(), Next::After(LOOK_AGAIN)),
@@ -187,30 +210,43 @@ async fn check<K: Checked>(
                 }
             }
         }
-        Decision::Replace(uid) => {
+        Decision::Replace { uid, tried } => {
+            context.attempts.set(K::KIND, &object_key, &name, tried);
             crate::sync::apply::delete_job(context, &namespace, &name, &uid).await?;
             (in_progress(), Next::After(LOOK_AGAIN))
         }
-        Decision::Hold(until) => {
-            let left = Duration::try_from(until.duration_since(context.now())).unwrap_or_default();
-            (in_progress(), Next::After(left.max(Duration::from_secs(1))))
-        }
+        Decision::Hold(again) => (in_progress(), until(context, Some(again))),
         Decision::Follow(State::Pending(Some(stuck))) => {
             (Some(Readiness::NotReady(stuck.reason, stuck.message)), Next::After(LOOK_AGAIN))
         }
         Decision::Follow(_) => (in_progress(), Next::After(LOOK_AGAIN)),
         Decision::Failed { reason, message, at, again } => {
             *K::parts(status).last_check_time = at.map(Time);
-            let left = Duration::try_from(again.duration_since(context.now())).unwrap_or_default();
-            (Some(Readiness::of(reason, message)), Next::After(left.max(Duration::from_secs(1))))
+            (Some(Readiness::of(reason, message)), until(context, Some(again)))
         }
-        Decision::Passed { found, at } => {
-            context.attempts.forget(K::KIND, &Key::of(object));
-            let message = object.learn(status, &found);
-            *K::parts(status).last_check_time = at.map(Time);
-            (Some(Readiness::Ready(Reason::CheckSucceeded, message)), Next::Wait)
+        Decision::Passed { found, at, again } => {
+            if again.is_none() {
+                context.attempts.forget(K::KIND, &object_key);
+            }
+            let mut learned = status.clone();
+            let message = object.learn(&mut learned, &found);
+            // A repeated check that finds the same has checked nothing new: whoever waits for a newer one goes on waiting.
+            if !settled || learned != *status {
+                *status = learned;
+                *K::parts(status).last_check_time = at.map(Time);
+            }
+            return Ok((Some(Readiness::Ready(Reason::CheckSucceeded, message)), until(context, again)));
         }
-    })
+    };
+    // Others go on using what has passed while its check is repeated.
+    Ok((readiness.filter(|_| !settled), next))
+}
+
+/// Looks again at this moment, if there is one.
+fn until(context: &Context, again: Option<Timestamp>) -> Next {
+    let Some(again) = again else { return Next::Wait };
+    let left = Duration::try_from(again.duration_since(context.now())).unwrap_or_default();
+    Next::After(left.max(Duration::from_secs(1)))
 }
 
 async fn write<K: Checked>(context: &Context, object: &K, mut status: K::Status) -> Result<(), Error> {
@@ -247,20 +283,25 @@ pub fn tell<K: Observed>(context: &Context, object: &K, before: &[Condition], af
     }
 }
 
-/// How often the check of each object has failed in a row: the name of its newest Job, and the tries of that.
+/// How often the check of each object was tried in a row: the name of its Job, and the tries of that.
 #[derive(Debug, Default)]
 pub struct Attempts(std::sync::Mutex<std::collections::BTreeMap<(Kind, Key), (String, u32)>>);
 
 impl Attempts {
-    /// The number of the next attempt: after `last`, if a Job says which was the last.
-    fn next(&self, kind: Kind, object: &Key, check: &str, last: u32) -> u32 {
+    /// The number of the next attempt.
+    fn next(&self, kind: Kind, object: &Key, check: &str) -> u32 {
         let mut attempts = self.lock();
         let (name, attempt) = attempts.entry((kind, object.clone())).or_default();
         if name != check {
             (*name, *attempt) = (check.to_owned(), 0);
         }
-        *attempt = (*attempt).max(last).saturating_add(1);
+        *attempt = attempt.saturating_add(1);
         *attempt
+    }
+
+    /// The Job that is taken away says how many there were: more than a controller knows that has just begun.
+    fn set(&self, kind: Kind, object: &Key, check: &str, tried: u32) {
+        self.lock().insert((kind, object.clone()), (check.to_owned(), tried));
     }
 
     fn forget(&self, kind: Kind, object: &Key) {
@@ -291,10 +332,4 @@ pub fn counts(
         }
     }
     (active, queued)
-}
-
-/// Whether a moment lies after another; one that never was lies before all.
-#[must_use]
-pub fn after(moment: Option<&Time>, other: Option<&Time>) -> bool {
-    moment.map(|time| time.0) > other.map_or(Some(Timestamp::MIN), |time| Some(time.0))
 }

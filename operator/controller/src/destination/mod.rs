@@ -8,6 +8,7 @@ use std::sync::Arc;
 use backflow_core::plan::Task;
 use backflow_core::result::CheckResult;
 use backflow_crds::v1alpha1::{Destination, DestinationStatus, WorkerTemplate};
+use jiff::Timestamp;
 
 use crate::check::{Blocked, Checked, Parts};
 use crate::context::Context;
@@ -20,6 +21,9 @@ use crate::store::Key;
 /// # Errors
 /// If the API server does not do what it is asked.
 pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
+    if context.stores.destinations.get(&key).is_none() {
+        context.throttled.forget(&key);
+    }
     crate::check::reconcile::<Destination>(context, key).await
 }
 
@@ -47,7 +51,8 @@ impl Checked for Destination {
         status::learn(self, status, found)
     }
 
-    fn complete(&self, context: &Context, status: &mut DestinationStatus) {
+    fn complete(&self, context: &Context, status: &mut DestinationStatus) -> Option<Timestamp> {
         status::complete(context, self, status);
+        status.throttled_until.as_ref().map(|until| until.0)
     }
 }

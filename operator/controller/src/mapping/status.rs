@@ -4,15 +4,15 @@ use backflow_core::decide::{Baseline, ScheduleStatus};
 use backflow_crds::conditions::{ConditionStatus, ConditionType, set};
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{
-    ActiveSync, LastSync, Mapping, MappingStatus, RunMode, ScheduleBaseline, Sync, SyncPhase, SyncStatus,
+    ActiveSync, Finding, LastSync, Mapping, MappingStatus, RunMode, ScheduleBaseline, Sync, SyncPhase, SyncStatus,
 };
+use backflow_plan::STILL_REJECTED;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use crate::status::{condition, moment};
 use crate::sync::is_by_controller;
-use crate::sync::status::STILL_REJECTED;
 
 /// Mark behind the hash of a baseline that was written while somebody was suspended: the next decision sees the resume, also after
 /// a restart.
@@ -48,6 +48,14 @@ pub fn held(
     let edited = stalled.observed_generation != generation;
     let ended = status.last_sync.as_ref().and_then(|last| last.finished_at.as_ref()).map(|time| time.0);
     (!edited && last_check <= ended).then(|| (reason, stalled.message.clone()))
+}
+
+/// Whether a field names a column that the Model was not seen to have. The table may get it.
+#[must_use]
+pub fn lacks_a_column(mapping: &Mapping) -> bool {
+    let Some(status) = &mapping.status else { return false };
+    let unknown = |finding: &Finding| finding.code == Reason::UnknownColumn.as_str();
+    status.observed_generation == mapping.metadata.generation && status.errors.iter().any(unknown)
 }
 
 /// The schedule's part of a status.

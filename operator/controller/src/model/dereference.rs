@@ -1,13 +1,15 @@
 //! What the check of a Model is made of: its Source, and itself.
 
+use std::sync::Arc;
+
 use backflow_core::plan::Task;
 use backflow_crds::reasons::Reason;
-use backflow_crds::v1alpha1::{Model, WorkerTemplate};
+use backflow_crds::v1alpha1::{Mapping, Model, WorkerTemplate};
 use backflow_plan::Place;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::check::{Blocked, after};
+use crate::check::Blocked;
 use crate::context::Context;
 use crate::sync::dereference::source_is_ready;
 
@@ -26,13 +28,20 @@ pub fn task(context: &Context, model: &Model) -> Result<(Task, WorkerTemplate), 
     if !source_is_ready(&source) {
         return Err(not_ready());
     }
-    Ok((Task::CheckModel(of_source, plan), source.spec.worker.clone().unwrap_or_default()))
+    Ok((Task::CheckModel(of_source, plan), context.worker([source.spec.worker.as_ref()])))
 }
 
-/// Whether the Source has been checked since: it may be another warehouse now.
+/// When its Source was last checked: it may be another warehouse now.
 #[must_use]
-pub fn source_was_checked_after(context: &Context, model: &Model, checked: Option<&Time>) -> bool {
+pub fn source_checked_at(context: &Context, model: &Model) -> Option<Timestamp> {
     let source = context.stores.sources.find(&model.namespace().unwrap_or_default(), &model.spec.source_ref.name);
-    let of_source = source.and_then(|source| source.status.as_ref()?.last_check_time.clone());
-    of_source.is_some_and(|of_source| after(Some(&of_source), checked))
+    source.and_then(|source| source.status.as_ref()?.last_check_time.clone()).map(|time| time.0)
+}
+
+/// The Mappings that read it.
+#[must_use]
+pub fn mappings(context: &Context, model: &Model) -> Vec<Arc<Mapping>> {
+    let name = model.name_any();
+    let mappings = context.stores.mappings.in_namespace(&model.namespace().unwrap_or_default()).into_iter();
+    mappings.filter(|mapping| mapping.spec.model_ref.name == name).collect()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use backflow_core::plan::Task;
 use backflow_core::result::CheckResult;
 use backflow_crds::v1alpha1::{Model, ModelStatus, WorkerTemplate};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::Timestamp;
 
 use crate::check::{Blocked, Checked, Parts};
 use crate::context::Context;
@@ -44,15 +44,15 @@ impl Checked for Model {
         }
     }
 
-    fn is_stale(&self, context: &Context, checked: Option<&Time>) -> bool {
-        dereference::source_was_checked_after(context, self, checked)
+    fn valid_since(&self, context: &Context) -> Option<Timestamp> {
+        dereference::source_checked_at(context, self)
+    }
+
+    fn falls_short(&self, context: &Context) -> bool {
+        dereference::mappings(context, self).iter().any(|mapping| crate::mapping::status::lacks_a_column(mapping))
     }
 
     fn learn(&self, status: &mut ModelStatus, found: &CheckResult) -> String {
         status::learn(self, status, found)
-    }
-
-    fn complete(&self, context: &Context, status: &mut ModelStatus) {
-        status::complete(context, self, status);
     }
 }

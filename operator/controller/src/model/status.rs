@@ -4,8 +4,6 @@ use backflow_core::code::cut;
 use backflow_core::result::CheckResult;
 use backflow_crds::v1alpha1::{Column, Model, ModelStatus};
 
-use crate::context::Context;
-
 /// What the condition says of a list of columns that was cut: it is then no proof that a column is missing.
 pub const COLUMNS_CUT: &str = "status.columns is not complete";
 
@@ -25,6 +23,3 @@ pub fn learn(model: &Model, status: &mut ModelStatus, found: &CheckResult) -> St
         columns => format!("it has {columns} columns"),
     }
 }
-
-/// What needs no check: nothing.
-pub fn complete(_context: &Context, _model: &Model, _status: &mut ModelStatus) {}

@@ -12,7 +12,7 @@ use crate::context::Context;
 ///
 /// # Errors
 /// [`Blocked`] if the manifest is wrong.
-pub fn task(_context: &Context, source: &Source) -> Result<(Task, WorkerTemplate), Blocked> {
+pub fn task(context: &Context, source: &Source) -> Result<(Task, WorkerTemplate), Blocked> {
     let plan = backflow_plan::source(&source.name_any(), &source.spec, &Place::Cluster).map_err(Blocked::Findings)?;
-    Ok((Task::CheckSource(plan), source.spec.worker.clone().unwrap_or_default()))
+    Ok((Task::CheckSource(plan), context.worker([source.spec.worker.as_ref()])))
 }

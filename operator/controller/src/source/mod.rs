@@ -8,6 +8,7 @@ use std::sync::Arc;
 use backflow_core::plan::Task;
 use backflow_core::result::CheckResult;
 use backflow_crds::v1alpha1::{Source, SourceStatus, WorkerTemplate};
+use jiff::Timestamp;
 
 use crate::check::{Blocked, Checked, Parts};
 use crate::context::Context;
@@ -47,7 +48,8 @@ impl Checked for Source {
         status::learn(self, status, found)
     }
 
-    fn complete(&self, context: &Context, status: &mut SourceStatus) {
+    fn complete(&self, context: &Context, status: &mut SourceStatus) -> Option<Timestamp> {
         status::complete(context, self, status);
+        None
     }
 }

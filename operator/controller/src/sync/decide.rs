@@ -4,6 +4,7 @@ use backflow_core::result::Phase;
 use backflow_crds::conditions::Readiness;
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Finding, Sync, SyncPhase};
+use backflow_plan::Ended;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::admission::Verdict;
@@ -107,9 +108,9 @@ fn under_way(view: &View<'_>) -> Decision {
     match interpret(run, job, view.pods, view.now) {
         State::Ended(mut ending) => {
             // Its Job was deleted because it did not hear.
-            if canceled && ending.failure.as_ref().is_some_and(|(reason, _)| *reason == Reason::JobDeleted) {
-                ending.phase = Phase::Canceled;
-                ending.failure = Some((Reason::Canceled, "a person stopped the run".into()));
+            if canceled && ending.ended.failure.as_ref().is_some_and(|(reason, _)| *reason == Reason::JobDeleted) {
+                ending.ended.phase = Phase::Canceled;
+                ending.ended.failure = Some((Reason::Canceled, "a person stopped the run".into()));
             }
             Decision::End(ending, false)
         }
@@ -120,7 +121,8 @@ fn under_way(view: &View<'_>) -> Decision {
         },
         State::Pending(Some(stuck)) if view.now >= stuck.until => {
             let failure = Some((stuck.reason, format!("{}; given up after 5m", stuck.message)));
-            Decision::End(Box::new(Ending { phase: Phase::Failed, failure, result: None, at: Some(view.now) }), true)
+            let ended = Ended { phase: Phase::Failed, failure, result: None };
+            Decision::End(Box::new(Ending { ended, at: Some(view.now) }), true)
         }
         state => Decision::Follow(state),
     }

@@ -140,7 +140,7 @@ fn a_job_that_was_deleted_to_cancel_ends_as_canceled() {
     };
     let case = Case { phase: Some(SyncPhase::Canceling), cancel: true, pods: &[pod], ..Case::default() };
     let Decision::End(ending, false) = case.decide() else { panic!() };
-    assert_eq!((ending.phase, ending.failure.unwrap().0), (Phase::Canceled, Reason::Canceled));
+    assert_eq!((ending.ended.phase, ending.ended.failure.unwrap().0), (Phase::Canceled, Reason::Canceled));
 }
 
 #[test]
@@ -149,16 +149,16 @@ fn a_pod_that_does_not_begin_for_five_minutes_frees_its_place() {
     let case = Case { phase: Some(SyncPhase::Running), job: own(), pods: &pods, ..Case::default() };
     assert!(matches!(case.decide_at(at(299)), Decision::Follow(State::Pending(Some(_)))));
     let Decision::End(ending, true) = case.decide_at(at(300)) else { panic!() };
-    assert_eq!((ending.phase, ending.failure.unwrap().0), (Phase::Failed, Reason::PodUnschedulable));
+    assert_eq!((ending.ended.phase, ending.ended.failure.unwrap().0), (Phase::Failed, Reason::PodUnschedulable));
 }
 
 #[test]
 fn a_job_that_is_gone_ends_the_run() {
     let case = Case { phase: Some(SyncPhase::Running), ..Case::default() };
     let Decision::End(ending, false) = case.decide() else { panic!() };
-    assert_eq!(ending.failure.unwrap().0, Reason::JobDeleted);
+    assert_eq!(ending.ended.failure.unwrap().0, Reason::JobDeleted);
     let ended = JobView::Own(OwnJob { state: JobState { complete: true, ..JobState::default() }, ..OwnJob::default() });
     let case = Case { phase: Some(SyncPhase::Running), job: ended, ..Case::default() };
     let Decision::End(ending, false) = case.decide() else { panic!() };
-    assert_eq!(ending.failure.unwrap().0, Reason::ResultLost);
+    assert_eq!(ending.ended.failure.unwrap().0, Reason::ResultLost);
 }

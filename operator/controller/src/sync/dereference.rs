@@ -163,7 +163,8 @@ pub fn plan(context: &Context, sync: &Sync) -> Result<Ready, NotReady> {
         let name = &mapping.spec.destination_ref.name;
         let destination = context.stores.destinations.find(&namespace, name);
         let destination = destination.ok_or_else(|| missing(Reason::DestinationNotFound, "Destination", name))?;
-        return mapping_run(sync, &mapping, &model, &source, &destination);
+        let template = context.worker([mapping.spec.worker.as_ref(), source.spec.worker.as_ref()]);
+        return mapping_run(sync, &mapping, &model, &source, &destination, template);
     }
     let (source, resolved) = if let Some(reference) = &sync.spec.model_ref {
         let (model, source) = model_and_source(context, &namespace, &reference.name)?;
@@ -178,7 +179,7 @@ pub fn plan(context: &Context, sync: &Sync) -> Result<Ready, NotReady> {
     };
     Ok(Ready {
         task: backflow_plan::sync(&sync.spec, resolved).map_err(NotReady::Findings)?,
-        template: source.spec.worker.clone().unwrap_or_default(),
+        template: context.worker([source.spec.worker.as_ref()]),
         deadline_seconds: SHORT_RUN,
         backoff_limit: if sync.spec.mode == RunMode::Forget { 2 } else { 0 },
     })
@@ -190,6 +191,7 @@ fn mapping_run(
     model: &Model,
     source: &Source,
     destination: &Destination,
+    template: WorkerTemplate,
 ) -> Result<Ready, NotReady> {
     let namespace = sync.namespace().unwrap_or_default();
     let (source_part, model_part) = (source_plan(source)?, model_plan(model)?);
@@ -200,8 +202,6 @@ fn mapping_run(
         Parts { source: &source_part, model: &model_part, destination: &destination_part, columns: columns.as_deref() };
     let mut plan =
         backflow_plan::mapping(&namespace, &mapping.name_any(), &mapping.spec, parts).map_err(NotReady::Findings)?;
-    let template =
-        mapping.spec.worker.clone().unwrap_or_default().over(&source.spec.worker.clone().unwrap_or_default());
     if let Some(scratch) = template.scratch.as_ref().and_then(backflow_plan::bytes) {
         plan.scratch_bytes = scratch;
     }

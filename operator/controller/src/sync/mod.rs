@@ -25,7 +25,7 @@ use crate::store::Key;
 use crate::sync::apply::Started;
 use crate::sync::decide::{Decision, View, decide};
 use crate::sync::dereference::{JobView, NotReady, OwnJob};
-use crate::sync::outcome::State;
+use crate::sync::outcome::{Ending, State};
 use crate::sync::status::Draft;
 use crate::triggers::{self, Origin};
 
@@ -109,6 +109,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
             }
             let frozen = if let JobView::Own(own) = &job { own.annotations.clone() } else { Default::default() };
             step.draft.ended(&ending, &frozen);
+            step.throttled(&ending);
             Next::Wait
         }
     };
@@ -214,6 +215,15 @@ impl Step<'_> {
         match job {
             JobView::Own(own) => apply::delete_job(self.context, &self.key.namespace, &self.key.name, &own.uid).await,
             JobView::None | JobView::Foreign => Ok(()),
+        }
+    }
+
+    /// Tells the Destination if it asked to be left alone. It looks by itself as soon as the Sync's end is written.
+    fn throttled(&self, ending: &Ending) {
+        let until = ending.ended.result.as_ref().and_then(|result| result.throttled_until.as_ref()?.parse().ok());
+        let destination = dereference::needs(self.context, self.sync).destination;
+        if let (Some(until), Some(destination)) = (until, destination) {
+            self.context.throttled.set(Key::new(&self.key.namespace, destination), until);
         }
     }
 

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use backflow_core::code::Code;
 use backflow_core::result::{Phase, RunResult, exit};
 use backflow_crds::reasons::Reason;
+use backflow_plan::{Ended, reason};
 use jiff::Timestamp;
 
 use crate::runs::{JobState, PodView};
@@ -44,15 +44,11 @@ pub struct Stuck {
     pub until: Timestamp,
 }
 
-/// How a run ended.
+/// How a run ended, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ending {
-    /// Succeeded, `PartiallySucceeded`, Failed or Canceled.
-    pub phase: Phase,
-    /// Why, unless it succeeded.
-    pub failure: Option<(Reason, String)>,
-    /// What the worker wrote last, whole or in part.
-    pub result: Option<RunResult>,
+    /// How: Succeeded, `PartiallySucceeded`, Failed or Canceled.
+    pub ended: Ended,
     /// When, if that is known.
     pub at: Option<Timestamp>,
 }
@@ -117,13 +113,12 @@ fn ended(run: &str, job: Option<&JobState>, pods: &[PodView]) -> Ending {
     if let Some(own) =
         own.as_ref().filter(|own| own.phase != Phase::Running && exit_code != Some(i32::from(exit::TERMINATED)))
     {
-        let failure = own.failure.as_ref().map(|failure| (reason(failure.code), failure.message.clone()));
-        return Ending { phase: own.phase, failure, result: Some(own.clone()), at };
+        return Ending { ended: own.clone().into(), at };
     }
     let failure = why(job, newest, own.as_ref());
     // What a predecessor committed counts, too: a replacement goes on from there.
     let result = own.or_else(|| pods.iter().rev().find_map(|pod| written(run, pod)));
-    Ending { phase: Phase::Failed, failure: Some(failure), result, at }
+    Ending { ended: Ended { phase: Phase::Failed, failure: Some(failure), result }, at }
 }
 
 /// Why a run failed whose worker did not say so itself.
@@ -158,12 +153,6 @@ fn why(job: Option<&JobState>, newest: Option<&PodView>, own: Option<&RunResult>
             (Reason::ResultLost, message.into())
         }
     }
-}
-
-/// The reason of a condition for a worker's code: they have one name.
-#[must_use]
-pub fn reason(code: Code) -> Reason {
-    code.as_str().parse().unwrap_or(Reason::Internal)
 }
 
 #[cfg(test)]

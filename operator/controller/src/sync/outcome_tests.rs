@@ -1,4 +1,4 @@
-use backflow_core::code::Failure;
+use backflow_core::code::{Code, Failure};
 use backflow_core::result::{Counters, RESULT_VERSION};
 
 use super::*;
@@ -53,8 +53,8 @@ fn ending(job: Option<&JobState>, pods: &[PodView]) -> Ending {
 
 fn verdict(job: Option<&JobState>, pods: &[PodView]) -> (Phase, Option<Reason>, Option<u64>) {
     let ending = ending(job, pods);
-    let delivered = ending.result.map(|result| result.counters.upserted);
-    (ending.phase, ending.failure.map(|(reason, _)| reason), delivered)
+    let delivered = ending.ended.result.map(|result| result.counters.upserted);
+    (ending.ended.phase, ending.ended.failure.map(|(reason, _)| reason), delivered)
 }
 
 #[test]

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use backflow_core::extraction::{Checkpoint, Resend};
+use backflow_core::extraction::Resend;
 use backflow_core::report::Progress;
-use backflow_core::result::{Phase, RunResult};
 use backflow_crds::conditions::{ConditionStatus, ConditionType, Readiness, remove, set};
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{self as api, ErrorCount, Finding, Sync, SyncPhase, SyncStatus};
@@ -15,17 +14,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::labels;
 use crate::status::moment;
 use crate::sync::outcome::Ending;
-
-/// Code under which records are counted that were rejected before and did not change.
-pub const STILL_REJECTED: &str = "StillRejected";
-/// Code under which rows without a whole key are counted.
-pub const NULL_KEY: &str = "NULL_KEY";
-/// Code under which rows are counted that share a key.
-pub const DUPLICATE_KEY: &str = "DUPLICATE_KEY";
-/// The longest message of a line of errors, in bytes.
-const MESSAGE_MAX: usize = 1024;
-/// The most lines of errors that a status has.
-const ERRORS_MAX: usize = 10;
 
 /// The longest text of what a Sync waits for, in bytes.
 const BEHIND_MAX: usize = 512;
@@ -93,7 +81,7 @@ impl Draft {
 
     /// It can never run.
     pub fn refused(&mut self, reason: Reason, message: &str, findings: &[Finding]) {
-        self.status.errors = findings.iter().take(ERRORS_MAX).map(error_of).collect();
+        self.status.errors = findings.iter().take(backflow_plan::ERRORS_MAX).map(error_of).collect();
         self.ends(SyncPhase::Failed, reason, message.to_owned(), None);
     }
 
@@ -104,22 +92,27 @@ impl Draft {
 
     /// Its run has ended. `frozen`: what the Job's annotations say of the checkpoint.
     pub fn ended(&mut self, ending: &Ending, frozen: &BTreeMap<String, String>) {
-        if let Some(result) = &ending.result {
-            self.counts(result, frozen);
-        }
-        let (phase, fine) = match ending.phase {
-            Phase::Succeeded => (SyncPhase::Succeeded, Reason::Succeeded),
-            Phase::PartiallySucceeded => (SyncPhase::PartiallySucceeded, Reason::PartiallySucceeded),
-            Phase::Canceled => (SyncPhase::Canceled, Reason::Canceled),
-            Phase::Failed | Phase::Running => (SyncPhase::Failed, Reason::ResultLost),
+        let result = ending.ended.result.as_ref();
+        self.resend = result.and_then(|result| result.findings.as_ref()).and_then(|found| found.resend);
+        let said = backflow_plan::sync_status(&ending.ended);
+        let kept = std::mem::take(&mut self.status);
+        let placed = |checkpoint: api::Checkpoint| api::Checkpoint {
+            fingerprint: frozen.get(labels::IDENTITY).cloned(),
+            location: frozen.get(labels::LOCATION).cloned(),
+            ..checkpoint
         };
-        let (reason, message) = ending.failure.clone().unwrap_or_else(|| (fine, self.summary()));
-        if phase == SyncPhase::Failed && self.status.errors.is_empty() {
-            // The cluster's own sentences have any length.
-            let message = backflow_core::code::cut(message.clone(), MESSAGE_MAX);
-            let error = ErrorCount { code: reason.to_string(), field: None, count: 0, message };
-            self.status.errors = vec![error];
-        }
+        self.status = SyncStatus {
+            observed_generation: kept.observed_generation,
+            conditions: kept.conditions,
+            job_name: kept.job_name,
+            started_at: kept.started_at,
+            checkpoint_before: said.checkpoint_before.map(placed),
+            checkpoint_after: said.checkpoint_after.map(placed),
+            ..said
+        };
+        let phase = self.status.phase.filter(|phase| phase.is_finished()).unwrap_or(SyncPhase::Failed);
+        let reason = self.status.reason.as_deref().and_then(|reason| reason.parse().ok()).unwrap_or(Reason::Internal);
+        let message = ending.ended.failure.as_ref().map_or_else(|| self.summary(), |(_, message)| message.clone());
         self.ends(phase, reason, message, ending.at);
         let withheld = self.status.withheld_deletes.unwrap_or_default();
         let at = moment(self.generation, self.now);
@@ -149,9 +142,9 @@ impl Draft {
             let took = Duration::try_from(end.duration_since(begin)).unwrap_or_default();
             backflow_core::duration::format_duration(took)
         });
+        // Of a run that succeeded in part, the rest is the Mapping's next one: no deployment fails for a row that is rejected.
         let well = matches!(phase, SyncPhase::Succeeded | SyncPhase::PartiallySucceeded);
-        let readiness =
-            if well { Readiness::Ready(reason, message.clone()) } else { Readiness::of(reason, message.clone()) };
+        let readiness = Readiness::ended(well, reason, message.clone());
         let now = moment(self.generation, self.now);
         let conditions = &mut self.status.conditions;
         set(conditions, ConditionType::Complete, ConditionStatus::True, reason, &message, &now);
@@ -173,36 +166,6 @@ impl Draft {
         set(conditions, ConditionType::Complete, ConditionStatus::False, reason, &message, &now);
         set(conditions, ConditionType::Succeeded, ConditionStatus::Unknown, reason, &message, &now);
         readiness.set(conditions, &now);
-    }
-
-    fn counts(&mut self, result: &RunResult, frozen: &BTreeMap<String, String>) {
-        let (status, counters) = (&mut self.status, &result.counters);
-        if let Some(found) = &result.findings {
-            self.resend = found.resend;
-            status.extracted = Some(api::Extracted {
-                added: count(found.added),
-                updated: count(found.updated),
-                deleted: count(found.deleted),
-                invalid: count(found.invalid()),
-            });
-        }
-        status.delivered = Some(api::Delivered {
-            inserted: count(counters.inserted),
-            updated: count(counters.updated),
-            upserted: count(counters.upserted),
-            deleted: count(counters.deleted),
-        });
-        status.rejected = Some(count(counters.rejected));
-        status.retrying = Some(count(counters.retrying));
-        status.withheld_deletes = Some(count(counters.withheld));
-        status.skipped = Some(count(counters.skipped()));
-        status.requests = Some(count(counters.requests));
-        status.bytes = Some(count(counters.bytes));
-        status.checkpoint_before =
-            result.checkpoint_before.as_ref().map(|checkpoint| self::checkpoint(checkpoint, frozen));
-        status.checkpoint_after =
-            result.checkpoint_after.as_ref().map(|checkpoint| self::checkpoint(checkpoint, frozen));
-        status.errors = errors(result);
     }
 
     /// A run in one line.
@@ -238,50 +201,10 @@ impl Draft {
     }
 }
 
-fn errors(result: &RunResult) -> Vec<ErrorCount> {
-    let found = result.findings.clone().unwrap_or_default();
-    let ours = [
-        (
-            STILL_REJECTED,
-            result.counters.still_rejected,
-            "rejected before and unchanged since, so not sent again; mend the rows or the Mapping, or create a Sync with retryRejected",
-        ),
-        (NULL_KEY, found.invalid_null_key, "rows with a NULL in the primary key are not sent; give each row a key"),
-        (DUPLICATE_KEY, found.invalid_duplicate_key, "rows that share a primary key are not sent; make the key unique"),
-    ];
-    let ours = ours
-        .into_iter()
-        .filter(|(code, count, _)| *count > 0 && !result.errors.iter().any(|error| error.code == *code));
-    let ours = ours.map(|(code, number, message)| ErrorCount {
-        code: code.into(),
-        field: None,
-        count: count(number),
-        message: message.into(),
-    });
-    let theirs = result.errors.iter().map(|error| ErrorCount {
-        code: error.code.clone(),
-        field: error.field.clone(),
-        count: count(error.count),
-        message: error.message.clone(),
-    });
-    // Ours first: the Mapping's health is read from them.
-    ours.chain(theirs).take(ERRORS_MAX).collect()
-}
-
 fn error_of(finding: &Finding) -> ErrorCount {
-    let message = backflow_core::code::cut(finding.message.clone(), MESSAGE_MAX);
-    let field = backflow_core::code::cut(finding.path.clone(), 512);
+    let message = backflow_core::code::cut(finding.message.clone(), backflow_plan::MESSAGE_MAX);
+    let field = backflow_core::code::cut(finding.path.clone(), backflow_plan::FIELD_MAX);
     ErrorCount { code: finding.code.clone(), field: Some(field), count: 0, message }
-}
-
-fn checkpoint(checkpoint: &Checkpoint, frozen: &BTreeMap<String, String>) -> api::Checkpoint {
-    api::Checkpoint {
-        rows: Some(count(checkpoint.rows)),
-        committed_at: checkpoint.committed_at.as_ref().and_then(|at| at.parse().ok()).map(Time),
-        sync_name: checkpoint.sync_name.clone(),
-        fingerprint: frozen.get(labels::IDENTITY).cloned(),
-        location: frozen.get(labels::LOCATION).cloned(),
-    }
 }
 
 fn count(number: u64) -> i64 {

@@ -1,8 +1,10 @@
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::Findings;
-use backflow_core::result::{Counters, ErrorCounts, RESULT_VERSION};
+use backflow_core::result::{Counters, ErrorCounts, Phase, RESULT_VERSION, RunResult};
 use backflow_crds::conditions::{check, check_step};
 use backflow_crds::v1alpha1::SyncSpec;
+use backflow_plan::Ended;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
 
@@ -18,7 +20,7 @@ fn sync(status: Option<SyncStatus>) -> Sync {
 }
 
 fn ending(phase: Phase, failure: Option<(Reason, String)>, result: Option<RunResult>) -> Ending {
-    Ending { phase, failure, result, at: Some(at(200)) }
+    Ending { ended: Ended { phase, failure, result }, at: Some(at(200)) }
 }
 
 /// A result with everything in it, as large as a worker writes it.
@@ -71,6 +73,41 @@ fn whatever_becomes_of_a_sync_its_conditions_do_not_contradict_each_other() {
             let (old, new) = (before.observed_generation, after.observed_generation);
             assert_eq!(check_step((&before.conditions, old), (&after.conditions, new)), Vec::<&str>::new());
         }
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_sync_learns_its_end_at_once() {
+    let ends: [(fn(&mut Draft), &str, &str); 5] = [
+        (|draft| draft.ended(&ending(Phase::Succeeded, None, None), &BTreeMap::new()), "Ready", "Succeeded"),
+        (
+            |draft| draft.ended(&ending(Phase::PartiallySucceeded, None, None), &BTreeMap::new()),
+            "Ready",
+            "PartiallySucceeded",
+        ),
+        // The reason is one of a wrong world, which other kinds try again by themselves.
+        (
+            |draft| {
+                let failure = Some((Reason::ConnectionFailed, "no".into()));
+                draft.ended(&ending(Phase::Failed, failure, None), &BTreeMap::new());
+            },
+            "Stalled",
+            "ConnectionFailed",
+        ),
+        (|draft| draft.refused(Reason::PodRefused, "no", &[]), "Stalled", "PodRefused"),
+        (|draft| draft.canceled_in_queue(), "Stalled", "Canceled"),
+    ];
+    for (end, type_, reason) in ends {
+        let mut draft = Draft::of(&sync(None), at(300));
+        draft.runs("crm-1", Some(at(100)), false);
+        end(&mut draft);
+        let said = |type_: &str| {
+            let of = |condition: &&Condition| condition.type_ == type_;
+            draft.status.conditions.iter().find(of).map(|found| (found.status.as_str(), found.reason.as_str()))
+        };
+        assert_eq!(said(type_), Some(("True", reason)));
+        assert_eq!(said("Complete"), Some(("True", reason)));
+        assert_eq!(said("Reconciling"), None);
     }
 }
 

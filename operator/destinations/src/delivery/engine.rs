@@ -93,7 +93,7 @@ impl<T: Transport> Engine<T> {
                         let hint = answer.retry_after.filter(|hint| !hint.is_zero()).map(|hint| hint.min(LONGEST_HINT));
                         let wait = hint.unwrap_or_else(|| backoff(attempt, fastrand::f64()));
                         if class == Class::Throttled {
-                            self.gate.pause(Instant::now() + wait);
+                            self.gate.pause(Instant::now() + wait, hint.is_some());
                         }
                         let message = format!("{} answers {}", self.transport.shown(), answer.status);
                         (Failure::new(Code::RetriesExhausted, message), Some(wait))
@@ -135,6 +135,10 @@ impl<T: Transport> Engine<T> {
 impl<T: Transport> Sink for Engine<T> {
     fn limits(&self) -> BatchLimits {
         self.limits
+    }
+
+    fn throttled(&self) -> Option<Duration> {
+        self.gate.asked()
     }
 
     async fn deliver(&self, records: &[Record]) -> Delivery {

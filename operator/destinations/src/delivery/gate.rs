@@ -26,6 +26,8 @@ struct State {
     /// Requests in flight that are allowed now: halved when the destination throttles, one more with each success.
     allowed: usize,
     paused_until: Option<Instant>,
+    /// The same, as far as the destination asked for it.
+    asked_until: Option<Instant>,
     /// When the last requests began, at most `rate` of them.
     began: VecDeque<Instant>,
 }
@@ -49,7 +51,8 @@ impl Drop for Permit<'_> {
 impl Gate {
     /// `rate`: requests in any second.
     pub(crate) fn new(concurrency: usize, rate: Option<u32>) -> Self {
-        let state = State { in_flight: 0, allowed: concurrency, paused_until: None, began: VecDeque::new() };
+        let state =
+            State { in_flight: 0, allowed: concurrency, paused_until: None, asked_until: None, began: VecDeque::new() };
         let rate = rate.map(|rate| rate.max(1) as usize);
         Self { state: Mutex::new(state), changed: Notify::new(), concurrency, rate }
     }
@@ -106,11 +109,20 @@ impl Gate {
         Ok(Permit(self))
     }
 
-    /// The destination throttles: nothing begins before `until`, and then less at once.
-    pub(crate) fn pause(&self, until: Instant) {
+    /// The destination throttles: nothing begins before `until`, and then less at once. `asked`: it said itself until when.
+    pub(crate) fn pause(&self, until: Instant, asked: bool) {
         let mut state = self.lock();
+        if asked {
+            state.asked_until = Some(state.asked_until.map_or(until, |paused| paused.max(until)));
+        }
         state.paused_until = Some(state.paused_until.map_or(until, |paused| paused.max(until)));
         state.allowed = (state.allowed / 2).max(1);
+    }
+
+    /// How much longer the destination wants to be left alone.
+    pub(crate) fn asked(&self) -> Option<Duration> {
+        let left = self.lock().asked_until?.saturating_duration_since(Instant::now());
+        Some(left).filter(|left| !left.is_zero())
     }
 
     /// A request succeeded.

@@ -213,6 +213,21 @@ async fn the_window_ends_tries_and_is_not_waited_for_in_vain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_long_a_destination_wants_to_be_left_alone_is_known_until_then() {
+    let bench = Bench::new(|n, _| if n == 1 { wait(429, 3600) } else { answer(429) });
+    assert_eq!(bench.engine.throttled(), None);
+    bench.engine.deliver(&records(1)).await;
+    let left = bench.engine.throttled().unwrap();
+    assert!(left > Duration::from_secs(3598) && left <= Duration::from_secs(3600), "{left:?}");
+    tokio::time::advance(left).await;
+    assert_eq!(bench.engine.throttled(), None);
+    // Our own pauses are not its wish.
+    let bench = Bench::with(1, None, Retry { max_attempts: 1, window_seconds: 60 }, |_, _| answer(429));
+    bench.engine.deliver(&records(1)).await;
+    assert_eq!(bench.engine.throttled(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn credentials_and_configuration_end_the_run_for_every_batch() {
     for (status, expected) in [
         (401, Code::DestinationUnauthorized),

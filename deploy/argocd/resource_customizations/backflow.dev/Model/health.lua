@@ -54,4 +54,16 @@ end
 if obj.spec ~= nil and obj.spec.suspend == true then
   return { status = "Healthy", message = "Suspended: no new Sync starts" }
 end
+
+-- Ready says that the Mapping is accepted and scheduled. How its data fares is told, but does not fail a deployment.
+local withheld = condition("DeletesWithheld")
+if withheld ~= nil and withheld.status == "True" then
+  return { status = "Healthy", message = said(withheld) }
+end
+for _, kind in ipairs({ "LastSyncSucceeded", "Healthy" }) do
+  local outcome = condition(kind)
+  if outcome ~= nil and outcome.status == "False" then
+    return { status = "Healthy", message = said(outcome) }
+  end
+end
 return { status = "Healthy", message = said(ready) }
