@@ -89,6 +89,9 @@ impl Streaming {
                 let mut memory = memory.clone();
                 // Many destinations tell their id only when they create the record.
                 memory.remote_id = memory.remote_id.or_else(|| change.memory.remote_id.clone());
+                if fault!(NoMatchKey) {
+                    memory.match_key = None;
+                }
                 Entry { kind: Kind::Delivered(change.hash), memory, ..entry }
             }
             // What was sent before stays sent: its later versions are known without being sent.
@@ -131,7 +134,7 @@ impl Streaming {
 
     /// What the journal must hold before these changes are handed out.
     fn marks(&self, window: &[Offered]) -> Vec<Entry> {
-        if self.mode == Mode::DryRun {
+        if self.mode == Mode::DryRun || fault!(NoMark) {
             return Vec::new();
         }
         let sent =
@@ -141,6 +144,10 @@ impl Streaming {
 
     fn mark(&self, offered: &Offered) -> Entry {
         let Offered { change, doubtful, .. } = offered;
+        if fault!(CommitBeforeAcknowledge) {
+            let verdict = Verdict::Delivered(change.memory.clone());
+            return self.entry(&Ack { change: change.clone(), verdict });
+        }
         let deletion = change.kind == ChangeKind::Deleted;
         let memory = match &self.identify {
             Some(identify) if !deletion => {
@@ -170,6 +177,11 @@ impl Streaming {
     ) -> Result<(), Failure> {
         let mut head = self.head.clone();
         let mut segment = None;
+        if fault!(StaleEpochWrites)
+            && let Some(theirs) = self.store.head(&self.state_key).await?
+        {
+            head.epoch = theirs.epoch;
+        }
         if !entries.is_empty() {
             head.segment += 1;
             let mut packer = Packer::new(Content::Segment { number: head.segment })?;
@@ -259,6 +271,15 @@ impl Extraction for Streaming {
             let Some(offered) = self.ahead.pop_front() else { break };
             bytes += offered.bytes;
             page.push(offered.change);
+        }
+        if fault!(OffByOnePage) && page.len() == max {
+            self.ahead.pop_front();
+        }
+        if fault!(LostLastPage) && page.len() < max {
+            page.clear();
+        }
+        if fault!(KeyOfTheRun) {
+            page.iter_mut().for_each(|change| change.rev = self.head.epoch);
         }
         Ok(page)
     }
