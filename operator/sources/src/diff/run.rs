@@ -27,10 +27,11 @@ use super::progress::Meter;
 use super::spool::Spool;
 use super::stored::Overlay;
 
-/// Changes that are marked in one commit before the first of them is handed out.
-const WINDOW_CHANGES: usize = 10_000;
-/// And the most bytes of rows that wait in memory to be handed out.
-const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// The most changes that are marked and wait to be handed out: as many as are acknowledged in two commits, so that each commit of
+/// acknowledgements finds room to mark as many again.
+const WINDOW_CHANGES: usize = 20_000;
+/// And the most bytes of their rows, about.
+const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 /// A page holds about this many bytes of rows at most, whatever `max` allows.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -120,11 +121,11 @@ impl Streaming {
         Some(RejectChange::Remove(key))
     }
 
-    /// The next changes of a kind, as many as one commit marks.
+    /// The next changes of a kind, as many as may wait beside those that do.
     fn window(&mut self, kind: ChangeKind) -> Result<Vec<Offered>, Failure> {
         let mut window = Vec::new();
-        let mut bytes = 0;
-        while window.len() < WINDOW_CHANGES && bytes < WINDOW_BYTES {
+        let mut bytes: usize = self.ahead.iter().map(|offered| offered.bytes).sum();
+        while self.ahead.len() + window.len() < WINDOW_CHANGES && bytes < WINDOW_BYTES {
             let Some(offered) = self.changes.next(kind)? else { break };
             bytes += offered.bytes;
             window.push(offered);
@@ -313,9 +314,7 @@ impl Extraction for Streaming {
         }
         // The marks of the next window go with the acknowledgements of this one.
         let mut window = Vec::new();
-        if let Some(kind) = self.ahead.back().map(|offered| offered.change.kind)
-            && self.ahead.len() < WINDOW_CHANGES / 2
-        {
+        if let Some(kind) = self.ahead.back().map(|offered| offered.change.kind) {
             window = self.window(kind)?;
             entries.extend(self.marks(&window));
         }
