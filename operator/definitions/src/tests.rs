@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::action::FieldChoice;
 use backflow_core::change::ChangeKind;
 use backflow_core::plan::OnMappingChange;
 use backflow_core::selection::{Selection, SyncMode};
@@ -149,4 +150,20 @@ fn actions_say_what_they_can_do() {
 fn the_url_is_the_account() {
     let identity = webhook().identity(&settings(json!({"url": "https://example.com/a", "method": "PUT"})));
     assert_eq!(identity, BTreeMap::from([("url".to_owned(), "https://example.com/a".to_owned())]));
+}
+
+#[test]
+fn an_action_names_the_fields_that_records_are_found_by() {
+    let action = webhook().action("send").expect("there is one");
+    let config = settings(json!({"matchBy": "email", "groupBy": "list"}));
+    assert_eq!(action.check_config(&config), []);
+    assert_eq!((action.match_field(&config), action.group_field(&config)), (Some("email".into()), Some("list".into())));
+    let named = |name: &str, field: &str| (name.to_owned(), field.to_owned());
+    assert_eq!(action.identity(&config), BTreeMap::from([named("matchBy", "email"), named("groupBy", "list")]));
+    assert_eq!((action.match_field(&BTreeMap::new()), action.identity(&BTreeMap::new())), (None, BTreeMap::new()));
+    for wrong in [json!({"matchBy": ""}), json!({"groupBy": ["a"]}), json!({"matchby": "email"})] {
+        assert_eq!(action.check_config(&settings(wrong.clone())).len(), 1, "{wrong}");
+    }
+    let fixed = Action { match_by: Some(FieldChoice::Field("email".into())), ..action.clone() };
+    assert_eq!(fixed.match_field(&BTreeMap::new()), Some("email".into()));
 }

@@ -251,3 +251,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn records_are_matched_and_grouped_by_a_mapped_value() {
+    let plan = |match_by: &str, group_by: &str| {
+        let fields = [("contact.email", column("email", OnNull::Send)), ("list", value(json!("vip")))];
+        MappingPlan { match_by: Some(match_by.into()), group_by: Some(group_by.into()), ..mapping(fields, None) }
+    };
+    let columns = columns(&["id", "email"]);
+    let renderer = compile(&plan("contact.email", "list"), &columns).unwrap().bind(&columns).unwrap();
+    assert!(renderer.identifies());
+    let memory = renderer.memory(&[Cell::Int(1), Cell::Text("a\"b".into())]);
+    assert_eq!((memory.match_key.as_deref(), memory.group_key.as_deref()), (Some("\"a\\\"b\""), Some("\"vip\"")));
+    assert_eq!(renderer.memory(&[Cell::Int(1), Cell::Null]).match_key, None);
+    for unmapped in ["email", "contact", "contact.email.x", ""] {
+        let found = compile(&plan(unmapped, "list"), &columns).unwrap_err();
+        assert!(found[0].path == "config" && ["UnmappedField", "InvalidPath"].contains(&found[0].code), "{found:?}");
+    }
+}

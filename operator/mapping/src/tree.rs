@@ -147,7 +147,7 @@ impl Renderer {
     #[must_use]
     pub fn memory(&self, row: &[Cell]) -> Memory {
         let value = |leaf: &Option<Leaf>| match leaf.as_ref()? {
-            Leaf::Constant(json) => Some(json.as_str().into()).filter(|json: &Box<str>| &**json != "null"),
+            Leaf::Constant(json) => (json != "null").then(|| json.as_str().into()),
             Leaf::Column(used) => {
                 let cell = self.positions.get(*used).and_then(|at| row.get(*at)).filter(|cell| !cell.is_null())?;
                 let mut json = String::new();

@@ -113,8 +113,6 @@ async fn conclude(
 ) -> Result<RunResult, Failure> {
     let before = extraction.checkpoint().clone();
     let mut found = extraction.findings().clone();
-    // What earlier pods of this run had rejected is counted as rejected, and not as left out beside.
-    found.still_rejected = found.still_rejected.saturating_sub(extraction.carried().rejected);
     let mut ledger = Ledger::new(extraction.carried(), found.added + found.updated + found.deleted);
     noted(&mut ledger, &found);
     let mut ended = guard(sync, &mut found, extraction, &mut ledger);

@@ -159,3 +159,32 @@ fn a_replacement_pod_with_nothing_left_to_delete_is_not_refused() {
     let mut pod = Found { findings, carried, ..Found::default() };
     assert_eq!(guarded(&sync, &mut pod).2, None);
 }
+
+#[test]
+fn counters_that_do_not_add_up_fail_the_run() {
+    let sync = sync(Deletes::default(), None);
+    let findings = Findings { rows: 10, known: 10, added: 2, updated: 1, ..Findings::default() };
+    let mut pod = Found { findings, ..Found::default() };
+    let (mut ledger, found, _) = guarded(&sync, &mut pod);
+    ledger.counters.upserted = 2;
+    let mismatch = ledger.balance(&found).unwrap_err();
+    assert_eq!(mismatch.code, Code::LedgerMismatch);
+    let (phase, failure) = verdict(&ledger, &found, None, Some(mismatch.clone()));
+    assert_eq!((phase, failure), (Phase::Failed, Some(mismatch)));
+    ledger.left(1);
+    ledger.balance(&found).unwrap();
+    ledger.left(1);
+    assert!(ledger.balance(&found).is_err(), "too many is as wrong as too few");
+}
+
+#[test]
+fn additions_that_need_their_deletion_wait_with_it() {
+    let sync = sync(Deletes::default(), None);
+    let findings = Findings { rows: 1000, known: 1000, added: 410, deleted: 400, rekeyed: 400, ..Findings::default() };
+    let mut pod = Found { findings, ..Found::default() };
+    let (mut ledger, found, _) = guarded(&sync, &mut pod);
+    assert!(pod.withheld);
+    assert_eq!((ledger.counters.withheld, found.added), (400, 10));
+    ledger.counters.upserted = 10;
+    ledger.balance(&found).unwrap();
+}

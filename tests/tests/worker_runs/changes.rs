@@ -224,3 +224,52 @@ async fn a_test_sends_one_record_and_moves_nothing() {
     assert_eq!(sorted(&items), shop.expected("upsert", "true").await.unwrap());
     assert!(items.iter().all(|item| item.key != tested[0].key), "a Test is a delivery of its own");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_known_by_another_field_follow_it() {
+    let mut shop = Scenario::with_customers(4).await.unwrap();
+    let mapping = &mut shop.sync.mapping;
+    mapping.config =
+        [("matchBy", "email"), ("groupBy", "plan")].map(|(name, field)| (name.into(), field.into())).into();
+    mapping.match_by = Some("email".into());
+    mapping.group_by = Some("plan".into());
+    shop.sql("UPDATE customers SET plan = 'pro'").await.unwrap();
+    shop.succeed("run-1").await.unwrap();
+    let sent = |items: &[backflow_tests::receiver::Item]| -> Vec<String> {
+        let text = |value: &Option<serde_json::Value>| value.clone().unwrap_or_default().to_string().replace('"', "");
+        let mut all: Vec<String> = items
+            .iter()
+            .map(|item| format!("{} {} {} {}", item.id, item.op, text(&item.match_key), text(&item.group_key)))
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(sent(&shop.items())[0], "1 upsert c1@example.com pro");
+    // 1 has another address, 2 another plan; 3 is gone and 5 has its address; 6 has none; 7 and 8 have one.
+    shop.sql(
+        "UPDATE customers SET email = 'new' WHERE id = 1; UPDATE customers SET plan = 'free' WHERE id = 2; DELETE FROM customers WHERE id = 3; \
+         INSERT INTO customers (id, email, plan) VALUES (5, 'c3@example.com', 'pro'), (6, NULL, 'pro'), (7, 'both', 'pro'), (8, 'both', 'pro')",
+    )
+    .await
+    .unwrap();
+    let ended = shop.run("run-2").await.unwrap();
+    let result = ended.result().unwrap();
+    assert_eq!(result.phase, Phase::PartiallySucceeded);
+    assert!(balanced(&result), "{result:?}");
+    let items = shop.items();
+    let wanted = [
+        "1 delete c1@example.com pro",
+        "1 upsert new pro",
+        "2 delete c2@example.com pro",
+        "2 upsert c2@example.com free",
+        "5 upsert c3@example.com pro",
+        "8 upsert both pro",
+    ];
+    assert_eq!(sent(&items), wanted);
+    assert!(items.iter().filter(|item| item.op == "delete").all(|item| item.data == serde_json::json!({})));
+    let errors: Vec<&str> = result.errors.iter().map(|error| &*error.code).collect();
+    assert_eq!(errors, ["DUPLICATE_MATCH_KEY", "NULL_MATCH_KEY"]);
+    assert_eq!(shop.receiver.ledger().rows().len(), 5, "new, c2 in free, c3, c4, both");
+    shop.run("run-3").await.unwrap();
+    assert_eq!(shop.items().len(), 0);
+}

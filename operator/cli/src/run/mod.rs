@@ -102,7 +102,7 @@ fn plan(chain: &Chain<'_>, args: &RunArgs) -> Result<Plan, Vec<Finding>> {
         },
         trigger: Default::default(),
         replay: (args.mode() == Mode::Replay).then(|| Replay {
-            sync_ref: args.sync.as_ref().map(|sync| LocalRef::new(sync)),
+            sync_ref: args.sync.as_ref().map(LocalRef::new),
             keys: (!args.keys.is_empty()).then(|| args.keys.clone()),
         }),
         test: match (args.mode(), args.keys.first()) {

@@ -92,7 +92,7 @@ impl Transport for Webhook {
     }
 
     fn encode(&self, records: &[Record]) -> Batch {
-        let size: usize = records.iter().map(|record| size(record)).sum();
+        let size: usize = records.iter().map(size).sum();
         let mut text = String::with_capacity(size + 2);
         let mut ends = Vec::with_capacity(records.len());
         text.push('[');

@@ -209,6 +209,7 @@ impl Cursor {
 /// Deletions are offered before updates, and updates before additions.
 pub(super) fn rank(kind: ChangeKind) -> u8 {
     match kind {
+        ChangeKind::Deleted if fault!(DeletesAfterAdds) => 3,
         ChangeKind::Deleted => 0,
         ChangeKind::Updated => 1,
         ChangeKind::Added => 2,

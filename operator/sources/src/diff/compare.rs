@@ -55,6 +55,8 @@ pub(super) struct Compare<'a> {
     pub layout: &'a Layout,
     /// The rows of a Replay: no other change is looked for.
     pub chosen: Option<&'a Chosen>,
+    /// The first claim of the run: what a pod of it rejected is counted as rejected, and not as left out beside.
+    pub first_epoch: u64,
     /// Unix seconds.
     pub now: u64,
     pub scratch_full: bool,
@@ -104,7 +106,7 @@ impl Compare<'_> {
                     self.gone(gone, &mut into, &mut found)?;
                     entry = state.next().await?;
                 }
-                let duplicate = duplicates.binary_search(hash).is_ok();
+                let duplicate = duplicates.binary_search(hash).is_ok() && !fault!(DuplicateIsSent);
                 match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
                     Some((_, known)) => {
                         self.met(group, duplicate, known, &mut into, &mut found)?;
@@ -167,7 +169,9 @@ impl Compare<'_> {
         found: &mut Found,
     ) -> Result<(), Failure> {
         self.count(&entry, found)?;
-        let Some(row) = single(group, found) else { return Ok(()) };
+        let Some(row) = single(group, found) else {
+            return if fault!(DuplicateIsDeletion) { self.gone(entry, into, found) } else { Ok(()) };
+        };
         let hash = row.hash(0);
         let changed = match (self.chosen, entry.kind) {
             (Some(chosen), _) if !chosen.entry(&entry)? => return Ok(()),
@@ -190,7 +194,7 @@ impl Compare<'_> {
         }
         if let Some(rejected) = &entry.rejected {
             if self.same_rejection(rejected, false) && rejected.hash == hash && duplicate == entry.is_duplicate() {
-                found.findings.still_rejected += 1;
+                self.left_out(&entry, found);
                 return Ok(());
             }
             remember(key_hash(&entry.key), found);
@@ -207,7 +211,7 @@ impl Compare<'_> {
     fn moved(&self, row: &IndexRow<'_>, entry: &Entry) -> Option<u128> {
         let mirror = self.plan.mapping.selection == Selection::SyncMode(SyncMode::Mirror);
         let sent = matches!(entry.kind, Kind::Delivered(_)) || entry.doubt.is_some();
-        if !(mirror && sent && self.layout.identifies) {
+        if !(mirror && sent && self.layout.identifies) || fault!(OldRecordStays) {
             return None;
         }
         let before = matches::record(entry.last_memory());
@@ -224,7 +228,7 @@ impl Compare<'_> {
         found: &mut Found,
     ) -> Result<(), Failure> {
         if entry.rejected.as_ref().is_some_and(|rejected| self.same_rejection(rejected, true)) {
-            found.findings.still_rejected += 1;
+            self.left_out(&entry, found);
             return Ok(());
         }
         let hash = match (&entry.kind, &entry.doubt) {
@@ -246,7 +250,8 @@ impl Compare<'_> {
         // nothing was handed out with: also what was sent before the last thing that was.
         let rev = match &entry.doubt {
             None => entry.rev,
-            Some(doubt) if doubt.epoch > entry.rev && doubt.is_of(deletion, hash, self.document.spec) => doubt.rev,
+            Some(doubt) if fault!(DoubtKeepsRev) => doubt.rev,
+            Some(doubt) if doubt.epoch >= entry.rev && doubt.is_of(deletion, hash, self.document.spec) => doubt.rev,
             Some(doubt) => doubt.epoch.max(entry.rev),
         };
         Listed {
@@ -285,7 +290,7 @@ impl Compare<'_> {
     fn deleted(&self, hash: u64, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
         if let Some(rejected) = &entry.rejected {
             if self.same_rejection(rejected, true) {
-                found.findings.still_rejected += 1;
+                self.left_out(&entry, found);
                 return Ok(());
             }
             remember(key_hash(&entry.key), found);
@@ -344,6 +349,11 @@ impl Compare<'_> {
         }
         let kind = if matches!(entry.kind, Kind::Seen(_)) { Kind::Seen(hash) } else { Kind::Delivered(hash) };
         into.upkeep.push(&Entry { kind, spec: self.document.spec, rejected: None, ..entry })
+    }
+
+    /// A change that is not offered because the destination would refuse it again.
+    fn left_out(&self, entry: &Entry, found: &mut Found) {
+        found.findings.still_rejected += u64::from(entry.rev < self.first_epoch);
     }
 
     /// Whether the destination would refuse it again: the Mapping is the same, and nobody asks to try.

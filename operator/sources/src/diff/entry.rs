@@ -152,9 +152,14 @@ impl Entry {
             let base = base.unwrap_or_else(|| Self::new(self.key, doubt.rev, doubt.spec, Kind::NeverDelivered));
             return Self { doubt: Some(doubt), ..base };
         }
-        // The destination said what it thinks of the content that was handed out, and nothing of what was handed out before.
+        // The destination said what it thinks of the change that was handed out, and nothing of what was handed out before. That is
+        // over as a change: whatever comes next is another one.
+        let earlier = |doubt: &Doubt| doubt.earlier && !fault!(RejectionClearsAll);
         let (base, doubt) = match base {
-            Some(base) => (Some(Self { doubt: None, ..base.clone() }), base.doubt.filter(|doubt| doubt.earlier)),
+            Some(mut base) => {
+                let doubt = base.doubt.take().filter(|doubt| earlier(doubt));
+                (Some(base), doubt.map(|doubt| Box::new(Doubt { epoch: 0, ..*doubt })))
+            }
             None => (None, None),
         };
         match base {

@@ -105,7 +105,11 @@ pub(super) async fn extract(
     // Decoding what the warehouse sends and hashing it take about as long: each has its own thread.
     let (sender, mut batches) = mpsc::channel::<Vec<Vec<Cell>>>(2);
     let mut writer = Writer::new(Arc::clone(layout), query.model.name.clone(), known, scratch)?;
+    #[cfg(test)]
+    let planted = super::planted::planted();
     let writing = tokio::task::spawn_blocking(move || {
+        #[cfg(test)]
+        super::planted::plant(planted);
         while let Some(batch) = batches.blocking_recv() {
             if !writer.push(batch)? {
                 break;

@@ -51,7 +51,7 @@ impl Fold<'_> {
                 document.rev_floor = document.rev_floor.max(entry.rev);
                 continue;
             }
-            let index = prefix(hash, bits);
+            let index = prefix(hash, if fault!(WrongPartitionAfterResize) { old.bits } else { bits });
             if open.as_ref().is_none_or(|(at, _)| *at != index) {
                 self.close(open.take(), &mut partitions).await?;
                 open = Some((index, Packer::new(Content::Partition { index, bits })?));

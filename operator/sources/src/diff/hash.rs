@@ -51,7 +51,27 @@ impl EncodedRow {
 
     /// The row hash over some cells.
     pub(super) fn hash(&mut self, cells: &[usize]) -> u64 {
+        #[cfg(test)]
+        if fault!(NullIsEmpty) || fault!(NoSeparator) {
+            return self.wrong_hash(cells);
+        }
         xxh3_64(self.gather(cells))
+    }
+}
+
+#[cfg(test)]
+impl EncodedRow {
+    /// The hash with a fault in it.
+    fn wrong_hash(&self, cells: &[usize]) -> u64 {
+        let mut bytes = Vec::new();
+        for &at in cells {
+            match self.cell(at) {
+                [0] if fault!(NullIsEmpty) => Cell::Text("".into()).encode(&mut bytes),
+                [6, _, _, _, _, text @ ..] if fault!(NoSeparator) => bytes.extend_from_slice(text),
+                cell => bytes.extend_from_slice(cell),
+            }
+        }
+        xxh3_64(&bytes)
     }
 }
 

@@ -48,7 +48,7 @@ impl Leaving {
             let mut input = bytes.as_slice();
             while let Some((record, rest)) = input.split_first_chunk() {
                 input = rest;
-                let stays = alive.binary_search(&u128::from_le_bytes(*record)).is_ok();
+                let stays = alive.binary_search(&u128::from_le_bytes(*record)).is_ok() && !fault!(DeletesTheLiving);
                 let (deletion, row) = read(&mut input).ok_or_else(damaged)?;
                 match (row, stays) {
                     (None, false) => offer_deletion(&deletion, into, found)?,

@@ -7,6 +7,17 @@
 //! Rows and entries are processed in the order of a 128-bit hash of their keys, in 256 buckets: only one bucket of rows and one
 //! partition of the state are in memory at a time, whatever the number of rows.
 
+/// Whether a test has planted this fault; always false in a program that is not a test.
+macro_rules! fault {
+    ($fault:ident) => {{
+        #[cfg(test)]
+        let planted = super::planted::planted() == Some(super::planted::Fault::$fault);
+        #[cfg(not(test))]
+        let planted = false;
+        planted
+    }};
+}
+
 mod changes;
 mod claim;
 mod compare;
@@ -24,6 +35,8 @@ mod matches;
 mod opening;
 mod packed;
 mod payload;
+#[cfg(test)]
+mod planted;
 mod progress;
 mod replay;
 mod run;

@@ -93,7 +93,16 @@ pub(super) async fn open(
         None => None,
     };
     let leaving = if matches.is_some() { Some(Leaving::new(folder, &usage)?) } else { None };
-    let compare = Compare { plan, state_key: key, document: &document, layout: &layout, chosen, now, scratch_full };
+    let compare = Compare {
+        plan,
+        state_key: key,
+        document: &document,
+        layout: &layout,
+        chosen,
+        first_epoch: run.first_epoch,
+        now,
+        scratch_full,
+    };
     let from = From { index: read.index, rows: read.rows, state: all(), matches };
     let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving };
     let found = compare.run(from, into, &mut meter).await?;

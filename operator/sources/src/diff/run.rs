@@ -27,10 +27,11 @@ use super::progress::Meter;
 use super::spool::Spool;
 use super::stored::Overlay;
 
-/// Changes that are marked in one commit before the first of them is handed out.
-const WINDOW_CHANGES: usize = 10_000;
-/// And the most bytes of rows that wait in memory to be handed out.
-const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// The most changes that are marked and wait to be handed out: as many as are acknowledged in two commits, so that each commit of
+/// acknowledgements finds room to mark as many again.
+const WINDOW_CHANGES: usize = 20_000;
+/// And the most bytes of their rows, about.
+const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 /// A page holds about this many bytes of rows at most, whatever `max` allows.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -89,6 +90,9 @@ impl Streaming {
                 let mut memory = memory.clone();
                 // Many destinations tell their id only when they create the record.
                 memory.remote_id = memory.remote_id.or_else(|| change.memory.remote_id.clone());
+                if fault!(NoMatchKey) {
+                    memory.match_key = None;
+                }
                 Entry { kind: Kind::Delivered(change.hash), memory, ..entry }
             }
             // What was sent before stays sent: its later versions are known without being sent.
@@ -117,11 +121,11 @@ impl Streaming {
         Some(RejectChange::Remove(key))
     }
 
-    /// The next changes of a kind, as many as one commit marks.
+    /// The next changes of a kind, as many as may wait beside those that do.
     fn window(&mut self, kind: ChangeKind) -> Result<Vec<Offered>, Failure> {
         let mut window = Vec::new();
-        let mut bytes = 0;
-        while window.len() < WINDOW_CHANGES && bytes < WINDOW_BYTES {
+        let mut bytes: usize = self.ahead.iter().map(|offered| offered.bytes).sum();
+        while self.ahead.len() + window.len() < WINDOW_CHANGES && bytes < WINDOW_BYTES {
             let Some(offered) = self.changes.next(kind)? else { break };
             bytes += offered.bytes;
             window.push(offered);
@@ -131,7 +135,7 @@ impl Streaming {
 
     /// What the journal must hold before these changes are handed out.
     fn marks(&self, window: &[Offered]) -> Vec<Entry> {
-        if self.mode == Mode::DryRun {
+        if self.mode == Mode::DryRun || fault!(NoMark) {
             return Vec::new();
         }
         let sent =
@@ -141,6 +145,10 @@ impl Streaming {
 
     fn mark(&self, offered: &Offered) -> Entry {
         let Offered { change, doubtful, .. } = offered;
+        if fault!(CommitBeforeAcknowledge) {
+            let verdict = Verdict::Delivered(change.memory.clone());
+            return self.entry(&Ack { change: change.clone(), verdict });
+        }
         let deletion = change.kind == ChangeKind::Deleted;
         let memory = match &self.identify {
             Some(identify) if !deletion => {
@@ -170,6 +178,11 @@ impl Streaming {
     ) -> Result<(), Failure> {
         let mut head = self.head.clone();
         let mut segment = None;
+        if fault!(StaleEpochWrites)
+            && let Some(theirs) = self.store.head(&self.state_key).await?
+        {
+            head.epoch = theirs.epoch;
+        }
         if !entries.is_empty() {
             head.segment += 1;
             let mut packer = Packer::new(Content::Segment { number: head.segment })?;
@@ -260,6 +273,15 @@ impl Extraction for Streaming {
             bytes += offered.bytes;
             page.push(offered.change);
         }
+        if fault!(OffByOnePage) && page.len() == max {
+            self.ahead.pop_front();
+        }
+        if fault!(LostLastPage) && page.len() < max {
+            page.clear();
+        }
+        if fault!(KeyOfTheRun) {
+            page.iter_mut().for_each(|change| change.rev = self.head.epoch);
+        }
         Ok(page)
     }
 
@@ -292,9 +314,7 @@ impl Extraction for Streaming {
         }
         // The marks of the next window go with the acknowledgements of this one.
         let mut window = Vec::new();
-        if let Some(kind) = self.ahead.back().map(|offered| offered.change.kind)
-            && self.ahead.len() < WINDOW_CHANGES / 2
-        {
+        if let Some(kind) = self.ahead.back().map(|offered| offered.change.kind) {
             window = self.window(kind)?;
             entries.extend(self.marks(&window));
         }

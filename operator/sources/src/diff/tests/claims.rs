@@ -101,6 +101,10 @@ async fn urls_in_messages_show_neither_path_nor_credentials() {
 
 #[tokio::test]
 async fn a_stale_pod_cannot_commit() {
+    a_stale_pod_is_fenced().await;
+}
+
+pub(super) async fn a_stale_pod_is_fenced() {
     let place = Place::new(SyncMode::Mirror);
     let rows = table(&[(1, "a", "x")]);
     let mut old = place.open("r1", &rows).await.unwrap();
@@ -118,6 +122,10 @@ async fn a_stale_pod_cannot_commit() {
 
 #[tokio::test]
 async fn only_touched_partitions_are_written() {
+    partitions_follow_the_number_of_rows().await;
+}
+
+pub(super) async fn partitions_follow_the_number_of_rows() {
     let place = Place::new(SyncMode::Mirror);
     let rows: Vec<(i64, &str, &str)> = (0..40_000).map(|n| (n, "a", "x")).collect();
     place.settle_in_pages("r1", &table(&rows), 10_000).await;
@@ -187,4 +195,71 @@ async fn a_claim_does_not_undo_what_the_pod_before_it_commits_meanwhile() {
     assert_eq!((found.known, found.added, found.updated, found.deleted), (2, 0, 0, 0));
     drop(new);
     assert!(place.deliver("r3", &rows).await.changes.is_empty());
+}
+
+/// A run in pages of `page` that dies after so many of them, the last one sent and not acknowledged; counts what it sent of each row.
+async fn dies(place: &Place, run: &str, table: &Table, page: usize, pages: usize, sent: &mut BTreeMap<i64, usize>) {
+    let mut extraction = place.open(run, table).await.unwrap();
+    for number in 1..=pages {
+        let page = super::page(&mut extraction, page).await;
+        page.iter().for_each(|change| *sent.entry(id(change)).or_default() += 1);
+        if number < pages {
+            let ack = |change| Ack { change, verdict: delivered("m") };
+            extraction.commit(page.into_iter().map(ack).collect(), &Counters::default()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_run_of_many_rows_that_is_killed_three_times_does_not_start_over() {
+    const ROWS: usize = 5_000;
+    const PAGE: usize = 100;
+    for seed in 0..4_u64 {
+        let mut place = Place::new(SyncMode::Mirror);
+        let rows: Vec<(i64, &str, &str)> = (0..ROWS as i64).map(|n| (n, "a", "x")).collect();
+        let rows = table(&rows);
+        place.settle_in_pages("first", &rows, 1_000).await;
+        place.plan.mode = Mode::Full;
+        let mut sent = BTreeMap::new();
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        for _ in 0..3 {
+            // Pages of a pod: 1 to 12 of 50.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            dies(&place, "full", &rows, PAGE, 1 + (state >> 33) as usize % 12, &mut sent).await;
+        }
+        let rest = place.deliver("full", &rows).await;
+        rest.changes.iter().for_each(|change| *sent.entry(change.id).or_default() += 1);
+        assert_eq!(sent.len(), ROWS, "each row at least once");
+        let again: usize = sent.values().map(|times| times - 1).sum();
+        assert!(again <= 3 * PAGE, "{again} rows came more than once: a page for each kill");
+        assert!(place.deliver("full", &rows).await.changes.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_mapping_is_edited_while_rows_change() {
+    for keep in [false, true] {
+        let mut place = Place::new(SyncMode::Mirror);
+        let rows = |changed: &[(i64, &'static str)]| {
+            let text = |n: i64| changed.iter().find(|(id, _)| *id == n).map_or("a", |(_, text)| *text);
+            table(&(0..40).map(|n| (n, text(n), "x")).collect::<Vec<_>>())
+        };
+        place.deliver("r1", &rows(&[])).await;
+        place.plan.mapping.on_change = if keep { OnMappingChange::Keep } else { OnMappingChange::Resend };
+        place.plan.mapping.fingerprint = "f2".into();
+        let mut sent = BTreeMap::new();
+        // Rows change before the run, and again after it has died.
+        dies(&place, "r2", &rows(&[(1, "b"), (2, "b"), (3, "b")]), 2, 2, &mut sent).await;
+        let now = rows(&[(1, "b"), (2, "c"), (3, "a"), (4, "d")]);
+        let rest = place.deliver("r3", &now).await;
+        rest.changes.iter().for_each(|change| *sent.entry(change.id).or_default() += 1);
+        let wanted = if keep { 3 } else { 40 };
+        assert!(sent.len() >= wanted, "{keep}: {sent:?}");
+        assert!([1, 2, 4].iter().all(|id| sent.contains_key(id)), "{keep}: nothing is lost: {sent:?}");
+        if keep {
+            assert!(sent.keys().all(|id| (1..=4).contains(id)), "only what changed: {sent:?}");
+        }
+        assert_eq!(rest.changes.iter().find(|change| change.id == 2).unwrap().row[1], "\"c\"");
+        assert!(place.deliver("r4", &now).await.changes.is_empty(), "{keep}");
+    }
 }

@@ -74,3 +74,27 @@ async fn state_of_format_1_is_read() {
         std::fs::read_to_string(folder().join("idempotency-key")).unwrap().trim()
     );
 }
+
+#[tokio::test]
+#[ignore = "writes the files"]
+async fn write_marks() {
+    let identify = |row: &[Cell]| {
+        let mut json = String::new();
+        row[1].write_json(&mut json);
+        Memory { match_key: Some(json.into()), ..Memory::default() }
+    };
+    let place = Place { identify: Some(Arc::new(identify)), ..stored() };
+    let rows = table(&[(1, "a", "x"), (2, "N", "x"), (3, "c", "x"), (4, "d", "x"), (6, "G", "x"), (7, "h", "x")]);
+    let mut extraction = place.open("r4", &rows).await.unwrap();
+    let updated = page(&mut extraction, 9).await;
+    let added = extraction.next_page(ChangeKind::Added, 9).await.unwrap();
+    assert_eq!((updated.len(), added.len()), (1, 1));
+    drop(extraction);
+    place.store.get(|contents| {
+        let head = contents.head.as_ref().unwrap();
+        std::fs::write(folder().join("head.json"), serde_json::to_string_pretty(head).unwrap() + "\n").unwrap();
+        for (number, bytes) in &contents.segments {
+            std::fs::write(folder().join(format!("segment-{number}")), bytes).unwrap();
+        }
+    });
+}

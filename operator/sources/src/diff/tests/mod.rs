@@ -3,10 +3,13 @@
 mod claims;
 mod damage;
 mod doubt;
+mod faults;
 mod golden;
 mod history;
+mod inputs;
 mod modes;
 mod oracle;
+mod records;
 mod rules;
 mod store;
 

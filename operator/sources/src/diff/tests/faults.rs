@@ -1,0 +1,70 @@
+//! Each planted fault is found: by random histories, or by the scenario that is about it.
+
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::super::planted::{Fault, plant};
+use super::oracle::{World, steps};
+use super::*;
+
+/// Histories that are tried before a fault counts as not found.
+const CASES: u32 = 600;
+
+/// Whether random histories find what is planted. They are the same in every run.
+fn histories_find(fault: Option<Fault>, matched: bool) -> bool {
+    let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    plant(fault);
+    let found = runner.run(&steps(), |steps| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(World::new(Place::new(SyncMode::Mirror), matched).live(steps));
+        Ok(())
+    });
+    plant(None);
+    found.is_err()
+}
+
+/// Whether a scenario finds what is planted.
+fn scenario_finds(fault: Fault, scenario: impl Future<Output = ()>) -> bool {
+    plant(Some(fault));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(scenario))).is_err();
+    plant(None);
+    found
+}
+
+macro_rules! found {
+    ($($name:ident $fault:ident $matched:literal,)+) => {
+        $(#[test]
+        fn $name() {
+            assert!(histories_find(Some(Fault::$fault), $matched), "{:?} was not found", Fault::$fault);
+        })+
+    };
+}
+
+found! {
+    state_that_moves_before_the_acknowledgement CommitBeforeAcknowledge false,
+    null_that_hashes_as_empty NullIsEmpty false,
+    a_duplicate_that_counts_as_deleted DuplicateIsDeletion false,
+    deletions_after_additions DeletesAfterAdds false,
+    a_page_that_is_off_by_one OffByOnePage false,
+    a_last_page_that_is_lost LostLastPage false,
+    a_hash_without_borders_between_columns NoSeparator false,
+    a_key_that_depends_on_the_run KeyOfTheRun false,
+    changes_without_marks NoMark false,
+    a_lost_change_whose_rev_comes_again DoubtKeepsRev false,
+    a_rejection_that_clears_an_earlier_doubt RejectionClearsAll false,
+    a_match_key_that_is_forgotten NoMatchKey true,
+    a_living_record_that_is_deleted DeletesTheLiving true,
+    an_old_record_that_stays OldRecordStays true,
+    a_duplicate_that_is_sent DuplicateIsSent true,
+}
+
+#[test]
+fn a_wrong_partition_after_a_resize() {
+    assert!(scenario_finds(Fault::WrongPartitionAfterResize, super::claims::partitions_follow_the_number_of_rows()));
+}
+
+#[test]
+fn a_run_that_has_lost_its_claim_and_writes() {
+    assert!(scenario_finds(Fault::StaleEpochWrites, super::claims::a_stale_pod_is_fenced()));
+}

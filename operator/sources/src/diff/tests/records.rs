@@ -1,0 +1,149 @@
+//! Records that are known by match key and group key.
+
+use super::*;
+
+/// Match key: the name; group key: the plan.
+fn by_name_in_plan(mode: SyncMode) -> Place {
+    let json = |cell: &Cell| {
+        let mut json = String::new();
+        cell.write_json(&mut json);
+        (!cell.is_null()).then(|| json.into())
+    };
+    let identify = move |row: &[Cell]| Memory { match_key: json(&row[1]), group_key: json(&row[2]), remote_id: None };
+    Place { identify: Some(Arc::new(identify)), ..Place::new(mode) }
+}
+
+/// What a run sends: kind, id, match key, group key. Duplicates are rejected, everything else is delivered.
+async fn run(place: &Place, name: &str, rows: &Table) -> Vec<(ChangeKind, i64, String, String)> {
+    let (sent, _) = run_and_find(place, name, rows).await;
+    sent
+}
+
+async fn run_and_find(place: &Place, name: &str, rows: &Table) -> (Vec<(ChangeKind, i64, String, String)>, Findings) {
+    let mut extraction = place.open(name, rows).await.unwrap();
+    let found = extraction.findings().clone();
+    let mut sent = Vec::new();
+    loop {
+        let page = page(&mut extraction, 2).await;
+        if page.is_empty() {
+            break;
+        }
+        let mut acks = Vec::new();
+        for change in page {
+            let memory = match change.kind {
+                ChangeKind::Deleted => change.memory.clone(),
+                _ => (place.identify.as_ref().unwrap())(&change.row),
+            };
+            let verdict = if change.duplicate {
+                Verdict::Rejected(Rejection::new("DUPLICATE_MATCH_KEY", None, "another row has it"))
+            } else {
+                let text = |key: &Option<Box<str>>| key.as_deref().unwrap_or("-").replace('"', "");
+                sent.push((change.kind, id(&change), text(&memory.match_key), text(&memory.group_key)));
+                Verdict::Delivered(memory)
+            };
+            acks.push(Ack { change, verdict });
+        }
+        extraction.commit(acks, &Counters::default()).await.unwrap();
+    }
+    extraction.finish(&Counters::default(), Phase::Succeeded).await.unwrap();
+    sent.sort_by_key(|change| change.1);
+    (sent, found)
+}
+
+fn change(kind: ChangeKind, id: i64, name: &str, group: &str) -> (ChangeKind, i64, String, String) {
+    (kind, id, name.into(), group.into())
+}
+
+use ChangeKind::{Added, Deleted, Updated};
+
+#[tokio::test]
+async fn a_deletion_knows_the_key_that_was_sent_last() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a@x", "list")])).await;
+    assert_eq!(run(&place, "r2", &table(&[])).await, [change(Deleted, 1, "a@x", "list")]);
+}
+
+#[tokio::test]
+async fn a_new_match_or_group_key_is_a_deletion_of_the_old_and_an_addition() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a", "list"), (2, "b", "list"), (3, "c", "list")])).await;
+    let rows = table(&[(1, "A", "list"), (2, "b", "other"), (3, "c", "list")]);
+    let (sent, found) = run_and_find(&place, "r2", &rows).await;
+    let wanted = [
+        change(Deleted, 1, "a", "list"),
+        change(Added, 1, "A", "list"),
+        change(Deleted, 2, "b", "list"),
+        change(Added, 2, "b", "other"),
+    ];
+    assert_eq!(sent, wanted);
+    assert_eq!((found.deleted, found.added, found.updated, found.rekeyed), (2, 2, 0, 2));
+    assert!(run(&place, "r3", &rows).await.is_empty());
+
+    let upsert = by_name_in_plan(SyncMode::Upsert);
+    run(&upsert, "r1", &table(&[(1, "a", "list")])).await;
+    assert_eq!(
+        run(&upsert, "r2", &table(&[(1, "A", "list")])).await,
+        [change(Updated, 1, "A", "list")],
+        "only a Mirror deletes"
+    );
+}
+
+#[tokio::test]
+async fn what_another_row_stands_for_is_not_deleted() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a", "list"), (2, "b", "list")])).await;
+    // Key 1 is gone and 3 has taken its record; 2 and 4 too, and 2 is still there under another name.
+    let rows = table(&[(3, "a", "list"), (2, "c", "list"), (4, "b", "list")]);
+    let (sent, found) = run_and_find(&place, "r2", &rows).await;
+    let wanted = [change(Updated, 2, "c", "list"), change(Added, 3, "a", "list"), change(Added, 4, "b", "list")];
+    assert_eq!(sent, wanted);
+    assert_eq!((found.superseded, found.deleted), (1, 0));
+    assert!(run(&place, "r3", &rows).await.is_empty());
+    assert_eq!(
+        run(&place, "r4", &table(&[(1, "a", "list"), (2, "c", "list"), (4, "b", "list")])).await,
+        [change(Added, 1, "a", "list")]
+    );
+}
+
+#[tokio::test]
+async fn of_rows_with_one_key_the_greatest_is_sent_and_another_takes_over() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    let all = table(&[(2, "a", "list"), (10, "a", "list"), (9, "a", "list"), (1, "a", "other")]);
+    assert_eq!(run(&place, "r1", &all).await, [change(Added, 1, "a", "other"), change(Added, 10, "a", "list")]);
+    assert_eq!(place.store.get(|contents| contents.rejects.len()), 2);
+    assert!(run(&place, "r2", &all).await.is_empty());
+    let less = table(&[(2, "a", "list"), (9, "a", "list"), (1, "a", "other")]);
+    assert_eq!(run(&place, "r3", &less).await, [change(Added, 9, "a", "list")], "10 is forgotten, not deleted");
+    // A row that was delivered is a duplicate from now on, and is sent again when it no longer is.
+    let more = table(&[(2, "a", "list"), (9, "a", "list"), (11, "a", "list"), (1, "a", "other")]);
+    assert_eq!(run(&place, "r4", &more).await, [change(Added, 11, "a", "list")]);
+    assert!(run(&place, "r5", &more).await.is_empty());
+    assert_eq!(run(&place, "r6", &less).await, [change(Updated, 9, "a", "list")]);
+    assert_eq!(
+        run(&place, "r7", &table(&[])).await,
+        [change(Deleted, 1, "a", "other"), change(Deleted, 9, "a", "list")]
+    );
+    assert_eq!(place.store.get(|contents| contents.rejects.len()), 0);
+}
+
+#[tokio::test]
+async fn an_addition_waits_for_its_deletion() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a", "list")])).await;
+    let rows = table(&[(1, "A", "list")]);
+    let mut extraction = place.open("r2", &rows).await.unwrap();
+    assert_eq!(extraction.next_page(Deleted, 9).await.unwrap().len(), 1);
+    assert!(extraction.next_page(Added, 9).await.unwrap().is_empty());
+    assert_eq!(extraction.left().await.unwrap(), 1);
+    extraction.finish(&Counters::default(), Phase::PartiallySucceeded).await.unwrap();
+    let again = run(&place, "r3", &rows).await;
+    assert_eq!(again, [change(Deleted, 1, "a", "list"), change(Added, 1, "A", "list")]);
+
+    let withheld = table(&[(1, "B", "list"), (2, "n", "list")]);
+    let mut extraction = place.open("r4", &withheld).await.unwrap();
+    extraction.withhold_deletions();
+    assert!(extraction.next_page(Deleted, 9).await.unwrap().is_empty());
+    let added = extraction.next_page(Added, 9).await.unwrap();
+    assert_eq!(added.iter().map(id).collect::<Vec<_>>(), [2], "the old record is still there");
+    assert_eq!(extraction.left().await.unwrap(), 0);
+}
