@@ -7,6 +7,7 @@ pub mod memory;
 pub mod postgres;
 pub mod program;
 pub mod receiver;
+pub mod s3;
 pub mod state_conformance;
 pub mod webhook;
 pub mod worker;

@@ -1,7 +1,7 @@
 //! A state store in memory, with the same rules as the real ones.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
@@ -12,7 +12,9 @@ use backflow_core::state::{
 /// State that ends with the process.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    states: Mutex<BTreeMap<String, State>>,
+    states: Arc<Mutex<BTreeMap<String, State>>>,
+    /// What this value wrote last of each key.
+    held: Mutex<BTreeMap<String, Head>>,
 }
 
 #[derive(Debug, Default)]
@@ -25,16 +27,16 @@ struct State {
 }
 
 impl State {
-    fn fence(&self, epoch: Option<u64>) -> Result<(), Failure> {
-        if self.head.as_ref().map(|head| head.epoch) == epoch {
-            Ok(())
-        } else {
-            Err(Failure::new(Code::Fenced, "another run has taken over"))
+    /// Refuses what does not come from the claim of this epoch, or from another state than this.
+    fn fence(&self, epoch: u64, held: Option<&Head>) -> Result<(), Failure> {
+        match &self.head {
+            Some(head) if head.epoch == epoch && Some(head) == held => Ok(()),
+            _ => Err(Failure::new(Code::Fenced, "another run has taken over")),
         }
     }
 
-    fn move_head(&mut self, commit: &Commit<'_>) -> Result<(), Failure> {
-        self.fence(Some(commit.head.epoch))?;
+    fn move_head(&mut self, commit: &Commit<'_>, held: Option<&Head>) -> Result<(), Failure> {
+        self.fence(commit.head.epoch, held)?;
         self.head = Some(commit.head.clone());
         self.runs.insert(commit.run.name.clone(), commit.run.clone());
         for change in commit.rejects {
@@ -54,6 +56,20 @@ impl MemoryStore {
 
     fn with<T>(&self, state_key: &str, work: impl FnOnce(&mut State) -> T) -> T {
         work(self.states().entry(state_key.to_owned()).or_default())
+    }
+
+    /// Another value over the same states, as another process has it.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { states: Arc::clone(&self.states), held: Mutex::default() }
+    }
+
+    fn last(&self, state_key: &str) -> Option<Head> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).get(state_key).cloned()
+    }
+
+    fn wrote(&self, state_key: &str, head: &Head) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(state_key.to_owned(), head.clone());
     }
 
     /// The rejected records of a key, by key.
@@ -100,7 +116,9 @@ impl StateStore for MemoryStore {
                 state.rejects.clear();
             }
             Ok(())
-        })
+        })?;
+        self.wrote(state_key, head);
+        Ok(())
     }
 
     async fn run(&self, state_key: &str, name: &str) -> Result<Option<RunRow>, Failure> {
@@ -116,36 +134,47 @@ impl StateStore for MemoryStore {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<(), Failure> {
+        let held = self.last(commit.state_key);
         self.with(commit.state_key, |state| {
-            state.move_head(&commit)?;
+            state.move_head(&commit, held.as_ref())?;
             if let Some(segment) = commit.segment {
                 state.journal.insert(commit.head.segment, segment.to_vec());
             }
             Ok(())
-        })
+        })?;
+        self.wrote(commit.state_key, commit.head);
+        Ok(())
     }
 
     async fn put_partition(&self, state_key: &str, epoch: u64, id: PartitionId, bytes: &[u8]) -> Result<(), Failure> {
+        let held = self.last(state_key);
         self.with(state_key, |state| {
-            state.fence(Some(epoch))?;
+            state.fence(epoch, held.as_ref())?;
             state.partitions.insert(id, bytes.to_vec());
             Ok(())
         })
     }
 
     async fn fold(&self, commit: Commit<'_>, keep: &[PartitionId]) -> Result<(), Failure> {
+        let held = self.last(commit.state_key);
         self.with(commit.state_key, |state| {
-            state.move_head(&commit)?;
+            state.move_head(&commit, held.as_ref())?;
             state.partitions.retain(|id, _| keep.contains(id));
             state.journal.retain(|&number, _| number > commit.head.segment);
             Ok(())
-        })
+        })?;
+        self.wrote(commit.state_key, commit.head);
+        Ok(())
     }
 
     async fn forget(&self, state_key: &str, expected: u64) -> Result<bool, Failure> {
         let mut states = self.states();
         match states.get(state_key) {
-            Some(state) if state.head.is_some() => state.fence(Some(expected))?,
+            Some(State { head: Some(head), .. }) => {
+                if head.epoch != expected {
+                    return Err(Failure::new(Code::Fenced, "another run has taken over"));
+                }
+            }
             _ => return Ok(false),
         }
         Ok(states.remove(state_key).is_some())
@@ -153,9 +182,10 @@ impl StateStore for MemoryStore {
 
     async fn list(&self, limit: u32) -> Result<Vec<StateLine>, Failure> {
         let lines = self.states();
-        let heads = lines
-            .iter()
-            .filter_map(|(key, state)| state.head.clone().map(|head| StateLine { state_key: key.clone(), head }));
+        let heads = lines.iter().filter_map(|(key, state)| {
+            let bytes = state.partitions.values().chain(state.journal.values()).map(|bytes| bytes.len() as u64).sum();
+            state.head.clone().map(|head| StateLine { state_key: key.clone(), head, bytes })
+        });
         Ok(heads.take(limit as usize).collect())
     }
 }

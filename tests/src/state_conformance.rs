@@ -10,11 +10,11 @@ use backflow_core::record::Rejection;
 use backflow_core::result::{Counters, Phase};
 use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RejectRow, RunRow, StateStore};
 
-/// Runs all checks on a store that is empty.
+/// Runs all checks on a store that is empty. `other` is another value over the same place, as another process has it.
 ///
 /// # Panics
 /// If the store does not conform.
-pub async fn check(store: Arc<dyn StateStore>) {
+pub async fn check(store: Arc<dyn StateStore>, other: Arc<dyn StateStore>) {
     prepares_twice_and_at_once(&store).await;
     knows_nothing_at_first(&*store).await;
     claims_only_what_was_seen(&*store).await;
@@ -26,6 +26,8 @@ pub async fn check(store: Arc<dyn StateStore>) {
     resets_all_but_runs(&*store).await;
     remembers_so_many_runs(&*store).await;
     forgets_one_key(&*store).await;
+    keeps_the_runs_of_a_forgotten_state_out(&*store, &*other).await;
+    shows_another_process_the_same(&*store, &*other).await;
     keeps_any_text_and_bytes(&*store).await;
     lists_by_key(&*store).await;
 }
@@ -284,6 +286,73 @@ async fn forgets_one_key(store: &dyn StateStore) {
     assert!(!store.forget(key, 3).await.unwrap());
     assert_eq!(store.head(other).await.unwrap(), Some(head(3)));
     store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+}
+
+/// The epochs of a state that was forgotten and made anew begin at 1 again. A pod of the forgotten one that still lives must not move
+/// the new one, though both have claimed the same epoch.
+async fn keeps_the_runs_of_a_forgotten_state_out(old: &dyn StateStore, new: &dyn StateStore) {
+    let key = "came-back";
+    let state = |incarnation: &str| Head { document: format!("{{\"incarnation\":\"{incarnation}\"}}"), ..head(1) };
+    let (first, second) = (state("a"), state("b"));
+    old.claim(key, None, &first, &run("old", 1), false).await.unwrap();
+    assert!(new.forget(key, 1).await.unwrap());
+    let late = Head { segment: 1, ..first.clone() };
+    let row = run("old", 1);
+    let commit = || Commit { state_key: key, head: &late, segment: Some(b"late"), run: &row, rejects: &[] };
+    fenced(old.commit(commit()).await);
+    assert_eq!(new.head(key).await.unwrap(), None, "a forgotten state stays forgotten");
+
+    old.claim(key, None, &first, &run("old", 1), false).await.unwrap();
+    assert!(new.forget(key, 1).await.unwrap());
+    new.claim(key, None, &second, &run("new", 1), false).await.unwrap();
+    fenced(old.commit(commit()).await);
+    fenced(old.fold(commit(), &[]).await);
+    assert_eq!(new.head(key).await.unwrap(), Some(second.clone()));
+    assert_eq!(new.segment(key, 1).await.unwrap(), None);
+    assert_eq!(new.run(key, "old").await.unwrap(), None);
+    let next = Head { segment: 1, ..second };
+    let commit = Commit { state_key: key, head: &next, segment: Some(b"new"), run: &run("new", 1), rejects: &[] };
+    new.commit(commit).await.unwrap();
+    assert_eq!(new.segment(key, 1).await.unwrap().as_deref(), Some(&b"new"[..]));
+}
+
+/// What one process wrote, another one reads, and goes on from.
+async fn shows_another_process_the_same(store: &dyn StateStore, other: &dyn StateStore) {
+    let key = "handed-over";
+    store.claim(key, None, &head(1), &run("a", 1), false).await.unwrap();
+    let next = Head { segment: 1, ..head(1) };
+    let row = run("a", 1);
+    let first = Commit { state_key: key, head: &next, segment: Some(b"s1"), run: &row, rejects: &[reject("1")] };
+    store.commit(first).await.unwrap();
+    store.put_partition(key, 1, part(1, 0), b"p1").await.unwrap();
+    let folded = Head { generation: 1, ..next.clone() };
+    let fold = Commit { state_key: key, head: &folded, segment: None, run: &row, rejects: &[] };
+    store.fold(fold, &[part(1, 0)]).await.unwrap();
+    assert_eq!(other.head(key).await.unwrap(), Some(folded.clone()));
+    assert_eq!(other.partition(key, part(1, 0)).await.unwrap().as_deref(), Some(&b"p1"[..]));
+
+    let claimed = Head { epoch: 2, ..folded };
+    let seen = other.head(key).await.unwrap();
+    other.claim(key, seen.as_ref(), &claimed, &run("b", 2), false).await.unwrap();
+    let moved = Head { segment: 2, ..claimed.clone() };
+    let row = run("b", 2);
+    let commit = Commit { state_key: key, head: &moved, segment: Some(b"s2"), run: &row, rejects: &[reject("2")] };
+    other.commit(commit).await.unwrap();
+    fenced(store.put_partition(key, 2, part(2, 0), b"stale").await);
+    // The partition of the run before stays current beside those of this fold.
+    other.put_partition(key, 2, part(2, 1), b"p2").await.unwrap();
+    let folded = Head { generation: 2, ..moved };
+    let fold = Commit { state_key: key, head: &folded, segment: None, run: &row, rejects: &[] };
+    other.fold(fold, &[part(1, 0), part(2, 1)]).await.unwrap();
+    let seen = store.head(key).await.unwrap();
+    assert_eq!(seen, Some(folded.clone()));
+    assert_eq!(store.run(key, "a").await.unwrap(), Some(run("a", 1)));
+    assert_eq!(store.run(key, "b").await.unwrap(), Some(run("b", 2)));
+    store.claim(key, seen.as_ref(), &Head { epoch: 3, ..folded }, &run("c", 3), false).await.unwrap();
+    for (id, bytes) in [(part(1, 0), b"p1"), (part(2, 1), b"p2")] {
+        assert_eq!(store.partition(key, id).await.unwrap().as_deref(), Some(&bytes[..]));
+    }
+    assert_eq!(store.segment(key, 2).await.unwrap(), None, "it was folded");
 }
 
 async fn keeps_any_text_and_bytes(store: &dyn StateStore) {

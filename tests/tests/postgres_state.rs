@@ -19,14 +19,17 @@ fn code<T>(result: Result<T, Failure>) -> Code {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_conforms_in_every_store() {
-    state_conformance::check(Arc::new(MemoryStore::default())).await;
+    let memory = MemoryStore::default();
+    let other = Arc::new(memory.another());
+    state_conformance::check(Arc::new(memory), other).await;
     let server = PostgresServer::start().await.unwrap();
     server.role("writer").await.unwrap();
     server.exec("postgres", "GRANT CREATE ON DATABASE postgres TO writer").await.unwrap();
     for schema in ["_backflow", "Odd \"name\" {} $1 é"] {
         let plan = SourcePlan { state: StateLocation::Schema(schema.into()), ..server.source("writer", "postgres") };
         let warehouse = open(&plan, &server, APPLICATION).await.unwrap();
-        state_conformance::check(warehouse.state()).await;
+        let other = open(&plan, &server, APPLICATION).await.unwrap();
+        state_conformance::check(warehouse.state(), other.state()).await;
     }
     many_pods_prepare_at_once(&server).await;
     rejects_can_be_read_by_sql(&server).await;

@@ -48,7 +48,14 @@ fn the_commands_name_what_the_manifests_name() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for page in ["README.md", "docs/development.md", "docs/cli.md", "docs/schedules.md", "docs/state-format.md"] {
+    for page in [
+        "README.md",
+        "docs/development.md",
+        "docs/cli.md",
+        "docs/schedules.md",
+        "docs/state.md",
+        "docs/state-format.md",
+    ] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();
         let folder = Path::new(ROOT).join(page).parent().unwrap().to_owned();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -80,7 +80,7 @@ async fn state_conforms_beside_the_data() {
     assert!(first.check().await.unwrap().starts_with("SQLite 3."));
     let tables = sql("select name as id from sqlite_schema where name like '\\_backflow%' escape '\\'");
     assert!(read(&*first, query(tables.clone(), &["id"])).await.unwrap().is_empty(), "a check leaves nothing behind");
-    state_conformance::check(first.state()).await;
+    state_conformance::check(first.state(), warehouse(&path).await.state()).await;
     assert_eq!(read(&*first, query(tables, &["id"])).await.unwrap().len(), 6);
     // Another process sees the same state.
     let second = warehouse(&path).await.state();

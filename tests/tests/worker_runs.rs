@@ -20,5 +20,7 @@ mod rejected;
 mod state;
 #[path = "worker_runs/stop.rs"]
 mod stop;
+#[path = "worker_runs/stores.rs"]
+mod stores;
 #[path = "worker_runs/wrong_input.rs"]
 mod wrong_input;

@@ -44,6 +44,9 @@ const TEST: &str = "Without --key: connects to each Source and Destination, read
         With --key: takes the row with this primary key and really sends it, once. Request and answer are printed, nothing is \
         remembered.";
 
+const STATE: &str = "Shows what is remembered of each Mapping: whose it is, how many rows, and when it last moved. It lives where the Source's \
+        spec.state says, and outlives Mappings and clusters.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -59,6 +62,13 @@ pub(crate) enum Command {
     /// Try connections and queries, or really send one record
     #[command(long_about = TEST)]
     Test(TestArgs),
+    /// Show what is remembered: of which Mappings, since when, how much
+    #[command(long_about = STATE)]
+    State {
+        /// What to show.
+        #[command(subcommand)]
+        command: StateCommand,
+    },
     /// Print the completion script of a shell
     #[command(after_help = "Example:\n  backflow completions bash > /etc/bash_completion.d/backflow")]
     Completions {
@@ -263,6 +273,53 @@ pub(crate) struct TestArgs {
     #[command(flatten)]
     pub secrets: SecretArgs,
     /// text, or json: one object per line
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// `backflow state`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// All states of the Sources, a line for each
+    #[command(after_help = "Examples:\n  \
+        backflow state list -f manifests/\n  \
+        backflow state list -f manifests/ -o json | jq -r .stateKey\n\n\
+        Exit codes: 0 they are listed, 1 a Source or its state cannot be read, 64 wrong usage or manifests.")]
+    List {
+        /// Where to look.
+        #[command(flatten)]
+        input: StateInput,
+        /// How many of each Source, at most
+        #[arg(long, value_name = "STATES", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// One state: what it is bound to, its last run, and how to remove it
+    #[command(after_help = "Example:\n  \
+        backflow state show -f manifests/ default/customers-to-crm\n\n\
+        Exit codes: 0 it is shown, 1 there is none of this key or it cannot be read, 64 wrong usage or manifests.")]
+    Show {
+        /// Where to look.
+        #[command(flatten)]
+        input: StateInput,
+        /// Its key: namespace/name of the Mapping, or its stateKey
+        #[arg(value_name = "KEY")]
+        key: String,
+    },
+}
+
+/// Where `backflow state` looks.
+#[derive(Debug, Args)]
+pub(crate) struct StateInput {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// Look at this Source only; may be given several times
+    #[arg(long = "source", value_name = "NAME")]
+    pub sources: Vec<String>,
+    /// Secret values.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    /// text, or json: one object per state on one line
     #[arg(short = 'o', long, value_enum, default_value = "text")]
     pub output: Output,
 }

@@ -13,6 +13,7 @@ mod problem;
 mod run;
 mod secrets;
 mod select;
+mod state;
 mod test;
 mod validate;
 mod yaml;
@@ -62,6 +63,7 @@ pub async fn main(arguments: Vec<OsString>) -> u8 {
         Command::Validate(args) => validate(&args),
         Command::Preview(args) => preview::run(&args).await,
         Command::Test(args) => test::run(&args).await,
+        Command::State { command } => state::run(&command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut command, "backflow", &mut std::io::stdout());
             exit::OK

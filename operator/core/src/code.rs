@@ -57,6 +57,12 @@ codes! {
     PermissionDenied = Configuration,
     /// The state schema does not exist, and the role may not create it.
     StateSchemaMissing = Configuration,
+    /// The bucket, container or folder of the state store does not exist.
+    StateStoreMissing = Configuration,
+    /// The state store cannot do what the state needs: conditional writes.
+    StateStoreUnfit = Configuration,
+    /// The state store takes no more requests, is full, or does not answer.
+    StateStoreUnavailable = Transient,
     /// The warehouse cancelled the statement or restarts.
     WarehouseUnavailable = Transient,
     /// The model's SQL does not parse or fails.

@@ -218,6 +218,128 @@ pub struct Sqlite {
 pub enum StateLocation {
     /// A schema in the warehouse (a table-name prefix where there are no schemas).
     Schema(String),
+    /// Outside of the warehouse, for a role that may only read.
+    Store(StateStorePlan),
+}
+
+/// A store outside of the warehouse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StateStorePlan {
+    /// A bucket of Amazon S3, or of what speaks its protocol.
+    S3(S3State),
+    /// A bucket of Google Cloud Storage.
+    Gcs(GcsState),
+    /// A container of Azure Blob Storage.
+    Azure(AzureState),
+    /// A folder.
+    Directory(DirectoryState),
+}
+
+/// A bucket of Amazon S3. Without keys, the worker's own identity is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct S3State {
+    /// Its name.
+    pub bucket: String,
+    /// Put before the name of every object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// Its region; unset: the environment's, else `us-east-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// URL of a server other than Amazon's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Key id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<SecretRef>,
+    /// Its secret key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_access_key: Option<SecretRef>,
+}
+
+/// A bucket of Google Cloud Storage. Without a key, the worker's own identity is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GcsState {
+    /// Its name.
+    pub bucket: String,
+    /// Put before the name of every object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// URL of a server other than Google's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// JSON key of a service account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account_key: Option<SecretRef>,
+}
+
+/// A container of Azure Blob Storage. Without a key, the worker's own identity is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AzureState {
+    /// The storage account.
+    pub account: String,
+    /// The container.
+    pub container: String,
+    /// Put before the name of every object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// URL of a server other than Azure's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Key of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_key: Option<SecretRef>,
+}
+
+/// A folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DirectoryState {
+    /// Its path, where the run takes place.
+    pub path: String,
+    /// The PersistentVolumeClaim that the pod mounts at [`VOLUME_PATH`]; unset: a folder of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+}
+
+/// Where a pod mounts the volume of [`DirectoryState::claim`].
+pub const VOLUME_PATH: &str = "/state";
+
+impl StateLocation {
+    /// Where it is, for people: `schema _backflow of Source warehouse`, `s3://bucket/prefix`.
+    #[must_use]
+    pub fn place(&self, source: &str) -> String {
+        let url = |scheme: &str, bucket: &str, prefix: Option<&String>| match prefix {
+            Some(prefix) => format!("{scheme}://{bucket}/{}", prefix.trim_matches('/')),
+            None => format!("{scheme}://{bucket}"),
+        };
+        match self {
+            Self::Schema(schema) => format!("schema {schema} of Source {source}"),
+            Self::Store(StateStorePlan::S3(store)) => url("s3", &store.bucket, store.prefix.as_ref()),
+            Self::Store(StateStorePlan::Gcs(store)) => url("gs", &store.bucket, store.prefix.as_ref()),
+            Self::Store(StateStorePlan::Azure(store)) => {
+                url("az", &format!("{}/{}", store.account, store.container), store.prefix.as_ref())
+            }
+            Self::Store(StateStorePlan::Directory(store)) => match &store.claim {
+                Some(claim) => format!("volume claim {claim}"),
+                None => format!("folder {}", store.path),
+            },
+        }
+    }
+
+    fn secrets(&self) -> Vec<SecretRef> {
+        let references = match self {
+            Self::Schema(_) | Self::Store(StateStorePlan::Directory(_)) => Vec::new(),
+            Self::Store(StateStorePlan::S3(store)) => vec![&store.access_key_id, &store.secret_access_key],
+            Self::Store(StateStorePlan::Gcs(store)) => vec![&store.service_account_key],
+            Self::Store(StateStorePlan::Azure(store)) => vec![&store.account_key],
+        };
+        references.into_iter().flatten().cloned().collect()
+    }
 }
 
 /// One SELECT.
@@ -404,6 +526,20 @@ pub struct DestinationLimits {
 }
 
 impl Plan {
+    /// The PersistentVolumeClaim that the pod mounts at [`VOLUME_PATH`]: a run moves the state, and a check proves that it could.
+    #[must_use]
+    pub fn state_claim(&self) -> Option<&str> {
+        let source = match &self.task {
+            Task::Sync(sync) => &sync.source,
+            Task::CheckSource(source) | Task::Forget(source, _) => source,
+            Task::CheckModel(..) | Task::CheckDestination(_) | Task::Preview(..) => return None,
+        };
+        match &source.state {
+            StateLocation::Store(StateStorePlan::Directory(store)) => store.claim.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Every secret that the plan refers to, once: what the pod mounts.
     #[must_use]
     pub fn secrets(&self) -> Vec<SecretRef> {
@@ -435,5 +571,6 @@ impl SourcePlan {
             }
             Connection::Sqlite(_) => {}
         }
+        all.extend(self.state.secrets());
     }
 }

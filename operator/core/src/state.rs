@@ -106,9 +106,15 @@ pub struct StateLine {
     pub state_key: String,
     /// Its head.
     pub head: Head,
+    /// Bytes of its partitions and journal.
+    pub bytes: u64,
 }
 
 /// Where packed state lives.
+///
+/// What a value of it claims, it alone can commit: a write is conditional on the whole head that the same value wrote last, and not on
+/// the epoch only. A state that was forgotten and made anew counts its epochs from 1 again, but its document has another incarnation: a
+/// run of the forgotten one stays fenced.
 #[async_trait]
 pub trait StateStore: Send + Sync {
     /// Creates what is missing, where the role may.

@@ -11,6 +11,7 @@ mod model;
 mod quantity;
 mod schedule;
 mod source;
+mod state;
 mod sync;
 mod sync_status;
 

@@ -1,6 +1,6 @@
 //! Source → [`SourcePlan`].
 
-use backflow_core::plan::{Connection, Postgres, SourcePlan, Sqlite, StateLocation, Tls, TlsMode};
+use backflow_core::plan::{Connection, Postgres, SourcePlan, Sqlite, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Warehouse, WorkerTemplate};
 
@@ -20,18 +20,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
         findings.value_not_supported("spec.diff", "Pushdown", "use Auto or Streaming");
     }
     worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
-    let state = match (&spec.state.schema, &spec.state.store) {
-        (Some(schema), None) => Some(StateLocation::Schema(schema.clone())),
-        (None, Some(_)) => {
-            findings
-                .not_supported("spec.state.store", "let state live in a schema of the warehouse: spec.state.schema");
-            None
-        }
-        _ => {
-            findings.add("spec.state", "InvalidSpec", "exactly one of schema, store must be set");
-            None
-        }
-    };
+    let state = crate::state::location(&spec.state, place, &mut findings);
     let connection = match spec.warehouse() {
         Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),

@@ -4,10 +4,12 @@
 //! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
 
 mod batch;
+mod claims;
 pub mod diff;
 mod model;
 mod postgres;
 mod sql;
 mod sqlite;
 mod state_rows;
+mod store;
 pub mod warehouse;

@@ -12,6 +12,7 @@ use futures::stream::BoxStream;
 
 use crate::postgres::PostgresWarehouse;
 use crate::sqlite::SqliteWarehouse;
+use crate::store::PackedState;
 
 /// One read of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +39,12 @@ pub trait Warehouse: Send + Sync {
     /// What the warehouse says.
     async fn server(&self) -> Result<String, Failure>;
 
-    /// Whether a run could begin: connects, and proves that the state schema can be made and used, changing nothing. Returns
+    /// Whether a run could begin: connects, and proves that the state can be made and used where it lives, changing nothing. Returns
     /// [`Warehouse::server`].
     ///
     /// # Errors
-    /// As [`open`], and `StateSchemaMissing`, `PermissionDenied`, `StateTooNew`, with the statement that cures it.
+    /// As [`open`], and `StateSchemaMissing`, `PermissionDenied`, `StateTooNew`, `StateStoreMissing`, `StateStoreUnfit`,
+    /// `StateStoreUnavailable`, with what cures it.
     async fn check(&self) -> Result<String, Failure>;
 
     /// The model's columns, without reading rows.
@@ -60,7 +62,7 @@ pub trait Warehouse: Send + Sync {
     /// Waits until queries of dropped streams are cancelled. A process that ends before leaves them running on the server.
     async fn idle(&self) {}
 
-    /// The warehouse's own state store.
+    /// Where the state of its Mappings lives.
     fn state(&self) -> Arc<dyn StateStore>;
 }
 
@@ -74,11 +76,69 @@ pub async fn open(
     secrets: &dyn Secrets,
     application_name: &str,
 ) -> Result<Arc<dyn Warehouse>, Failure> {
-    let StateLocation::Schema(schema) = &source.state;
-    Ok(match &source.connection {
+    // A warehouse whose state lives elsewhere is never asked for its own.
+    let (schema, store) = match &source.state {
+        StateLocation::Schema(schema) => (schema.as_str(), None),
+        StateLocation::Store(plan) => ("", Some(Arc::new(crate::store::open(plan, secrets)?))),
+    };
+    let warehouse: Arc<dyn Warehouse> = match &source.connection {
         Connection::Postgres(postgres) => {
             Arc::new(PostgresWarehouse::open(postgres, schema, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
+    };
+    Ok(match store {
+        Some(store) => Arc::new(ReadOnly { warehouse, store }),
+        None => warehouse,
     })
+}
+
+/// The state of a Source alone: where it lives outside of the warehouse, that is not contacted. `application_name` as in [`open`].
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_state(
+    source: &SourcePlan,
+    secrets: &dyn Secrets,
+    application_name: &str,
+) -> Result<Arc<dyn StateStore>, Failure> {
+    match &source.state {
+        StateLocation::Schema(_) => Ok(open(source, secrets, application_name).await?.state()),
+        StateLocation::Store(plan) => Ok(Arc::new(crate::store::open(plan, secrets)?)),
+    }
+}
+
+/// A warehouse that is only read, with its state outside of it.
+struct ReadOnly {
+    warehouse: Arc<dyn Warehouse>,
+    store: Arc<PackedState>,
+}
+
+#[async_trait]
+impl Warehouse for ReadOnly {
+    async fn server(&self) -> Result<String, Failure> {
+        self.warehouse.server().await
+    }
+
+    async fn check(&self) -> Result<String, Failure> {
+        let server = self.warehouse.server().await?;
+        self.store.probe().await?;
+        Ok(server)
+    }
+
+    async fn describe(&self, model: &ModelPlan) -> Result<Vec<Column>, Failure> {
+        self.warehouse.describe(model).await
+    }
+
+    async fn rows(&self, query: Query) -> Result<Rows, Failure> {
+        self.warehouse.rows(query).await
+    }
+
+    async fn idle(&self) {
+        self.warehouse.idle().await;
+    }
+
+    fn state(&self) -> Arc<dyn StateStore> {
+        Arc::clone(&self.store) as Arc<dyn StateStore>
+    }
 }

@@ -11,6 +11,7 @@ mod preview;
 pub mod report;
 mod run;
 pub mod secrets;
+pub mod states;
 pub mod stop;
 mod test_record;
 

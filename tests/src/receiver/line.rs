@@ -14,11 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Cuts the connection that a request came by.
 #[derive(Clone)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(crate) struct Cut(Arc<AtomicBool>);
 
 impl Cut {
     /// From now on nothing is written: the next attempt resets the connection.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.0.store(true, SeqCst);
     }
 }
@@ -30,7 +30,7 @@ impl Connected<IncomingStream<'_, Lines>> for Cut {
 }
 
 /// Accepts connections that can be cut.
-pub(super) struct Lines(pub(super) TcpListener);
+pub(crate) struct Lines(pub(crate) TcpListener);
 
 impl Listener for Lines {
     type Io = Line;
@@ -47,7 +47,7 @@ impl Listener for Lines {
     }
 }
 
-pub(super) struct Line {
+pub(crate) struct Line {
     stream: TcpStream,
     cut: Cut,
 }

@@ -14,7 +14,7 @@
 
 mod inspect;
 mod ledger;
-mod line;
+pub(crate) mod line;
 mod respond;
 mod script;
 

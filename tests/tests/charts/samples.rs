@@ -69,7 +69,9 @@ fn every_sample_plans_without_a_finding() {
         let columns = columns();
         let parts = Parts { source: &source, model: &model, destination: &destination, columns: Some(&columns) };
         for (path, resource) in &resources {
-            if resource["kind"] == "Mapping" {
+            if resource["kind"] == "Source" {
+                planned(path, backflow_plan::source(name(resource), &typed::<Source>(resource).spec, &place));
+            } else if resource["kind"] == "Mapping" {
                 let mapping: Mapping = typed(resource);
                 planned(path, backflow_plan::mapping("shop", name(resource), &mapping.spec, parts));
                 planned(path, backflow_plan::schedule(&mapping.spec.schedule));
@@ -198,13 +200,22 @@ fn resources(folder: &str) -> Vec<(String, Value)> {
         }
         let path = file.strip_prefix(root()).expect("inside of the project").to_str().expect("UTF-8").to_owned();
         for resource in documents(&read(&path)) {
-            if resource["kind"] != "NetworkPolicy" {
+            if !["NetworkPolicy", "PersistentVolumeClaim"].iter().any(|kind| resource["kind"] == *kind) {
                 assert_eq!(resource["apiVersion"], "backflow.dev/v1alpha1", "{path}");
                 resources.push((path.clone(), resource));
             }
         }
     }
     resources
+}
+
+#[test]
+fn samples_show_every_place_of_state() {
+    let places: BTreeSet<String> = resources("")
+        .iter()
+        .filter_map(|(_, resource)| resource["spec"]["state"]["store"].as_object()?.keys().next().cloned())
+        .collect();
+    assert_eq!(places, set(&["azure", "gcs", "s3", "volume"]));
 }
 
 /// Every field of the manifest is still there, with its value, after it went through the API's type.

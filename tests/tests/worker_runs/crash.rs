@@ -12,11 +12,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 /// The most records that may come twice after a crash: a commit window.
 const WINDOW: usize = 10_000;
-const SIGABRT: i32 = 6;
+pub(super) const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 /// Asserts that exactly `expected` arrived, but that records of one commit window may have come again with the same keys.
-fn complete(items: &[Item], expected: &[Sent], when: &str) {
+pub(super) fn complete(items: &[Item], expected: &[Sent], when: &str) {
     let mut keys: BTreeMap<(String, &str), BTreeSet<&str>> = BTreeMap::new();
     for item in items {
         keys.entry((item.id.to_string(), &item.op)).or_default().insert(&item.key);

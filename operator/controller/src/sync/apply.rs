@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backflow_core::plan::{PLAN_VERSION, Plan, StateLocation, Task};
+use backflow_core::plan::{PLAN_VERSION, Plan, Task};
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::Sync;
 use k8s_openapi::api::batch::v1::Job;
@@ -113,10 +113,9 @@ fn job(context: &Context, sync: &Sync, ready: Ready, token: String) -> Result<Jo
 /// What the status will say of the checkpoint, frozen with the plan.
 fn annotations(task: &Task) -> BTreeMap<String, String> {
     let Task::Sync(sync) = task else { return BTreeMap::new() };
-    let StateLocation::Schema(schema) = &sync.source.state;
     labels::map([
         (labels::IDENTITY, &backflow_plan::identity_fingerprint(&sync.mapping.identity)),
-        (labels::LOCATION, &format!("schema {schema} of Source {}", sync.source.name)),
+        (labels::LOCATION, &sync.source.state.place(&sync.source.name)),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backflow_core::plan::Plan;
+use backflow_core::plan::{Plan, VOLUME_PATH};
 use backflow_core::result::exit;
 use backflow_crds::v1alpha1::WorkerTemplate;
 use k8s_openapi::api::batch::v1::{
@@ -11,8 +11,8 @@ use k8s_openapi::api::batch::v1::{
 };
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, DownwardAPIVolumeFile, DownwardAPIVolumeSource, EmptyDirVolumeSource,
-    EnvVar, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec,
-    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    EnvVar, LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -169,6 +169,8 @@ fn pod(run: &WorkerJob<'_>) -> PodSpec {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
+            // The volume of the state may hold many files: they change hands once, and not at every run.
+            fs_group_change_policy: run.plan.state_claim().map(|_| "OnRootMismatch".into()),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }),
             ..PodSecurityContext::default()
         }),
@@ -269,6 +271,17 @@ fn volumes(run: &WorkerJob<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
                 optional: Some(true),
                 default_mode: Some(0o440),
                 items: None,
+            }),
+            ..Volume::default()
+        });
+    }
+    if let Some(claim) = run.plan.state_claim() {
+        mounts.push(mount("state", VOLUME_PATH, false));
+        volumes.push(Volume {
+            name: "state".into(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.into(),
+                read_only: None,
             }),
             ..Volume::default()
         });

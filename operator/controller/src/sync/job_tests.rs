@@ -1,4 +1,7 @@
-use backflow_core::plan::{Connection, Postgres, SourcePlan, StateLocation, Task, Tls, TlsMode};
+use backflow_core::plan::{
+    Connection, DirectoryState, ForgetPlan, ModelPlan, ModelQuery, Postgres, PreviewPlan, S3State, SourcePlan,
+    StateLocation, StateStorePlan, Task, Tls, TlsMode,
+};
 use backflow_core::secret::SecretRef;
 use serde_json::json;
 
@@ -138,4 +141,61 @@ fn the_pod_has_no_token_and_no_rights() {
     assert_eq!(container.allow_privilege_escalation, Some(false));
     assert_eq!(container.read_only_root_filesystem, Some(true));
     assert_eq!(container.capabilities.as_ref().unwrap().drop.as_ref().unwrap(), &["ALL"]);
+}
+
+#[test]
+fn a_volume_of_the_state_is_mounted_where_state_is_moved_or_proven() {
+    let state = StateLocation::Store(StateStorePlan::Directory(DirectoryState {
+        path: "/state/backflow".into(),
+        claim: Some("backflow-state".into()),
+    }));
+    let mut plan = plan(None, Tls::default());
+    let Task::CheckSource(source) = &mut plan.task else { panic!("it checks a Source") };
+    source.state = state;
+    let source = source.clone();
+    let claims = |plan: &Plan| -> Vec<(String, String)> {
+        let job = job_of(plan, json!({}), &[]);
+        let pod = pod_of(&job);
+        let mounts = pod.containers[0].volume_mounts.iter().flatten();
+        let path = |name: &str| {
+            let mount = mounts.clone().find(|mount| mount.name == name).unwrap();
+            assert_eq!(mount.read_only, None);
+            mount.mount_path.clone()
+        };
+        let volumes = pod.volumes.iter().flatten();
+        volumes
+            .filter_map(|volume| {
+                Some((volume.persistent_volume_claim.as_ref()?.claim_name.clone(), path(&volume.name)))
+            })
+            .collect()
+    };
+    let mounted = [("backflow-state".to_owned(), "/state".to_owned())];
+    assert_eq!(claims(&plan), mounted);
+    let forget = ForgetPlan { state_key: "shop/crm".into(), adopt_state: false };
+    assert_eq!(claims(&Plan { task: Task::Forget(source.clone(), forget), ..plan.clone() }), mounted);
+    let model = ModelPlan { name: "m".into(), query: ModelQuery::Table("t".into()), primary_key: vec!["id".into()] };
+    let preview = Task::Preview(source.clone(), model.clone(), PreviewPlan { limit: 1 });
+    for task in [preview, Task::CheckModel(source, model)] {
+        assert_eq!(claims(&Plan { task, ..plan.clone() }), [], "a volume that is busy elsewhere would hold it up");
+    }
+}
+
+#[test]
+fn keys_of_a_bucket_are_mounted() {
+    let mut plan = plan(secret("warehouse", "password"), Tls::default());
+    let Task::CheckSource(source) = &mut plan.task else { panic!("it checks a Source") };
+    source.state = StateLocation::Store(StateStorePlan::S3(S3State {
+        bucket: "states".into(),
+        access_key_id: secret("bucket", "id"),
+        secret_access_key: secret("bucket", "key"),
+        ..S3State::default()
+    }));
+    let job = job_of(&plan, json!({}), &[]);
+    let secrets: Vec<_> = pod_of(&job)
+        .volumes
+        .iter()
+        .flatten()
+        .filter_map(|volume| volume.secret.as_ref()?.secret_name.clone())
+        .collect();
+    assert_eq!(secrets, ["bucket", "warehouse"]);
 }

@@ -83,6 +83,11 @@ fn key(name: &str) -> Value {
     json!({"secretKeyRef": {"name": name, "key": "k"}})
 }
 
+/// State in this store.
+fn store(member: &str, store: Value) -> Value {
+    json!({"state": {"schema": null, "store": {member: store}}})
+}
+
 #[test]
 fn every_field_of_a_source_does_something() {
     let certificate = |member: &str| {
@@ -156,10 +161,31 @@ fn every_field_of_a_source_does_something() {
         ),
         ("sqlite", Refused(other("sqlite", json!({"path": "shop.db"})), "spec.sqlite", "LocalOnly")),
         ("state.schema", Planned(json!({"state": {"schema": "elsewhere"}}))),
+        ("state.store.s3.bucket", Planned(store("s3", json!({"bucket": "states"})))),
+        ("state.store.s3.prefix", Planned(store("s3", json!({"bucket": "states", "prefix": "a/b"})))),
+        ("state.store.s3.region", Planned(store("s3", json!({"bucket": "states", "region": "eu-west-1"})))),
         (
-            "state.store",
-            Refused(json!({"state": {"store": {"volume": {"claimName": "c"}}}}), "spec.state.store", "NotSupported"),
+            "state.store.s3.endpoint",
+            Planned(store("s3", json!({"bucket": "states", "endpoint": "https://minio:9000"}))),
         ),
+        (
+            "state.store.s3.accessKeyId",
+            Planned(store("s3", json!({"bucket": "states", "accessKeyId": key("i"), "secretAccessKey": key("s")}))),
+        ),
+        (
+            "state.store.s3.secretAccessKey",
+            Refused(
+                store("s3", json!({"bucket": "states", "secretAccessKey": key("s")})),
+                "spec.state.store.s3",
+                "InvalidSpec",
+            ),
+        ),
+        ("state.store.gcs", Planned(store("gcs", json!({"bucket": "states", "serviceAccountKey": key("s")})))),
+        (
+            "state.store.azure",
+            Planned(store("azure", json!({"account": "acc", "container": "con", "accountKey": key("s")}))),
+        ),
+        ("state.store.volume.claimName", Planned(store("volume", json!({"claimName": "states"})))),
         ("diff", Refused(json!({"diff": "Pushdown"}), "spec.diff", "NotSupported")),
         ("maxConcurrentSyncs", Controller),
         (

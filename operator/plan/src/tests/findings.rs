@@ -22,7 +22,8 @@ fn key(name: &str) -> Value {
 fn everything_wrong_with_a_source_is_said_at_once() {
     let wrong = json!({
         "postgres": {"port": 70_000, "tls": {"mode": "Disable", "ca": key("ca"), "clientKey": key("k")}},
-        "state": {"schema": null, "store": {"s3": {"bucket": "bucket"}}},
+        "state": {"schema": null, "store": {"s3": {"bucket": "a/b", "prefix": "x/../y", "endpoint": "https://u:p@h",
+            "accessKeyId": key("id")}}},
         "diff": "Pushdown",
         "worker": {"caBundle": key("ca"), "scratch": "lots", "env": [{"name": "A"}, {"name": "BACKFLOW_LOG"}],
             "podLabels": {"backflow.dev/run": "x"}, "podAnnotations": {"app.kubernetes.io/name": "y", "big": "b".repeat(40_000)}},
@@ -35,7 +36,10 @@ fn everything_wrong_with_a_source_is_said_at_once() {
         ("spec.worker.podLabels.backflow.dev/run", "InvalidSpec"),
         ("spec.worker.podAnnotations.app.kubernetes.io/name", "InvalidSpec"),
         ("spec.worker.scratch", "InvalidQuantity"),
-        ("spec.state.store", "NotSupported"),
+        ("spec.state.store.s3", "InvalidSpec"),
+        ("spec.state.store.s3.bucket", "InvalidSpec"),
+        ("spec.state.store.s3.prefix", "InvalidSpec"),
+        ("spec.state.store.s3.endpoint", "InvalidSpec"),
         ("spec.postgres.port", "InvalidSpec"),
         ("spec.postgres.tls", "InvalidSpec"),
         ("spec.postgres.tls.mode", "InvalidSpec"),

@@ -27,6 +27,7 @@ use self::connect::{Connector, Purpose, begin, end};
 use self::rows::Reader;
 use self::state::PostgresState;
 use self::types::Catalog;
+use crate::claims::Claims;
 use crate::model;
 use crate::warehouse::{Query, Rows, Warehouse};
 
@@ -55,7 +56,11 @@ impl PostgresWarehouse {
         let connector = Arc::new(Connector::new(plan, secrets, application_name)?);
         let connection = connector.connect().await?;
         connector.give_back(connection).await;
-        let state = Arc::new(PostgresState { connector: Arc::clone(&connector), schema: schema.to_owned() });
+        let state = Arc::new(PostgresState {
+            connector: Arc::clone(&connector),
+            schema: schema.to_owned(),
+            claims: Claims::default(),
+        });
         Ok(Self { connector, state, reading: Arc::default() })
     }
 

@@ -9,8 +9,8 @@
 //! | `runs` | one row per run: phase, counters, times |
 //! | `rejects` | records that the destination or the mapping refused, with code and message |
 //!
-//! Every write takes the lock of its `mappings` row first, on condition that the epoch is still its own: a run that lost its claim
-//! changes nothing.
+//! Every write takes the lock of its `mappings` row first, on condition that the head there is the one that this process wrote last: a
+//! run that lost its claim changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,15 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
 use backflow_core::record::Rejection;
 use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RunRow, StateLine, StateStore};
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
 
 use super::connect::{Connector, Purpose, begin, end};
 use super::{errors, schema};
+use crate::claims::Claims;
 use crate::sql::quote;
-use crate::state_rows::{RunColumns, fenced, last_words, phase_text};
+use crate::state_rows::{HEAD, RunColumns, fenced, head, last_words, line, phase_text};
 
 /// The longest that one step may take: the waits for locks included, which end before it.
 const STEP_TIMEOUT: Duration = Duration::from_secs(180);
@@ -36,6 +37,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(180);
 pub(crate) struct PostgresState {
     pub(super) connector: Arc<Connector>,
     pub(super) schema: String,
+    pub(super) claims: Claims,
 }
 
 /// What a step inside a transaction came to.
@@ -101,12 +103,18 @@ impl PostgresState {
         sqlx::query(AssertSqlSafe(text.replace("{}", &quote(&self.schema)))).persistent(false)
     }
 
-    /// Locks the head on condition of its epoch.
-    async fn lock(&self, connection: &mut PgConnection, state_key: &str, epoch: u64) -> Result<bool, sqlx::Error> {
+    /// Locks the head on condition that it is the one that was written last.
+    async fn lock(&self, connection: &mut PgConnection, state_key: &str, last: &Head) -> Result<bool, sqlx::Error> {
         let row = self
-            .sql("SELECT 1 FROM {}.mappings WHERE state_key = $1 AND epoch = $2 FOR UPDATE")
+            .sql(
+                "SELECT 1 FROM {}.mappings WHERE state_key = $1 AND epoch = $2 AND generation = $3 AND segment = $4 AND document = $5 \
+                 FOR UPDATE",
+            )
             .bind(state_key.to_owned())
-            .bind(epoch as i64)
+            .bind(last.epoch as i64)
+            .bind(last.generation as i64)
+            .bind(last.segment as i64)
+            .bind(last.document.clone())
             .fetch_optional(connection)
             .await?;
         Ok(row.is_some())
@@ -133,13 +141,20 @@ impl PostgresState {
         .map(drop)
     }
 
-    /// Moves head, run and rejects, if the epoch is ours.
-    async fn move_head(&self, connection: &mut PgConnection, commit: &Commit<'_>) -> Result<bool, sqlx::Error> {
+    /// Moves head, run and rejects, if the head is the one that was written last, or already the new one: the step may be repeated
+    /// because a break hid that it came through.
+    async fn move_head(
+        &self,
+        connection: &mut PgConnection,
+        commit: &Commit<'_>,
+        last: &Head,
+    ) -> Result<bool, sqlx::Error> {
         let head = commit.head;
         let moved = self
             .sql(
                 "UPDATE {}.mappings SET format = $3, owner = $4, generation = $5, segment = $6, document = $7, \
-                 updated_at = clock_timestamp() WHERE state_key = $1 AND epoch = $2",
+                 updated_at = clock_timestamp() WHERE state_key = $1 AND epoch = $2 AND (\
+                 (generation = $8 AND segment = $9 AND document = $10) OR (generation = $5 AND segment = $6 AND document = $7))",
             )
             .bind(commit.state_key.to_owned())
             .bind(head.epoch as i64)
@@ -148,6 +163,9 @@ impl PostgresState {
             .bind(head.generation as i64)
             .bind(head.segment as i64)
             .bind(head.document.clone())
+            .bind(last.generation as i64)
+            .bind(last.segment as i64)
+            .bind(last.document.clone())
             .execute(&mut *connection)
             .await?;
         if moved.rows_affected() == 0 {
@@ -229,13 +247,12 @@ impl StateStore for PostgresState {
 
     async fn head(&self, state_key: &str) -> Result<Option<Head>, Failure> {
         self.transaction(true, |mut connection| async move {
-            let query = self
-                .sql("SELECT state_key, format, owner, epoch, generation, segment, document FROM {}.mappings WHERE state_key = $1")
-                .bind(state_key.to_owned());
-                let row = query.fetch_optional(&mut connection).await?;
-                let line = row.as_ref().map(line).transpose()?;
-                Ok((connection, Step::Done(line.map(|line| line.head))))
-            })
+            let query =
+                self.sql(&format!("SELECT {HEAD} FROM {{}}.mappings WHERE state_key = $1")).bind(state_key.to_owned());
+            let row = query.fetch_optional(&mut connection).await?;
+            let found = row.as_ref().map(head).transpose()?;
+            Ok((connection, Step::Done(found.map(|(_, head)| head))))
+        })
         .await
     }
 
@@ -292,7 +309,9 @@ impl StateStore for PostgresState {
                 }
                 Ok((connection, Step::Done(())))
             })
-        .await
+        .await?;
+        self.claims.wrote(state_key, head);
+        Ok(())
     }
 
     async fn run(&self, state_key: &str, name: &str) -> Result<Option<RunRow>, Failure> {
@@ -306,7 +325,7 @@ impl StateStore for PostgresState {
                     .bind(state_key.to_owned())
                     .bind(name.to_owned());
                     let row = query.fetch_optional(&mut connection).await?;
-                    let columns = row.as_ref().map(run_columns).transpose()?;
+                    let columns = row.as_ref().map(RunColumns::read).transpose()?;
                     Ok((connection, Step::Done(columns)))
                 })
             .await?;
@@ -325,8 +344,10 @@ impl StateStore for PostgresState {
 
     async fn commit(&self, commit: Commit<'_>) -> Result<(), Failure> {
         let commit = &commit;
+        let last = self.claims.last(commit.state_key, commit.head.epoch).ok_or_else(|| fenced(commit.state_key))?;
+        let last = &last;
         self.transaction(true, |mut connection| async move {
-            if !self.move_head(&mut connection, commit).await? {
+            if !self.move_head(&mut connection, commit, last).await? {
                 return Ok((connection, Step::Refused(fenced(commit.state_key))));
             }
             failpoint::hit("inside-commit");
@@ -344,12 +365,15 @@ impl StateStore for PostgresState {
             }
             Ok((connection, Step::Done(())))
         })
-        .await
+        .await?;
+        self.claims.wrote(commit.state_key, commit.head);
+        Ok(())
     }
 
     async fn put_partition(&self, state_key: &str, epoch: u64, id: PartitionId, bytes: &[u8]) -> Result<(), Failure> {
+        let last = &self.claims.last(state_key, epoch).ok_or_else(|| fenced(state_key))?;
         self.transaction(true, |mut connection| async move {
-            if !self.lock(&mut connection, state_key, epoch).await? {
+            if !self.lock(&mut connection, state_key, last).await? {
                 return Ok((connection, Step::Refused(fenced(state_key))));
             }
             self.sql(
@@ -369,8 +393,10 @@ impl StateStore for PostgresState {
 
     async fn fold(&self, commit: Commit<'_>, keep: &[PartitionId]) -> Result<(), Failure> {
         let commit = &commit;
+        let last = self.claims.last(commit.state_key, commit.head.epoch).ok_or_else(|| fenced(commit.state_key))?;
+        let last = &last;
         self.transaction(true, |mut connection| async move {
-            if !self.move_head(&mut connection, commit).await? {
+            if !self.move_head(&mut connection, commit, last).await? {
                 return Ok((connection, Step::Refused(fenced(commit.state_key))));
             }
             let (generations, indexes): (Vec<i64>, Vec<i64>) =
@@ -393,7 +419,9 @@ impl StateStore for PostgresState {
                 .await?;
             Ok((connection, Step::Done(())))
         })
-        .await
+        .await?;
+        self.claims.wrote(commit.state_key, commit.head);
+        Ok(())
     }
 
     async fn forget(&self, state_key: &str, expected: u64) -> Result<bool, Failure> {
@@ -420,10 +448,11 @@ impl StateStore for PostgresState {
     async fn list(&self, limit: u32) -> Result<Vec<StateLine>, Failure> {
         self.transaction(true, |mut connection| async move {
             let query = self
-                .sql(
-                    "SELECT state_key, format, owner, epoch, generation, segment, document FROM {}.mappings \
-                     ORDER BY state_key COLLATE \"C\" LIMIT $1",
-                )
+                .sql(&format!(
+                    "SELECT {HEAD}, (coalesce((SELECT sum(octet_length(p.bytes)) FROM {{}}.partitions p WHERE p.state_key = m.state_key), 0) \
+                     + coalesce((SELECT sum(octet_length(j.bytes)) FROM {{}}.journal j WHERE j.state_key = m.state_key), 0))::bigint AS bytes \
+                     FROM {{}}.mappings m ORDER BY state_key COLLATE \"C\" LIMIT $1",
+                ))
                 .bind(i64::from(limit));
             let rows = query.fetch_all(&mut connection).await?;
             let lines = rows.iter().map(line).collect::<Result<_, _>>()?;
@@ -431,31 +460,4 @@ impl StateStore for PostgresState {
         })
         .await
     }
-}
-
-fn line(row: &PgRow) -> Result<StateLine, sqlx::Error> {
-    Ok(StateLine {
-        state_key: row.try_get("state_key")?,
-        head: Head {
-            format: row.try_get::<i64, _>("format")? as u32,
-            owner: row.try_get("owner")?,
-            epoch: row.try_get::<i64, _>("epoch")? as u64,
-            generation: row.try_get::<i64, _>("generation")? as u64,
-            segment: row.try_get::<i64, _>("segment")? as u64,
-            document: row.try_get("document")?,
-        },
-    })
-}
-
-fn run_columns(row: &PgRow) -> Result<RunColumns, sqlx::Error> {
-    Ok(RunColumns {
-        name: row.try_get("name")?,
-        number: row.try_get("number")?,
-        first_epoch: row.try_get("first_epoch")?,
-        epoch: row.try_get("epoch")?,
-        phase: row.try_get("phase")?,
-        counters: row.try_get("counters")?,
-        started_at: row.try_get("started_at")?,
-        updated_at: row.try_get("updated_at")?,
-    })
 }

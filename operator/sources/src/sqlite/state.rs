@@ -5,12 +5,13 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
 use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RunRow, StateLine, StateStore};
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 use tokio::sync::Mutex;
 
 use super::{connect, errors};
-use crate::state_rows::{RunColumns, SCHEMA_VERSION, fenced, last_words, phase_text, too_new};
+use crate::claims::Claims;
+use crate::state_rows::{HEAD, RunColumns, SCHEMA_VERSION, fenced, head, last_words, line, phase_text, too_new};
 
 /// The tables, `{}` for the prefix.
 const TABLES: &[&str] = &[
@@ -37,6 +38,7 @@ pub(crate) struct SqliteState {
     /// An opening quote, the prefix and `_`: names are finished as `{prefix}mappings"`.
     prefix: String,
     connection: Mutex<Option<SqliteConnection>>,
+    claims: Claims,
 }
 
 /// What a step inside a transaction came to.
@@ -49,7 +51,7 @@ enum Step<T> {
 impl SqliteState {
     pub(crate) fn new(path: String, prefix: &str) -> Self {
         let prefix = format!("\"{}_", prefix.replace('"', "\"\""));
-        Self { path, prefix, connection: Mutex::new(None) }
+        Self { path, prefix, connection: Mutex::new(None), claims: Claims::default() }
     }
 
     /// Whether `prepare` would succeed; changes nothing.
@@ -141,25 +143,24 @@ impl SqliteState {
         .map(drop)
     }
 
+    /// Moves head, run and rejects, if the head is the one that this process wrote last.
     async fn move_head(&self, connection: &mut SqliteConnection, commit: &Commit<'_>) -> Result<bool, sqlx::Error> {
         let head = commit.head;
-        let moved = self
-            .sql(
-                "UPDATE {}mappings\" SET format = ?3, owner = ?4, generation = ?5, segment = ?6, document = ?7, \
-                 updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') WHERE state_key = ?1 AND epoch = ?2",
-            )
-            .bind(commit.state_key.to_owned())
-            .bind(head.epoch as i64)
-            .bind(i64::from(head.format))
-            .bind(head.owner.clone())
-            .bind(head.generation as i64)
-            .bind(head.segment as i64)
-            .bind(head.document.clone())
-            .execute(&mut *connection)
-            .await?;
-        if moved.rows_affected() == 0 {
+        if !self.is_last(connection, commit.state_key, head.epoch).await? {
             return Ok(false);
         }
+        self.sql(
+            "UPDATE {}mappings\" SET format = ?2, owner = ?3, generation = ?4, segment = ?5, document = ?6, \
+             updated_at = strftime('%Y-%m-%dT%H:%M:%fZ') WHERE state_key = ?1",
+        )
+        .bind(commit.state_key.to_owned())
+        .bind(i64::from(head.format))
+        .bind(head.owner.clone())
+        .bind(head.generation as i64)
+        .bind(head.segment as i64)
+        .bind(head.document.clone())
+        .execute(&mut *connection)
+        .await?;
         self.put_run(connection, commit.state_key, commit.run).await?;
         for (hash, change) in last_words(commit.rejects) {
             match change {
@@ -205,6 +206,19 @@ impl SqliteState {
         Ok(())
     }
 
+    /// Whether the stored head is the one that this process wrote last under its claim of `epoch`.
+    async fn is_last(
+        &self,
+        connection: &mut SqliteConnection,
+        state_key: &str,
+        epoch: u64,
+    ) -> Result<bool, sqlx::Error> {
+        match self.claims.last(state_key, epoch) {
+            Some(last) => Ok(self.stored(connection, state_key).await? == Some(last)),
+            None => Ok(false),
+        }
+    }
+
     async fn epoch(&self, connection: &mut SqliteConnection, state_key: &str) -> Result<Option<u64>, sqlx::Error> {
         let row = self
             .sql("SELECT epoch FROM {}mappings\" WHERE state_key = ?")
@@ -216,11 +230,11 @@ impl SqliteState {
 
     async fn stored(&self, connection: &mut SqliteConnection, state_key: &str) -> Result<Option<Head>, sqlx::Error> {
         let row = self
-            .sql("SELECT state_key, format, owner, epoch, generation, segment, document FROM {}mappings\" WHERE state_key = ?")
+            .sql(&format!("SELECT {HEAD} FROM {{}}mappings\" WHERE state_key = ?"))
             .bind(state_key.to_owned())
             .fetch_optional(connection)
             .await?;
-        Ok(row.as_ref().map(line).transpose()?.map(|line| line.head))
+        Ok(row.as_ref().map(head).transpose()?.map(|(_, head)| head))
     }
 
     async fn bytes(&self, text: &str, state_key: &str, numbers: &[i64]) -> Result<Option<Vec<u8>>, Failure> {
@@ -290,7 +304,9 @@ impl StateStore for SqliteState {
             }
             Ok((connection, Step::Done(())))
         })
-        .await
+        .await?;
+        self.claims.wrote(state_key, head);
+        Ok(())
     }
 
     async fn run(&self, state_key: &str, name: &str) -> Result<Option<RunRow>, Failure> {
@@ -305,7 +321,7 @@ impl StateStore for SqliteState {
                     .bind(name.to_owned())
                     .fetch_optional(&mut connection)
                     .await?;
-                let columns = row.as_ref().map(run_columns).transpose()?;
+                let columns = row.as_ref().map(RunColumns::read).transpose()?;
                 Ok((connection, Step::Done(columns)))
             })
             .await?;
@@ -323,8 +339,9 @@ impl StateStore for SqliteState {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<(), Failure> {
+        let commit = &commit;
         self.transaction(|mut connection| async move {
-            if !self.move_head(&mut connection, &commit).await? {
+            if !self.move_head(&mut connection, commit).await? {
                 return Ok((connection, Step::Refused(fenced(commit.state_key))));
             }
             failpoint::hit("inside-commit");
@@ -339,12 +356,14 @@ impl StateStore for SqliteState {
             }
             Ok((connection, Step::Done(())))
         })
-        .await
+        .await?;
+        self.claims.wrote(commit.state_key, commit.head);
+        Ok(())
     }
 
     async fn put_partition(&self, state_key: &str, epoch: u64, id: PartitionId, bytes: &[u8]) -> Result<(), Failure> {
         self.transaction(|mut connection| async move {
-            if self.epoch(&mut connection, state_key).await? != Some(epoch) {
+            if !self.is_last(&mut connection, state_key, epoch).await? {
                 return Ok((connection, Step::Refused(fenced(state_key))));
             }
             self.sql("INSERT OR REPLACE INTO {}partitions\" (state_key, generation, idx, bytes) VALUES (?, ?, ?, ?)")
@@ -360,8 +379,9 @@ impl StateStore for SqliteState {
     }
 
     async fn fold(&self, commit: Commit<'_>, keep: &[PartitionId]) -> Result<(), Failure> {
+        let commit = &commit;
         self.transaction(|mut connection| async move {
-            if !self.move_head(&mut connection, &commit).await? {
+            if !self.move_head(&mut connection, commit).await? {
                 return Ok((connection, Step::Refused(fenced(commit.state_key))));
             }
             let stored = self
@@ -389,7 +409,9 @@ impl StateStore for SqliteState {
                 .await?;
             Ok((connection, Step::Done(())))
         })
-        .await
+        .await?;
+        self.claims.wrote(commit.state_key, commit.head);
+        Ok(())
     }
 
     async fn forget(&self, state_key: &str, expected: u64) -> Result<bool, Failure> {
@@ -408,10 +430,11 @@ impl StateStore for SqliteState {
     async fn list(&self, limit: u32) -> Result<Vec<StateLine>, Failure> {
         self.transaction(|mut connection| async move {
             let rows = self
-                .sql(
-                    "SELECT state_key, format, owner, epoch, generation, segment, document FROM {}mappings\" \
-                     ORDER BY state_key LIMIT ?",
-                )
+                .sql(&format!(
+                    "SELECT {HEAD}, coalesce((SELECT sum(length(p.bytes)) FROM {{}}partitions\" p WHERE p.state_key = m.state_key), 0) \
+                     + coalesce((SELECT sum(length(j.bytes)) FROM {{}}journal\" j WHERE j.state_key = m.state_key), 0) AS bytes \
+                     FROM {{}}mappings\" m ORDER BY state_key LIMIT ?",
+                ))
                 .bind(i64::from(limit))
                 .fetch_all(&mut connection)
                 .await?;
@@ -420,31 +443,4 @@ impl StateStore for SqliteState {
         })
         .await
     }
-}
-
-fn line(row: &SqliteRow) -> Result<StateLine, sqlx::Error> {
-    Ok(StateLine {
-        state_key: row.try_get("state_key")?,
-        head: Head {
-            format: row.try_get::<i64, _>("format")? as u32,
-            owner: row.try_get("owner")?,
-            epoch: row.try_get::<i64, _>("epoch")? as u64,
-            generation: row.try_get::<i64, _>("generation")? as u64,
-            segment: row.try_get::<i64, _>("segment")? as u64,
-            document: row.try_get("document")?,
-        },
-    })
-}
-
-fn run_columns(row: &SqliteRow) -> Result<RunColumns, sqlx::Error> {
-    Ok(RunColumns {
-        name: row.try_get("name")?,
-        number: row.try_get("number")?,
-        first_epoch: row.try_get("first_epoch")?,
-        epoch: row.try_get("epoch")?,
-        phase: row.try_get("phase")?,
-        counters: row.try_get("counters")?,
-        started_at: row.try_get("started_at")?,
-        updated_at: row.try_get("updated_at")?,
-    })
 }

@@ -1,0 +1,48 @@
+//! What the packed state asks of the place where it lives: objects with names, and one write that only one writer can win.
+
+use async_trait::async_trait;
+use backflow_core::code::Failure;
+use bytes::Bytes;
+
+/// The largest object that is read: far above what the engine writes, and a bound for what somebody else may have put there.
+pub(super) const LARGEST: u64 = 512 << 20;
+
+/// An object that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Its whole name.
+    pub(super) name: String,
+    /// Its length in bytes.
+    pub(super) bytes: u64,
+}
+
+/// A bucket or a folder. Names are made of plain letters, digits, `.`, `_`, `-`, `!` and `/`.
+///
+/// Every call ends by itself, tried again where that helps, and its failure names the place and the cure.
+#[async_trait]
+pub(super) trait Objects: Send + Sync {
+    /// The place, for messages.
+    fn place(&self) -> String;
+
+    /// Makes the place ready for a first object, where that needs something.
+    async fn prepare(&self) -> Result<(), Failure>;
+
+    /// An object's bytes, `None` if it is not there.
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, Failure>;
+
+    /// Writes an object if there is none of its name: whole, and lasting when this returns. Whether these bytes are there now: also
+    /// if an earlier attempt wrote them and its answer was lost. After an error they may be there or not.
+    async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Failure>;
+
+    /// Writes an object, whole, and lasting when this returns; in place of one that is there.
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<(), Failure>;
+
+    /// All objects of a folder, by name.
+    async fn list(&self, folder: &str) -> Result<Vec<Found>, Failure>;
+
+    /// The folders in the place itself, by name.
+    async fn folders(&self) -> Result<Vec<String>, Failure>;
+
+    /// Removes objects. One that is not there is no error.
+    async fn remove(&self, names: Vec<String>) -> Result<(), Failure>;
+}
