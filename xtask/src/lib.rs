@@ -1,5 +1,6 @@
 //! The project's own commands, as a library: `cargo xtask` is a thin front of it.
 
+pub mod bench;
 pub mod cluster;
 pub mod commands;
 pub mod demo;

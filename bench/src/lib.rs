@@ -1,0 +1,74 @@
+//! `cargo xtask bench`: how fast Backflow is, beside the bare minimum for the same work and beside others.
+//!
+//! Everything runs on this machine: one Postgres, one receiver in a process of its own, and one competitor at a time. What arrives is
+//! compared with what SQL says should arrive, record by record: a fast wrong run is a failure.
+
+pub mod benchmarks;
+pub mod canonical;
+pub mod data;
+pub mod floor;
+pub mod measure;
+pub mod ours;
+pub mod process;
+pub mod receiver;
+pub mod report;
+pub mod taken;
+
+use std::path::PathBuf;
+
+use backflow_tests::postgres::PostgresServer;
+
+use benchmarks::{Bench, changes, diff, mapping};
+use receiver::Client;
+use report::Report;
+
+/// All benchmarks in their order.
+pub const IDS: [&str; 5] = ["BM1", "BM2", "BM3", "BM7", "BM8"];
+
+/// What is measured, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Only these benchmarks.
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(IDS))]
+    pub ids: Vec<String>,
+    /// Rows of the table.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub rows: u64,
+    /// How often each is measured; the median counts.
+    #[arg(long, default_value_t = 3)]
+    pub repetitions: usize,
+    /// The worker's program.
+    #[arg(long)]
+    pub worker: PathBuf,
+    /// Where the JSON lines go.
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+/// Measures; `true` if all that arrived was right.
+///
+/// # Errors
+/// Something did not run at all.
+pub async fn run(args: Args) -> anyhow::Result<bool> {
+    let mut report = Report::new(&args.output)?;
+    let wanted = |id: &str| args.ids.is_empty() || args.ids.iter().any(|wanted| wanted == id);
+    let bench = Bench {
+        server: PostgresServer::start().await?,
+        receiver: Client::start()?,
+        worker: args.worker.clone(),
+        repetitions: args.repetitions,
+        rows: args.rows,
+    };
+    if ["BM1", "BM2", "BM3"].into_iter().any(wanted) {
+        for line in changes::run(&bench, wanted).await? {
+            report.add(line)?;
+        }
+    }
+    if wanted("BM7") {
+        report.add(mapping::run(&bench)?)?;
+    }
+    if wanted("BM8") {
+        report.add(diff::run(&bench).await?)?;
+    }
+    Ok(report.end())
+}
