@@ -18,12 +18,12 @@ use std::path::PathBuf;
 
 use backflow_tests::postgres::PostgresServer;
 
-use benchmarks::{Bench, changes, diff, mapping};
+use benchmarks::{Bench, big, changes, diff, faults, kills, mapping, wide};
 use receiver::Client;
 use report::Report;
 
 /// All benchmarks in their order.
-pub const IDS: [&str; 5] = ["BM1", "BM2", "BM3", "BM7", "BM8"];
+pub const IDS: [&str; 9] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9"];
 
 /// What is measured, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,11 +64,17 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             report.add(line)?;
         }
     }
-    if wanted("BM7") {
-        report.add(mapping::run(&bench)?)?;
-    }
-    if wanted("BM8") {
-        report.add(diff::run(&bench).await?)?;
+    for id in IDS.into_iter().filter(|id| wanted(id)) {
+        let line = match id {
+            "BM4" => big::run(&bench).await,
+            "BM5" => faults::run(&bench).await,
+            "BM6" => kills::run(&bench).await,
+            "BM7" => mapping::run(&bench),
+            "BM8" => diff::run(&bench).await,
+            "BM9" => wide::run(&bench).await,
+            _ => continue,
+        };
+        report.add(line?)?;
     }
     Ok(report.end())
 }

@@ -117,8 +117,17 @@ impl Ours {
     /// It does not start.
     pub fn start(&self, run: &str, failpoint: Option<&str>) -> anyhow::Result<Child> {
         let mut command = self.command(run, failpoint)?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(self.file("log"))?);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(self.log()?);
         command.spawn().with_context(|| format!("{} does not start", self.program.display()))
+    }
+
+    /// The file that a run logs into, empty.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn log(&self) -> anyhow::Result<std::fs::File> {
+        let _ = std::fs::remove_file(self.file("result"));
+        Ok(std::fs::File::create(self.file("log"))?)
     }
 
     /// What a run said, after its end.

@@ -1,8 +1,12 @@
 //! The benchmarks, one file for each subject.
 
+pub mod big;
 pub mod changes;
 pub mod diff;
+pub mod faults;
+pub mod kills;
 pub mod mapping;
+pub mod wide;
 
 use std::path::PathBuf;
 
