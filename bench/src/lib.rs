@@ -9,6 +9,7 @@ pub mod data;
 pub mod floor;
 pub mod measure;
 pub mod ours;
+pub mod peers;
 pub mod process;
 pub mod receiver;
 pub mod report;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use backflow_tests::postgres::PostgresServer;
 
 use benchmarks::{Bench, big, changes, diff, faults, kills, mapping, wide};
+use peers::Peers;
 use receiver::Client;
 use report::Report;
 
@@ -37,6 +39,9 @@ pub struct Args {
     /// How often each is measured; the median counts.
     #[arg(long, default_value_t = 3)]
     pub repetitions: usize,
+    /// Measures others, too, which are installed into this folder from the registries of their languages.
+    #[arg(long)]
+    pub peers: Option<PathBuf>,
     /// The worker's program.
     #[arg(long)]
     pub worker: PathBuf,
@@ -58,6 +63,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
         worker: args.worker.clone(),
         repetitions: args.repetitions,
         rows: args.rows,
+        peers: args.peers.as_deref().map(Peers::install).transpose()?,
     };
     if ["BM1", "BM2", "BM3"].into_iter().any(wanted) {
         for line in changes::run(&bench, wanted).await? {

@@ -9,16 +9,52 @@ use backflow_core::result::Phase;
 use super::Bench;
 use crate::data::{Customers, ONE_PERCENT, ROLE};
 use crate::floor::Said;
-use crate::measure::Cost;
+use crate::measure::{Cost, median};
 use crate::ours::Ours;
-use crate::report::Line;
+use crate::peers::{Measured, Peers};
+use crate::report::{Line, rounded};
 use crate::taken::{Taken, compare};
 
-/// Both sides of one benchmark.
+/// As [`Sides::peers`] name them.
+const PLAIN: &str = "plain Python";
+const DLT_BEST: &str = "dlt, connectorx and Parquet (resends everything)";
+const DLT_DEFAULT: &str = "dlt, SQLAlchemy and JSON lines (resends everything)";
+
+/// Both sides of one benchmark, and whoever does the same.
 #[derive(Default)]
 struct Sides {
     ours: Vec<Cost>,
     floor: Vec<Cost>,
+    peers: Vec<(&'static str, Measured)>,
+}
+
+impl Sides {
+    fn of(&self, peer: &str) -> impl Iterator<Item = &Measured> {
+        self.peers.iter().filter(move |(name, _)| *name == peer).map(|(_, measured)| measured)
+    }
+
+    /// Median seconds of a peer.
+    fn best_of(&self, peer: &str) -> Option<f64> {
+        self.of(peer).next()?;
+        Some(median(self.of(peer).map(|measured| measured.cost.wall_s)))
+    }
+
+    fn compare_peers(&self, line: &mut Line) {
+        let mut all = serde_json::Map::new();
+        for peer in [PLAIN, DLT_BEST, DLT_DEFAULT] {
+            let Some(seconds) = self.best_of(peer) else { continue };
+            let memory = self.of(peer).map(|measured| measured.cost.rss_mib).fold(0.0, f64::max);
+            let ratio = rounded(seconds / line.number("ours_s"));
+            line.note(format!("{peer}: {seconds:.1} s, {memory:.0} MiB; ours is {ratio} × as fast"));
+            for wrong in self.of(peer).filter_map(|measured| measured.wrong.as_ref()) {
+                line.note(format!("{peer} was wrong: {wrong}"));
+            }
+            all.insert(peer.into(), self.of(peer).map(Measured::json).collect::<Vec<_>>().into());
+        }
+        if !all.is_empty() {
+            line.set("peers", all);
+        }
+    }
 }
 
 /// Two competitors on one table, each with a state of its own.
@@ -53,6 +89,9 @@ pub async fn run(bench: &Bench, wanted: impl Fn(&str) -> bool) -> anyhow::Result
         (race.ours, race.floor) = (ours(round)?, floor(round));
         race.both(round, &everything, &mut first, &mut all[0]).await?;
     }
+    if let Some(peers) = bench.peers.as_ref().filter(|_| wanted("BM1")) {
+        race.resenders(peers, &everything, &mut all[0]).await?;
+    }
     for round in 0..rounds("BM2") {
         race.both(round, &[], &mut same, &mut all[1]).await?;
     }
@@ -63,6 +102,11 @@ pub async fn run(bench: &Bench, wanted: impl Fn(&str) -> bool) -> anyhow::Result
     for (line, sides) in [&mut first, &mut same, &mut changed].into_iter().zip(&all) {
         line.set("rows", rows);
         line.compare(&sides.ours, &sides.floor);
+        sides.compare_peers(line);
+    }
+    if let Some(dlt) = all[0].best_of(DLT_BEST) {
+        let ratio = rounded(dlt / first.number("ours_s"));
+        first.goal(format!("at least 3 × faster than dlt at its best (is {ratio})"), ratio >= 3.0);
     }
     first.at_most("ratio", 2.0, "at most 2 × floor");
     first.at_most("rss_mib", 64.0, "at most 64 MiB");
@@ -88,6 +132,25 @@ impl Race<'_> {
                 sides.ours.push(self.ours(expected, line).await?);
             } else {
                 sides.floor.push(self.floor(expected, line).await?);
+            }
+        }
+        if let Some(peers) = &self.bench.peers {
+            let state = self.floor.with_extension("plain");
+            let arguments = ["plain.py", &state.to_string_lossy(), &self.bench.receiver.url()];
+            let measured = peers.python(&self.bench.meter(), &self.database, &arguments, expected).await?;
+            sides.peers.push((PLAIN, measured));
+        }
+        Ok(())
+    }
+
+    /// Those that have no diff: every run of theirs is a first one. The slow one runs once.
+    async fn resenders(&self, peers: &Peers, expected: &[Taken], sides: &mut Sides) -> anyhow::Result<()> {
+        let url = self.bench.receiver.url();
+        for (name, style, times) in [(DLT_BEST, "best", self.bench.repetitions), (DLT_DEFAULT, "default", 1)] {
+            for _ in 0..times {
+                let arguments = ["dlt_pipeline.py", style, &url];
+                let measured = peers.python(&self.bench.meter(), &self.database, &arguments, expected).await?;
+                sides.peers.push((name, measured));
             }
         }
         Ok(())

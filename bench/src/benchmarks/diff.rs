@@ -13,6 +13,7 @@ use super::Bench;
 use crate::data::{COLUMNS, Customers, ONE_PERCENT, TABLE};
 use crate::measure::{Cost, median};
 use crate::ours::Ours;
+use crate::peers::Dbt;
 use crate::report::{Line, rounded};
 use crate::taken::compare;
 
@@ -30,6 +31,8 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
     let (ended, _) = bench.meter().run(|| ours.start(&run, None)).await?;
     ensure!(ended.status.success(), "the first sync failed: {:?}", ours.said(&run)?.result.failure);
     keep_hashes(bench).await?;
+    let dbt = bench.peers.as_ref().map(|peers| peers.dbt(&bench.server, "diff")).transpose()?;
+    let first_snapshot = dbt.as_ref().map(Dbt::snapshot).transpose()?;
     let expected = customers.change(ONE_PERCENT).await?;
 
     let mut streaming = Vec::new();
@@ -55,6 +58,13 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
     line.set("ratio", rounded(seconds(&streaming) / join_s));
     line.set("streaming", serde_json::to_value(&streaming)?);
     line.set("full_join_s", join.iter().map(|s| rounded(*s)).collect::<Vec<_>>());
+    if let (Some(dbt), Some(first)) = (dbt, first_snapshot) {
+        let second = dbt.snapshot()?;
+        line.set("dbt_snapshot_s", vec![rounded(first), rounded(second)]);
+        line.note(format!(
+            "dbt snapshot: {first:.1} s for the first, {second:.1} s for the changes (its start included)"
+        ));
+    }
     line.note("ours: the Streaming engine, process start and claim included; floor: a FULL JOIN with 64-bit row hashes in Postgres");
     Ok(line)
 }

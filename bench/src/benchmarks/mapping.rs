@@ -68,6 +68,20 @@ pub fn run(bench: &Bench) -> anyhow::Result<Line> {
     line.set("ours", seconds.0);
     line.set("floor", seconds.1);
     line.note("floor: the same objects written by code that knows them");
+    if let Some(peers) = &bench.peers {
+        let held = u64::try_from(rows.len())?;
+        let (segment, first) = peers.segment(&rows_as_json(held)?, bench.rows, bench.repetitions)?;
+        for (cells, theirs) in rows.iter().zip(&first) {
+            if canonical::hash(&by_hand(cells))? != canonical::hash(theirs)? {
+                line.wrong(format!("Segment maps a row to {theirs}"));
+                break;
+            }
+        }
+        let ratio = rounded(median(segment.iter().copied()) / ours_s);
+        line.set("segment", segment);
+        line.set("segment_ratio", ratio);
+        line.goal(format!("at least 10 × as fast as @segment/actions-core (is {ratio})"), ratio >= 10.0);
+    }
     Ok(line)
 }
 
@@ -138,10 +152,7 @@ fn by_hand(cells: &[Cell]) -> String {
 }
 
 /// The rows as JSON, for a competitor in another language.
-///
-/// # Errors
-/// None in fact.
-pub fn rows_as_json(count: u64) -> anyhow::Result<String> {
+fn rows_as_json(count: u64) -> anyhow::Result<String> {
     let mut out = String::new();
     for n in 1..=count {
         let members = COLUMNS.iter().zip(row(n)).map(|(name, cell)| ((*name).to_owned(), cell.to_json()));

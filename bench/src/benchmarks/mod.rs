@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use backflow_tests::postgres::PostgresServer;
 
 use crate::measure::Meter;
+use crate::peers::Peers;
 use crate::receiver::Client;
 
 /// What all of them work with.
@@ -27,6 +28,8 @@ pub struct Bench {
     pub repetitions: usize,
     /// Rows where the benchmark does not say.
     pub rows: u64,
+    /// Others, if they are measured too.
+    pub peers: Option<Peers>,
 }
 
 impl Bench {
