@@ -1,11 +1,12 @@
-//! From changes to acknowledgements: render, batch, send, commit.
+//! From changes to acknowledgements: batch, send, commit.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backflow_core::change::{Change, ChangeKind};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Verdict};
-use backflow_core::record::{Outcome, Record, idempotency_key};
+use backflow_core::record::{Outcome, Record};
 use backflow_core::report::Reporter;
 use backflow_core::result::{Phase, RESULT_VERSION, RunResult};
 use backflow_core::selection::Operation;
@@ -15,6 +16,7 @@ use backflow_mapping::Renderer;
 use tokio::task::JoinSet;
 
 use crate::ledger::Ledger;
+use crate::render::{Page, Rendered, Rendering};
 use crate::stop::Stop;
 
 /// Records that may be sent and not yet committed: after a crash at most this many are sent again.
@@ -35,7 +37,7 @@ pub(crate) struct Delivering<'a> {
     /// The data of a deletion.
     pub(crate) deletion: &'a str,
     /// The destination.
-    pub(crate) sink: std::sync::Arc<dyn Sink>,
+    pub(crate) sink: Arc<dyn Sink>,
     /// Whoever watches.
     pub(crate) reporter: &'a dyn Reporter,
     /// A request to end.
@@ -91,15 +93,29 @@ pub(crate) async fn deliver(
         first: true,
         ended: None,
     };
+    let rendering = Arc::new(Rendering {
+        mapping: given.mapping.clone(),
+        deletion: given.deletion.to_owned(),
+        selection: given.plan.selection.clone(),
+        incarnation: extraction.incarnation().to_owned(),
+        fingerprint: given.plan.fingerprint.clone(),
+    });
     let mut kind: Option<ChangeKind> = None;
-    while !running.ended() {
-        let page = extraction.next_page(limits.max_records).await?;
-        let Some(first) = page.first() else { break };
-        // Deletions are through before updates begin, and updates before additions.
-        if kind.replace(first.kind) != Some(first.kind) {
-            running.settle_all(extraction).await?;
+    let mut ahead: Option<Page> = None;
+    loop {
+        let page = if running.ended() { Vec::new() } else { extraction.next_page(limits.max_records).await? };
+        let next = rendering.begin(page);
+        let last = next.is_none();
+        if let Some(page) = std::mem::replace(&mut ahead, next) {
+            // Deletions are through before updates begin, and updates before additions.
+            if kind.replace(page.kind) != Some(page.kind) {
+                running.settle_all(extraction).await?;
+            }
+            running.page(extraction, page.rendered().await?).await?;
         }
-        running.page(extraction, page).await?;
+        if last {
+            break;
+        }
     }
     running.settle_all(extraction).await?;
     running.commit(extraction).await?;
@@ -115,41 +131,34 @@ pub(crate) async fn deliver(
 }
 
 impl Loop<'_, '_> {
-    async fn page(&mut self, extraction: &mut dyn Extraction, page: Vec<Change>) -> Result<(), Failure> {
+    async fn page(&mut self, extraction: &mut dyn Extraction, page: Vec<Rendered>) -> Result<(), Failure> {
         let mut batch = Batch::default();
-        for mut change in page {
+        for rendered in page {
             if self.ended() {
                 self.ledger.left();
                 continue;
             }
-            let Some(op) = self.given.plan.selection.operation(change.kind, change.unsent) else {
-                self.ledger.not_selected(&change);
-                self.acknowledge(change, Verdict::Seen);
-                continue;
-            };
-            let row = std::mem::take(&mut change.row);
-            let rendered = if op == Operation::Delete {
-                Ok(self.given.deletion.to_owned())
-            } else {
-                self.given.mapping.render(&row)
-            };
-            let data = match rendered {
-                Ok(data) => data,
-                Err(rejection) => {
+            match rendered {
+                Rendered::NotSelected(change) => {
+                    self.ledger.not_selected(&change);
+                    self.acknowledge(change, Verdict::Seen);
+                }
+                Rendered::Rejected(change, rejection) => {
                     self.ledger.rejected(&change, &rejection);
                     self.acknowledge(change, Verdict::Rejected(rejection));
                     self.stop_on_mass_rejection();
-                    continue;
                 }
-            };
-            if batch.full(self.batch_records(), self.limits.max_bytes, data.len()) {
-                let full = std::mem::take(&mut batch);
-                self.send(extraction, op, full).await?;
+                Rendered::Record(change, record) => {
+                    if batch.full(self.batch_records(), self.limits.max_bytes, record.data.len()) {
+                        let full = std::mem::take(&mut batch);
+                        self.send(extraction, full).await?;
+                    }
+                    batch.push(change, record);
+                }
             }
-            batch.push(change, op, data, extraction.incarnation(), &self.given.plan.fingerprint);
         }
-        if let Some(op) = batch.records.first().map(|record| record.op) {
-            self.send(extraction, op, batch).await?;
+        if !batch.records.is_empty() {
+            self.send(extraction, batch).await?;
         }
         self.commit_if_due(extraction).await
     }
@@ -172,7 +181,8 @@ impl Loop<'_, '_> {
     }
 
     /// Hands a batch to the sink, waiting for a place if as many are in flight as the destination takes.
-    async fn send(&mut self, extraction: &mut dyn Extraction, op: Operation, batch: Batch) -> Result<(), Failure> {
+    async fn send(&mut self, extraction: &mut dyn Extraction, batch: Batch) -> Result<(), Failure> {
+        let Some(op) = batch.records.first().map(|record| record.op) else { return Ok(()) };
         let places = if self.first { 1 } else { self.limits.concurrency };
         while self.in_flight.len() >= places {
             self.settle_one(extraction).await?;
@@ -297,12 +307,9 @@ impl Batch {
         !self.records.is_empty() && (self.records.len() >= max_records || self.bytes + next > max_bytes)
     }
 
-    fn push(&mut self, change: Change, op: Operation, data: String, incarnation: &str, fingerprint: &str) {
-        let mut id = String::new();
-        change.key.write_json(&mut id);
-        let key = idempotency_key(incarnation, &change, fingerprint, op);
-        self.bytes += data.len();
-        self.records.push(Record { id, op, data, key });
+    fn push(&mut self, change: Change, record: Record) {
+        self.bytes += record.data.len();
+        self.records.push(record);
         self.changes.push(change);
     }
 }

@@ -7,6 +7,7 @@ mod deliver;
 mod ledger;
 pub mod pod;
 mod preview;
+mod render;
 pub mod report;
 mod run;
 pub mod secrets;
