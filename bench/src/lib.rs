@@ -19,13 +19,13 @@ use std::path::PathBuf;
 
 use backflow_tests::postgres::PostgresServer;
 
-use benchmarks::{Bench, big, changes, diff, faults, kills, mapping, wide};
+use benchmarks::{Bench, big, changes, controller, diff, faults, kills, mapping, wide};
 use peers::Peers;
 use receiver::Client;
 use report::Report;
 
 /// All benchmarks in their order.
-pub const IDS: [&str; 9] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9"];
+pub const IDS: [&str; 10] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10"];
 
 /// What is measured, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,9 +45,31 @@ pub struct Args {
     /// The worker's program.
     #[arg(long)]
     pub worker: PathBuf,
+    /// Mappings of BM10.
+    #[arg(long, default_value_t = 10_000)]
+    pub mappings: usize,
+    /// The controller's program.
+    #[arg(long)]
+    pub controller: PathBuf,
+    /// The folder of the CRDs' manifests.
+    #[arg(long)]
+    pub crds: PathBuf,
+    /// The folder of etcd and kube-apiserver.
+    #[arg(long)]
+    pub kubernetes: PathBuf,
     /// Where the JSON lines go.
     #[arg(long)]
     pub output: PathBuf,
+}
+
+impl Args {
+    fn controller_parts(&self) -> controller::Parts {
+        controller::Parts {
+            kubernetes: self.kubernetes.clone(),
+            controller: self.controller.clone(),
+            crds: self.crds.clone(),
+        }
+    }
 }
 
 /// Measures; `true` if all that arrived was right.
@@ -78,6 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             "BM7" => mapping::run(&bench),
             "BM8" => diff::run(&bench).await,
             "BM9" => wide::run(&bench).await,
+            "BM10" => controller::run(&args.controller_parts(), args.mappings).await,
             _ => continue,
         };
         report.add(line?)?;

@@ -82,12 +82,32 @@ pub fn wait(mut child: Child, since: Instant) -> anyhow::Result<Ended> {
     Ok(Ended { status: child.wait()?, wall, cpu: cpu.own + cpu.ended_children })
 }
 
-/// The most memory that this process had resident at once, in MiB.
+/// Resident memory of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct Resident {
+    /// Now, in MiB.
+    pub now_mib: f64,
+    /// At most so far, in MiB.
+    pub peak_mib: f64,
+}
+
+/// Reads the memory of a process that runs.
+///
+/// # Errors
+/// There is no such process.
+pub fn resident(pid: u32) -> anyhow::Result<Resident> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    };
+    Ok(Resident { now_mib: field("VmRSS:"), peak_mib: field("VmHWM:") })
+}
+
+/// The most memory that this process had resident at once, in MiB; 0 if the kernel does not tell.
 #[must_use]
 pub fn peak_memory() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    resident(std::process::id()).map(|resident| resident.peak_mib).unwrap_or_default()
 }
 
 #[cfg(test)]

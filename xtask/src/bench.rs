@@ -4,9 +4,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::cluster::build::Build;
 use crate::packages::{self, Purpose};
 use crate::steps::step;
 use crate::workspace::Workspace;
+
+/// The benchmark that needs an API server.
+const CONTROLLER: &str = "BM10";
 
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,9 +26,18 @@ pub struct Args {
     /// How often each is measured; the median counts
     #[arg(long)]
     repetitions: Option<usize>,
+    /// Mappings of BM10
+    #[arg(long)]
+    mappings: Option<usize>,
     /// Install missing Debian packages (as root)
     #[arg(long)]
     install: bool,
+}
+
+impl Args {
+    fn wants(&self, id: &str) -> bool {
+        self.ids.is_empty() || self.ids.iter().any(|wanted| wanted == id)
+    }
 }
 
 /// Measures; false if something that arrived was wrong.
@@ -32,18 +45,37 @@ pub struct Args {
 /// # Errors
 /// It could not be measured.
 pub fn bench(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let peers = args.peers.then_some(Purpose::Peers);
-    packages::ensure(&[&[Purpose::Build, Purpose::Postgres], peers.as_slice()].concat(), args.install)?;
-    let [bench, worker] = step("the programs", || workspace.programs(["backflow-bench", "backflow-worker"]))?;
-    let output = workspace.output().join("bench").join("results.jsonl");
+    let mut purposes = vec![Purpose::Build, Purpose::Postgres];
+    purposes.extend(args.peers.then_some(Purpose::Peers));
+    let kubernetes = Build::locate(workspace);
+    if args.wants(CONTROLLER) {
+        purposes.extend([Purpose::Tools, Purpose::ApiServer]);
+    }
+    packages::ensure(&purposes, args.install)?;
+    let names = ["backflow-bench", "backflow-worker", "backflow-controller"];
+    let [bench, worker, controller] = step("the programs", || workspace.programs(names))?;
+    if args.wants(CONTROLLER) {
+        kubernetes.api_server()?;
+    }
     let mut command = Command::new(bench);
-    command.arg("run").args(&args.ids).arg("--worker").arg(worker).arg("--output").arg(&output);
+    command.arg("run").args(&args.ids);
+    for (flag, path) in [
+        ("--worker", worker),
+        ("--controller", controller),
+        ("--crds", workspace.root.join("crds/manifests")),
+        ("--kubernetes", kubernetes.programs()),
+        ("--output", workspace.output().join("bench/results.jsonl")),
+    ] {
+        command.arg(flag).arg(path);
+    }
     if args.peers {
         command.arg("--peers").arg(workspace.cache.join("bench"));
     }
-    for (flag, value) in
-        [("--rows", args.rows.map(|rows| rows.to_string())), ("--repetitions", args.repetitions.map(|n| n.to_string()))]
-    {
+    for (flag, value) in [
+        ("--rows", args.rows.map(|rows| rows.to_string())),
+        ("--repetitions", args.repetitions.map(|times| times.to_string())),
+        ("--mappings", args.mappings.map(|mappings| mappings.to_string())),
+    ] {
         if let Some(value) = value {
             command.args([flag, &value]);
         }

@@ -2,6 +2,7 @@
 
 pub mod big;
 pub mod changes;
+pub mod controller;
 pub mod diff;
 pub mod faults;
 pub mod kills;
