@@ -4,9 +4,11 @@ It has no diff: every run sends all rows, and deletions never. `best` reads by c
 what its documentation begins with, SQLAlchemy and JSON lines.
 """
 
+import atexit
 import json
 import os
 import resource
+import shutil
 import sys
 import tempfile
 import threading
@@ -14,6 +16,7 @@ from datetime import timezone
 
 style, url = sys.argv[1:]
 folder = tempfile.mkdtemp(prefix="backflow-dlt-")
+atexit.register(shutil.rmtree, folder, ignore_errors=True)
 os.environ.update({
     "DLT_DATA_DIR": folder,
     "RUNTIME__DLTHUB_TELEMETRY": "false",

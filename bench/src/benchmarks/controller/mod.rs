@@ -153,6 +153,6 @@ async fn seen(client: &Client, count: usize) -> anyhow::Result<()> {
             return Ok(());
         }
         ensure!(since.elapsed() < PATIENCE, "the controller does not look at all Mappings");
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }

@@ -21,8 +21,6 @@ use serde_json::{Value, json};
 pub(super) const NAMESPACE: &str = "bench";
 /// Requests of ours at once.
 const AT_ONCE: usize = 16;
-/// Objects in one answer.
-const PAGE: u32 = 500;
 /// A moment in the past, when everything was checked and every run ended.
 const PAST: &str = "2026-01-01T00:00:00Z";
 /// Sources: each may have so many runs at once as are ever due in the same second.
@@ -33,21 +31,12 @@ pub(super) struct Objects {
     client: Client,
 }
 
-/// All objects, page by page.
+/// All objects, as the server has them in memory: to ask again and again must not be what it is busy with.
 pub(super) async fn all<K>(api: &Api<K>) -> anyhow::Result<Vec<K>>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let mut found = Vec::new();
-    let mut next = ListParams::default().limit(PAGE);
-    loop {
-        let list = api.list(&next).await?;
-        found.extend(list.items);
-        match list.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => next = next.continue_token(&token),
-            None => return Ok(found),
-        }
-    }
+    Ok(api.list(&ListParams::default().match_any()).await?.items)
 }
 
 /// The name of a Mapping.
