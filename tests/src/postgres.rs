@@ -152,6 +152,15 @@ impl PostgresServer {
         self.port
     }
 
+    /// The number of the server's first process, which starts all others.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        let text = std::fs::read_to_string(self.path("data/postmaster.pid"))?;
+        Ok(text.lines().next().context("postmaster.pid is empty")?.trim().parse()?)
+    }
+
     /// Creates a role that may log in, with a password made now. Twice is an error of the server's.
     ///
     /// # Errors

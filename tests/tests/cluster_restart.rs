@@ -4,12 +4,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use backflow_crds::v1alpha1::{Mapping, Sync, SyncPhase};
 use backflow_tests::cluster::scene::status;
-use backflow_tests::cluster::{Scene, processes};
+use backflow_tests::cluster::{PATIENCE, Scene, processes};
 use backflow_tests::receiver::{Fault, Script};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
@@ -24,24 +26,19 @@ async fn restart() {
     });
     let [server] = running.unwrap()[..] else { panic!("there is not exactly one API server on this machine") };
     kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();
-    // It holds its port until it is gone, which a signal only begins.
-    tokio::task::spawn_blocking(move || {
-        while lives(server) {
-            std::thread::yield_now();
+    // It holds its port until the last of its threads is gone, which a signal only begins.
+    let port = kube::Config::infer().await.unwrap().cluster_url.port_u16().unwrap();
+    let free = async {
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        while TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_err() {
+            again.tick().await;
         }
-    })
-    .await
-    .unwrap();
+    };
+    tokio::time::timeout(PATIENCE, free).await.expect("the killed API server still has its port");
     let xtask = std::env::var_os("BACKFLOW_XTASK").expect("BACKFLOW_XTASK names no program");
     let up = tokio::task::spawn_blocking(|| Command::new(xtask).args(["cluster", "up"]).output().unwrap());
     let up = up.await.unwrap();
     assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
-}
-
-/// Whether this process runs; a zombie does not.
-fn lives(process: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{process}/stat"))
-        .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
 }
 
 #[tokio::test]

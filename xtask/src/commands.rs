@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::demo::Stage;
 use crate::workspace::Workspace;
-use crate::{cluster, demo, generate, image, test};
+use crate::{bench, cluster, demo, generate, image, test};
 
 /// What was typed.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure how fast it is, beside the bare minimum for the same work (docs/benchmarks.md)
+    Bench(bench::Args),
     /// A real Kubernetes with one node on this machine
     #[command(subcommand)]
     Cluster(Cluster),
@@ -87,6 +89,7 @@ impl Arguments {
     pub fn run(self) -> Result<bool> {
         let workspace = Workspace::locate()?;
         match self.command {
+            Command::Bench(args) => bench::bench(&workspace, &args),
             Command::Cluster(Cluster::Up { install }) => {
                 let cluster = cluster::up(&workspace, install)?;
                 println!("export KUBECONFIG={}", cluster.kubeconfig.display());

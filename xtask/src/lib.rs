@@ -1,6 +1,7 @@
 //! The project's own commands, as a library: `cargo xtask` is a thin front of it.
 
 mod argocd;
+pub mod bench;
 pub mod cluster;
 pub mod commands;
 pub mod demo;

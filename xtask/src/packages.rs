@@ -23,6 +23,10 @@ pub enum Purpose {
     Postgres,
     /// Show the demo on a SQLite file.
     Sqlite,
+    /// Install and run what the bench compares with.
+    Peers,
+    /// Run an API server without a cluster.
+    ApiServer,
 }
 
 /// A program (by name or, if it has one fixed place, by path) and its Debian package.
@@ -36,7 +40,7 @@ const fn need(purpose: Purpose, program: &'static str, package: &'static str) ->
     Need { purpose, program, package }
 }
 
-const NEEDS: [Need; 17] = [
+const NEEDS: [Need; 21] = [
     need(Purpose::Build, "gcc", "gcc"),
     need(Purpose::Build, "make", "make"),
     need(Purpose::Build, "strip", "binutils"),
@@ -54,6 +58,10 @@ const NEEDS: [Need; 17] = [
     need(Purpose::Cluster, "/usr/include/stdlib.h", "libc6-dev"),
     need(Purpose::Postgres, "initdb", "postgresql"),
     need(Purpose::Sqlite, "sqlite3", "sqlite3"),
+    need(Purpose::Peers, "python3", "python3-venv"),
+    need(Purpose::Peers, "node", "nodejs"),
+    need(Purpose::Peers, "npm", "npm"),
+    need(Purpose::ApiServer, "openssl", "openssl"),
 ];
 
 /// Checks that everything the purposes need is there; with `install`, gets what is missing.

@@ -27,10 +27,15 @@ impl Key {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 * self.0.len());
-        for cell in &self.0 {
-            cell.encode(&mut out);
-        }
+        self.encode_into(&mut out);
         out
+    }
+
+    /// Appends what [`Key::encode`] gives.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        for cell in &self.0 {
+            cell.encode(out);
+        }
     }
 
     /// The inverse of [`Key::encode`]; `None` if the bytes are damaged.

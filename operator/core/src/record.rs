@@ -16,18 +16,23 @@ use crate::selection::Operation;
 /// by its length in bytes; all numbers are 64 bits, little endian. It must never change: a crash may lie between two versions.
 #[must_use]
 pub fn idempotency_key(incarnation: &str, change: &Change, fingerprint: &str, operation: Operation) -> String {
-    let mut hash = Sha256::new();
-    let mut text = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+    // Put together first: a hash of one piece takes half the time of a hash of twelve.
+    let mut bytes = Vec::with_capacity(256);
+    let mut part = |write: &dyn Fn(&mut Vec<u8>)| {
+        let at = bytes.len();
+        bytes.extend_from_slice(&[0; 8]);
+        write(&mut bytes);
+        let length = (bytes.len() - at - 8) as u64;
+        bytes[at..at + 8].copy_from_slice(&length.to_le_bytes());
     };
-    text(incarnation.as_bytes());
-    text(&change.key.encode());
-    text(&change.rev.to_le_bytes());
-    text(&change.hash.to_le_bytes());
-    text(fingerprint.as_bytes());
-    text(operation.as_str().as_bytes());
-    let mut key = URL_SAFE_NO_PAD.encode(hash.finalize());
+    part(&|out| out.extend_from_slice(incarnation.as_bytes()));
+    part(&|out| change.key.encode_into(out));
+    part(&|out| out.extend_from_slice(&change.rev.to_le_bytes()));
+    part(&|out| out.extend_from_slice(&change.hash.to_le_bytes()));
+    part(&|out| out.extend_from_slice(fingerprint.as_bytes()));
+    part(&|out| out.extend_from_slice(operation.as_str().as_bytes()));
+    // 22 characters are 132 bits.
+    let mut key = URL_SAFE_NO_PAD.encode(&Sha256::digest(&bytes)[..18]);
     key.truncate(22);
     key
 }

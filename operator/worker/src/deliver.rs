@@ -1,20 +1,21 @@
-//! From changes to acknowledgements: render, batch, send, commit.
+//! From changes to acknowledgements: batch, send, commit.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backflow_core::change::{Change, ChangeKind, Memory};
+use backflow_core::change::{Change, ChangeKind};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Verdict};
-use backflow_core::record::{Outcome, Record, Rejection, idempotency_key};
+use backflow_core::failpoint;
+use backflow_core::record::{Outcome, Record};
 use backflow_core::report::Reporter;
 use backflow_core::result::{Phase, RESULT_VERSION, RunResult};
 use backflow_core::selection::Operation;
 use backflow_core::sink::{BatchLimits, Delivery, Sink};
-use backflow_core::{failpoint, plan::MappingPlan};
-use backflow_mapping::Renderer;
 use tokio::task::JoinSet;
 
 use crate::ledger::Ledger;
+use crate::render::{Page, Rendered, Rendering};
 use crate::stop::Stop;
 
 /// Records that may be sent and not yet committed: after a crash at most this many are sent again.
@@ -30,14 +31,10 @@ const FIRST_BATCH: usize = 200;
 pub(crate) struct Delivering<'a> {
     /// Name of the run.
     pub(crate) run: &'a str,
-    /// The Mapping.
-    pub(crate) plan: &'a MappingPlan,
-    /// Its fields, compiled and bound to the extraction's columns.
-    pub(crate) mapping: &'a Renderer,
-    /// The data of a deletion.
-    pub(crate) deletion: &'a str,
+    /// What records are made by.
+    pub(crate) rendering: Arc<Rendering>,
     /// The destination.
-    pub(crate) sink: std::sync::Arc<dyn Sink>,
+    pub(crate) sink: Arc<dyn Sink>,
     /// Whoever watches.
     pub(crate) reporter: &'a dyn Reporter,
     /// A request to end.
@@ -72,16 +69,6 @@ struct Batch {
     bytes: usize,
 }
 
-/// What is made of a change before it is sent.
-pub(crate) enum Prepared {
-    /// The sync mode does not send it.
-    NotSelected,
-    /// It cannot be sent as it is.
-    Rejected(Rejection),
-    /// The operation and the record's data.
-    Record(Operation, String),
-}
-
 /// Whether one record more, of `next` bytes, needs another batch than one of so many records and bytes.
 pub(crate) fn batch_is_full(records: usize, bytes: usize, next: usize, max_records: usize, max_bytes: usize) -> bool {
     records > 0 && (records >= max_records || bytes + next > max_bytes)
@@ -109,12 +96,18 @@ pub(crate) async fn deliver(
         ended: None,
     };
     for kind in ORDER {
-        while !running.ended() {
-            let page = extraction.next_page(kind, limits.max_records).await?;
-            if page.is_empty() {
+        let mut ahead: Option<Page> = None;
+        loop {
+            let page =
+                if running.ended() { Vec::new() } else { extraction.next_page(kind, limits.max_records).await? };
+            let next = given.rendering.begin(page);
+            let last = next.is_none();
+            if let Some(page) = std::mem::replace(&mut ahead, next) {
+                running.page(extraction, page.rendered().await?).await?;
+            }
+            if last {
                 break;
             }
-            running.page(extraction, page).await?;
         }
         // Deletions are through before updates begin, and updates before additions.
         running.settle_all(extraction).await?;
@@ -135,64 +128,35 @@ pub(crate) fn batch_records(first: bool, limits: BatchLimits) -> usize {
     if first { limits.max_records.min(FIRST_BATCH) } else { limits.max_records }
 }
 
-impl Delivering<'_> {
-    /// Makes a record of a change, and takes its row away: it is not needed any more.
-    pub(crate) fn prepare(&self, change: &mut Change) -> Prepared {
-        let row = std::mem::take(&mut change.row);
-        let op = self.plan.selection.operation(change.kind, change.unsent);
-        // What was sent before is found by what it had then, as long as nothing else is sent.
-        if change.kind != ChangeKind::Deleted && (op.is_some() || !change.known || change.unsent) {
-            let memory = self.mapping.memory(&row);
-            change.memory = Memory { remote_id: change.memory.remote_id.take(), ..memory };
-        }
-        let Some(op) = op else { return Prepared::NotSelected };
-        let field = || self.plan.match_by.as_deref();
-        if change.duplicate {
-            let message = "another row with a greater primary key has the same match key; make it unique in the Model";
-            return Prepared::Rejected(Rejection::new("DUPLICATE_MATCH_KEY", field(), message));
-        }
-        if op != Operation::Delete && field().is_some() && change.memory.match_key.is_none() {
-            let message = "the column of the field that records are matched by is NULL; give each row a value";
-            return Prepared::Rejected(Rejection::new("NULL_MATCH_KEY", field(), message));
-        }
-        let rendered = if op == Operation::Delete { Ok(self.deletion.to_owned()) } else { self.mapping.render(&row) };
-        match rendered {
-            Ok(data) => Prepared::Record(op, data),
-            Err(rejection) => Prepared::Rejected(rejection),
-        }
-    }
-}
-
 impl Loop<'_, '_> {
-    async fn page(&mut self, extraction: &mut dyn Extraction, page: Vec<Change>) -> Result<(), Failure> {
+    async fn page(&mut self, extraction: &mut dyn Extraction, page: Vec<Rendered>) -> Result<(), Failure> {
         let mut batch = Batch::default();
-        for mut change in page {
+        for rendered in page {
             if self.ended() {
                 self.ledger.left(1);
                 continue;
             }
-            let (op, data) = match self.given.prepare(&mut change) {
-                Prepared::Record(op, data) => (op, data),
-                Prepared::NotSelected => {
+            match rendered {
+                Rendered::NotSelected(change) => {
                     self.ledger.not_selected(&change);
                     self.acknowledge(change, Verdict::Seen);
-                    continue;
                 }
-                Prepared::Rejected(rejection) => {
+                Rendered::Rejected(change, rejection) => {
                     self.ledger.rejected(&change, &rejection);
                     self.acknowledge(change, Verdict::Rejected(rejection));
                     self.stop_on_mass_rejection();
-                    continue;
                 }
-            };
-            if batch.full(self.batch_records(), self.limits.max_bytes, data.len()) {
-                let full = std::mem::take(&mut batch);
-                self.send(extraction, op, full).await?;
+                Rendered::Record(change, record) => {
+                    if batch.full(self.batch_records(), self.limits.max_bytes, record.data.len()) {
+                        let full = std::mem::take(&mut batch);
+                        self.send(extraction, full).await?;
+                    }
+                    batch.push(change, record);
+                }
             }
-            batch.push(change, op, data, extraction.incarnation(), &self.given.plan.fingerprint);
         }
-        if let Some(op) = batch.records.first().map(|record| record.op) {
-            self.send(extraction, op, batch).await?;
+        if !batch.records.is_empty() {
+            self.send(extraction, batch).await?;
         }
         self.commit_if_due(extraction).await
     }
@@ -215,7 +179,8 @@ impl Loop<'_, '_> {
     }
 
     /// Hands a batch to the sink, waiting for a place if as many are in flight as the destination takes.
-    async fn send(&mut self, extraction: &mut dyn Extraction, op: Operation, batch: Batch) -> Result<(), Failure> {
+    async fn send(&mut self, extraction: &mut dyn Extraction, batch: Batch) -> Result<(), Failure> {
+        let Some(op) = batch.records.first().map(|record| record.op) else { return Ok(()) };
         let places = if self.first { 1 } else { self.limits.concurrency };
         while self.in_flight.len() >= places {
             self.settle_one(extraction).await?;
@@ -340,12 +305,9 @@ impl Batch {
         batch_is_full(self.records.len(), self.bytes, next, max_records, max_bytes)
     }
 
-    fn push(&mut self, change: Change, op: Operation, data: String, incarnation: &str, fingerprint: &str) {
-        let mut id = String::new();
-        change.key.write_json(&mut id);
-        let key = idempotency_key(incarnation, &change, fingerprint, op);
-        self.bytes += data.len();
-        self.records.push(Record { id, op, memory: change.memory.clone(), data, key });
+    fn push(&mut self, change: Change, record: Record) {
+        self.bytes += record.data.len();
+        self.records.push(record);
         self.changes.push(change);
     }
 }

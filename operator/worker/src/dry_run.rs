@@ -5,8 +5,9 @@ use backflow_core::plan::{Plan, SyncPlan};
 use backflow_core::result::{Estimate, RunResult};
 use backflow_core::selection::Operation;
 
-use crate::deliver::{Delivering, ORDER, Prepared, batch_is_full, batch_records};
+use crate::deliver::{ORDER, batch_is_full, batch_records};
 use crate::ledger::Ledger;
+use crate::render::{Rendered, Rendering};
 use crate::run::{Opened, guard, noted, open, stopped};
 use crate::{Environment, empty, failed};
 
@@ -31,15 +32,7 @@ async fn estimate(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Re
         return Err(refused);
     }
     let limits = sink.limits();
-    let delivering = Delivering {
-        run: &plan.run,
-        plan: &sync.mapping,
-        mapping: &mapping.bind(extraction.columns())?,
-        deletion: mapping.deletion(),
-        sink,
-        reporter: &*environment.reporter,
-        stop: &environment.stop,
-    };
+    let rendering = Rendering::new(&mapping, &sync.mapping, &*extraction)?;
     let mut estimate = Estimate::default();
     for kind in ORDER {
         loop {
@@ -51,18 +44,19 @@ async fn estimate(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Re
                 break;
             }
             let (mut records, mut bytes) = (0, 0);
-            for mut change in page {
-                let (op, data) = match delivering.prepare(&mut change) {
-                    Prepared::Record(op, data) => (op, data.len()),
-                    Prepared::NotSelected => {
+            for change in page {
+                let record = match rendering.render(change) {
+                    Rendered::Record(_, record) => record,
+                    Rendered::NotSelected(change) => {
                         ledger.not_selected(&change);
                         continue;
                     }
-                    Prepared::Rejected(rejection) => {
+                    Rendered::Rejected(change, rejection) => {
                         ledger.rejected(&change, &rejection);
                         continue;
                     }
                 };
+                let data = record.data.len();
                 let most = batch_records(estimate.requests <= 1, limits);
                 if records == 0 || batch_is_full(records, bytes, data, most, limits.max_bytes) {
                     estimate.requests += 1;
@@ -71,7 +65,7 @@ async fn estimate(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Re
                 records += 1;
                 bytes += data;
                 estimate.bytes += data as u64;
-                *count(&mut estimate, op) += 1;
+                *count(&mut estimate, record.op) += 1;
             }
             ledger.report(&*environment.reporter);
         }

@@ -8,6 +8,7 @@ mod dry_run;
 mod ledger;
 pub mod pod;
 mod preview;
+mod render;
 pub mod report;
 mod run;
 pub mod secrets;

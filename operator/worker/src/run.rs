@@ -16,6 +16,7 @@ use backflow_sources::diff;
 
 use crate::deliver::{Delivering, deliver};
 use crate::ledger::Ledger;
+use crate::render::Rendering;
 use crate::{Environment, after, application, empty, failed};
 
 /// Runs a Mapping once.
@@ -83,9 +84,7 @@ async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Res
     failpoint::hit("after-extract");
     let delivering = Delivering {
         run: &plan.run,
-        plan: &sync.mapping,
-        mapping: &mapping.bind(extraction.columns())?,
-        deletion: mapping.deletion(),
+        rendering: Arc::new(Rendering::new(&mapping, &sync.mapping, &*extraction)?),
         sink,
         reporter: &*environment.reporter,
         stop: &environment.stop,

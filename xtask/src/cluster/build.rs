@@ -28,7 +28,13 @@ impl Build {
     /// A program of the build.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
-        self.folder.join("bin").join(name)
+        self.programs().join(name)
+    }
+
+    /// Where its programs are.
+    #[must_use]
+    pub fn programs(&self) -> PathBuf {
+        self.folder.join("bin")
     }
 
     /// An image of the build, as an OCI archive.
@@ -49,6 +55,15 @@ impl Build {
     /// A download or a build failed.
     pub fn tools(&self) -> Result<()> {
         PROGRAMS.iter().filter(|program| !program.server).try_for_each(|program| self.ensure(program))
+    }
+
+    /// Builds an API server and what it stores in.
+    ///
+    /// # Errors
+    /// A download or a build failed.
+    pub fn api_server(&self) -> Result<()> {
+        let wanted = |program: &&Program| ["etcd", "kube-apiserver"].contains(&program.name);
+        PROGRAMS.iter().filter(wanted).try_for_each(|program| self.ensure(program))
     }
 
     /// Builds everything, the images included. What is there already costs nothing.

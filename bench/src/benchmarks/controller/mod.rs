@@ -1,0 +1,158 @@
+//! BM10: the controller with thousands of Mappings, on a real API server.
+//!
+//! There is no kubelet and no Job controller: Jobs are created and stay as they are, so that what is measured is the controller alone.
+//! Sources, Models and Destinations are said to have been checked before it starts.
+
+mod api_server;
+mod objects;
+mod skew;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use backflow_crds::v1alpha1::Mapping;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+
+use crate::process::{Cpu, resident};
+use crate::report::{Line, rounded};
+use api_server::ApiServer;
+use objects::Objects;
+
+/// What it needs beside the rest.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The folder of `etcd` and `kube-apiserver`.
+    pub kubernetes: PathBuf,
+    /// The controller's program.
+    pub controller: PathBuf,
+    /// The folder of the CRDs' manifests.
+    pub crds: PathBuf,
+}
+
+/// The Lease by which controllers agree who works.
+const LEASE: &str = "backflow";
+/// Memory that the design allows.
+const MEMORY_MIB: f64 = 100.0;
+/// The longest that anything may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Quiet is a controller that uses less than this share of a processor …
+const QUIET: f64 = 0.05;
+/// … for so long.
+const QUIET_FOR: Duration = Duration::from_secs(5);
+
+/// Measures with a tenth of `mappings`, then with all of them.
+///
+/// # Errors
+/// Something did not run at all.
+pub async fn run(parts: &Parts, mappings: usize) -> anyhow::Result<Line> {
+    let few = mappings / 10;
+    let mut line = Line::new(
+        "BM10",
+        format!("controller with {few} and {mappings} Mappings and their finished Syncs, on a real API server"),
+    );
+    let server = ApiServer::start(&parts.kubernetes).await?;
+    let client = server.client().await?;
+    let objects = Objects::new(client.clone());
+    objects.prepare(&parts.crds).await?;
+
+    let mut controller = Controller::start(parts, &server, &client, "first").await?;
+    for (name, from, to) in [("few", 0, few), ("all", few, mappings)] {
+        objects.mappings(from..to).await?;
+        seen(&client, to).await?;
+        line.set(&format!("{name}_mib"), rounded(controller.quiet()?));
+    }
+    // What it takes to begin with all of them: lists are larger than what is kept.
+    drop(controller);
+    controller = Controller::start(parts, &server, &client, "second").await?;
+    seen(&client, mappings).await?;
+    line.set("restarted_mib", rounded(controller.quiet()?));
+    objects.foreign(mappings).await?;
+    line.set("foreign_mib", rounded(controller.quiet()?));
+
+    for due in [mappings / 100, mappings / 10] {
+        let skew = skew::measure(&client, &objects, due).await?;
+        line.set(&format!("skew_{due}"), skew.json());
+        let (p99, bound) = (skew.percentile(99), if due <= 100 { 1.0 } else { 10.0 });
+        line.goal(format!("p99 of the start skew of {due} is at most {bound} s (is {p99:.2})"), p99 <= bound);
+    }
+    line.set("peak_mib", rounded(controller.peak()?));
+    line.set("rss_mib", line.number("peak_mib"));
+    line.at_most("peak_mib", MEMORY_MIB, &format!("at most 100 MiB with {mappings} Mappings, the start included"));
+    let growth = line.number("foreign_mib") - line.number("restarted_mib");
+    line.goal(format!("{mappings} foreign Secrets and Jobs do not make it grow (by {growth:.1} MiB)"), growth < 5.0);
+    Ok(line)
+}
+
+/// The controller's process; it ends with this.
+struct Controller(Child);
+
+impl Controller {
+    /// Starts it and waits until it leads: the Lease of one that was killed has to expire.
+    async fn start(parts: &Parts, server: &ApiServer, client: &Client, name: &str) -> anyhow::Result<Self> {
+        let log = std::fs::File::create(server.path("controller.log"))?;
+        let child = Command::new(&parts.controller)
+            .args(["--image", "localhost/backflow:bench", "--cluster-id", "bench", "--http-addr", "127.0.0.1:0"])
+            .args(["--pod-namespace", objects::NAMESPACE, "--pod-name", name, "--log", "warn"])
+            .env("KUBECONFIG", server.kubeconfig())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("the controller does not start")?;
+        let leases: Api<Lease> = Api::namespaced(client.clone(), objects::NAMESPACE);
+        let leads = |lease: Option<&Lease>| {
+            let holder = lease.and_then(|lease| lease.spec.as_ref()?.holder_identity.as_deref());
+            holder.is_some_and(|holder| holder.starts_with(name))
+        };
+        let controller = Self(child);
+        tokio::time::timeout(PATIENCE, await_condition(leases, LEASE, leads)).await.context("it does not lead")??;
+        Ok(controller)
+    }
+
+    /// Waits until it has nothing more to do, and returns its resident memory in MiB.
+    fn quiet(&mut self) -> anyhow::Result<f64> {
+        let since = Instant::now();
+        loop {
+            let before = Cpu::of(self.0.id())?.own;
+            tokio::task::block_in_place(|| std::thread::sleep(QUIET_FOR));
+            ensure!(self.0.try_wait()?.is_none(), "the controller ended");
+            if Cpu::of(self.0.id())?.own - before < QUIET * QUIET_FOR.as_secs_f64() {
+                return Ok(resident(self.0.id())?.now_mib);
+            }
+            ensure!(since.elapsed() < PATIENCE, "the controller does not come to rest");
+        }
+    }
+
+    fn peak(&self) -> anyhow::Result<f64> {
+        Ok(resident(self.0.id())?.peak_mib)
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until the controller has looked at so many Mappings.
+async fn seen(client: &Client, count: usize) -> anyhow::Result<()> {
+    let api: Api<Mapping> = Api::namespaced(client.clone(), objects::NAMESPACE);
+    let since = Instant::now();
+    loop {
+        let list = objects::all(&api).await?;
+        let ready = list.iter().filter(|mapping| {
+            let status = mapping.status.as_ref();
+            status.is_some_and(|status| status.observed_generation == mapping.metadata.generation)
+        });
+        if ready.count() >= count {
+            return Ok(());
+        }
+        ensure!(since.elapsed() < PATIENCE, "the controller does not look at all Mappings");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}

@@ -1,0 +1,42 @@
+//! The benchmarks, one file for each subject.
+
+pub mod big;
+pub mod changes;
+pub mod controller;
+pub mod diff;
+pub mod faults;
+pub mod kills;
+pub mod mapping;
+pub mod wide;
+
+use std::path::PathBuf;
+
+use backflow_tests::postgres::PostgresServer;
+
+use crate::measure::Meter;
+use crate::peers::Peers;
+use crate::receiver::Client;
+
+/// What all of them work with.
+pub struct Bench {
+    /// The one Postgres.
+    pub server: PostgresServer,
+    /// The one receiver.
+    pub receiver: Client,
+    /// The worker's program.
+    pub worker: PathBuf,
+    /// How often each is measured.
+    pub repetitions: usize,
+    /// Rows where the benchmark does not say.
+    pub rows: u64,
+    /// Others, if they are measured too.
+    pub peers: Option<Peers>,
+}
+
+impl Bench {
+    /// Measures on this server and receiver.
+    #[must_use]
+    pub fn meter(&self) -> Meter<'_> {
+        Meter { server: &self.server, receiver: &self.receiver }
+    }
+}

@@ -1,0 +1,109 @@
+//! `cargo xtask bench`: how fast Backflow is, beside the bare minimum for the same work and beside others.
+//!
+//! Everything runs on this machine: one Postgres, one receiver in a process of its own, and one competitor at a time. What arrives is
+//! compared with what SQL says should arrive, record by record: a fast wrong run is a failure.
+
+pub mod benchmarks;
+pub mod canonical;
+pub mod data;
+pub mod floor;
+pub mod measure;
+pub mod ours;
+pub mod peers;
+pub mod process;
+pub mod receiver;
+pub mod report;
+pub mod taken;
+
+use std::path::PathBuf;
+
+use backflow_tests::postgres::PostgresServer;
+
+use benchmarks::{Bench, big, changes, controller, diff, faults, kills, mapping, wide};
+use peers::Peers;
+use receiver::Client;
+use report::Report;
+
+/// All benchmarks in their order.
+pub const IDS: [&str; 10] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10"];
+
+/// What is measured, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Only these benchmarks.
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(IDS))]
+    pub ids: Vec<String>,
+    /// Rows of the table.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub rows: u64,
+    /// How often each is measured; the median counts.
+    #[arg(long, default_value_t = 3)]
+    pub repetitions: usize,
+    /// Measures others, too, which are installed into this folder from the registries of their languages.
+    #[arg(long)]
+    pub peers: Option<PathBuf>,
+    /// The worker's program.
+    #[arg(long)]
+    pub worker: PathBuf,
+    /// Mappings of BM10.
+    #[arg(long, default_value_t = 10_000)]
+    pub mappings: usize,
+    /// The controller's program.
+    #[arg(long)]
+    pub controller: PathBuf,
+    /// The folder of the CRDs' manifests.
+    #[arg(long)]
+    pub crds: PathBuf,
+    /// The folder of etcd and kube-apiserver.
+    #[arg(long)]
+    pub kubernetes: PathBuf,
+    /// Where the JSON lines go.
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+impl Args {
+    fn controller_parts(&self) -> controller::Parts {
+        controller::Parts {
+            kubernetes: self.kubernetes.clone(),
+            controller: self.controller.clone(),
+            crds: self.crds.clone(),
+        }
+    }
+}
+
+/// Measures; `true` if all that arrived was right.
+///
+/// # Errors
+/// Something did not run at all.
+pub async fn run(args: Args) -> anyhow::Result<bool> {
+    let mut report = Report::new(&args.output)?;
+    let wanted = |id: &str| args.ids.is_empty() || args.ids.iter().any(|wanted| wanted == id);
+    let bench = Bench {
+        server: PostgresServer::start().await?,
+        receiver: Client::start()?,
+        worker: args.worker.clone(),
+        repetitions: args.repetitions,
+        rows: args.rows,
+        peers: args.peers.as_deref().map(Peers::install).transpose()?,
+    };
+    if ["BM1", "BM2", "BM3"].into_iter().any(wanted) {
+        for line in changes::run(&bench, wanted).await? {
+            report.add(line)?;
+        }
+    }
+    for id in IDS.into_iter().filter(|id| wanted(id)) {
+        let line = match id {
+            "BM4" => big::run(&bench).await,
+            "BM5" => faults::run(&bench).await,
+            "BM6" => kills::run(&bench).await,
+            "BM7" => mapping::run(&bench),
+            "BM8" => diff::run(&bench).await,
+            "BM9" => wide::run(&bench).await,
+            "BM10" => controller::run(&args.controller_parts(), args.mappings).await,
+            _ => continue,
+        };
+        report.add(line?)?;
+    }
+    Ok(report.end())
+}

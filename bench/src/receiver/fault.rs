@@ -1,0 +1,66 @@
+//! Failures on request, the same for the same seed.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::taken::Taken;
+
+/// How a receiver fails.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Faults {
+    /// Of the choices that are made at random.
+    pub seed: u64,
+    /// Share of requests that are answered 429 with `Retry-After: 1`.
+    pub throttle: f64,
+    /// Hashes of ids; a batch with any of them is answered 422.
+    pub poison: Vec<u64>,
+    /// After this many requests it is down …
+    pub down_after: Option<u64>,
+    /// … for this many seconds: every connection is cut.
+    pub down_seconds: u64,
+}
+
+/// What becomes of a request.
+pub(super) enum Verdict {
+    Take,
+    Throttle(u64),
+    Refuse,
+    Cut,
+}
+
+/// [`Faults`] on their way.
+#[derive(Default)]
+pub(super) struct Plan {
+    faults: Faults,
+    poison: HashSet<u64>,
+    random: fastrand::Rng,
+    requests: u64,
+    down_until: Option<Instant>,
+}
+
+impl Plan {
+    pub(super) fn new(faults: Faults) -> Self {
+        let poison = faults.poison.iter().copied().collect();
+        Self { random: fastrand::Rng::with_seed(faults.seed), faults, poison, requests: 0, down_until: None }
+    }
+
+    pub(super) fn verdict(&mut self, batch: &[Taken]) -> Verdict {
+        self.requests += 1;
+        if self.faults.down_after == Some(self.requests) {
+            self.down_until = Some(Instant::now() + Duration::from_secs(self.faults.down_seconds));
+        }
+        if self.down_until.is_some_and(|until| Instant::now() < until) {
+            return Verdict::Cut;
+        }
+        if self.faults.throttle > 0.0 && self.random.f64() < self.faults.throttle {
+            return Verdict::Throttle(1);
+        }
+        if !self.poison.is_empty() && batch.iter().any(|taken| self.poison.contains(&taken.id)) {
+            return Verdict::Refuse;
+        }
+        Verdict::Take
+    }
+}
