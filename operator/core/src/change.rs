@@ -83,6 +83,10 @@ pub struct Change {
     pub hash: u64,
     /// The key was stored without being sent (not selected by the sync mode then): a Mirror does not delete it.
     pub unsent: bool,
+    /// The state knows the key as delivered or seen. Only a deletion can be of another: of a row that was sent and never acknowledged.
+    pub known: bool,
     /// What was remembered when the row was last delivered.
     pub memory: Memory,
+    /// Where the diff engine that offers it finds it again: its own number, without meaning for others.
+    pub place: u64,
 }

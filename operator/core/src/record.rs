@@ -96,7 +96,9 @@ mod tests {
             rev,
             hash,
             unsent: false,
+            known: true,
             memory: Memory::default(),
+            place: 0,
         }
     }
 

@@ -62,7 +62,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
 
     let kind = ChangeKind::Added;
     let op = sync.mapping.selection.operation(kind, false).unwrap_or(Operation::Upsert);
-    let change = Change { kind, key, row, rev: 0, hash: 0, unsent: false, memory: Memory::default() };
+    let change = Change { kind, key, row, rev: 0, hash: 0, unsent: false, known: false, memory: Memory::default(), place: 0 };
     let mut id = String::new();
     change.key.write_json(&mut id);
     let mut counters = Counters::default();

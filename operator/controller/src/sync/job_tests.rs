@@ -1,4 +1,4 @@
-use backflow_core::plan::{Connection, Postgres, SourcePlan, StateLocation, Task, Tls, TlsMode};
+use backflow_core::plan::{Connection, Postgres, DiffEngine, SourcePlan, StateLocation, Task, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use serde_json::json;
 
@@ -27,6 +27,7 @@ fn plan(password: Option<SecretRef>, tls: Tls) -> Plan {
                 tls,
             })),
             state: StateLocation::Schema("_backflow".into()),
+            diff: DiffEngine::Streaming,
         }),
     }
 }

@@ -150,7 +150,9 @@ impl Changes {
                 rev: listed.rev,
                 hash: listed.hash,
                 unsent: listed.unsent,
+                known: *kind == ChangeKind::Updated,
                 memory: listed.memory,
+                place: 0,
             });
         }
         Ok(page)
@@ -206,7 +208,9 @@ fn deletion(entry: Entry) -> Result<Change, Failure> {
         rev: entry.rev,
         hash,
         unsent,
+        known: true,
         memory: entry.memory,
+        place: 0,
     })
 }
 

@@ -13,7 +13,7 @@ use super::changes::Changes;
 use super::claim::{Claim, Claimant, claim};
 use super::compare::{Compare, Into};
 use super::damage::internal;
-use super::document::Document;
+use super::document::{Document, Engine};
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
 use super::known::Known;
@@ -44,7 +44,7 @@ pub(super) async fn open(
     let mut layout = Layout::new(&plan.model, described, used)?;
     let spec = Layout::spec(&mapping.fingerprint, used);
     store.prepare().await?;
-    let claimant = Claimant { plan, run, owner, now: clock().to_string() };
+    let claimant = Claimant { plan, run, owner, engine: Engine::Streaming, now: clock().to_string() };
     let mut claim = claim(store.as_ref(), &claimant, spec.clone()).await?;
     let keep = mapping.on_change == OnMappingChange::Keep;
     layout.hash_by(&claim.document, &plan.model, described, |old| keep || old.same_mapping(&spec))?;

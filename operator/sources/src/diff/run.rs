@@ -27,7 +27,7 @@ use super::spool::Spool;
 use super::stored::Overlay;
 
 /// Rejects that are taken off the list in one commit at the end.
-const CLEARED_PER_COMMIT: usize = 10_000;
+pub(super) const CLEARED_PER_COMMIT: usize = 10_000;
 
 /// The engine's side of a run.
 pub(super) struct Streaming {

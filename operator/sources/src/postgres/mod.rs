@@ -5,6 +5,7 @@ mod connect;
 mod decode;
 mod errors;
 mod instant;
+mod pushdown;
 mod rows;
 mod schema;
 mod state;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::Failure;
+use backflow_core::extraction::Extraction;
 use backflow_core::plan::{ModelPlan, Postgres};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
@@ -27,10 +29,12 @@ use self::connect::{Connector, Purpose, begin, end};
 use self::rows::Reader;
 use self::state::PostgresState;
 use self::types::Catalog;
+use crate::diff::Request;
 use crate::model;
 use crate::warehouse::{Query, Rows, Warehouse};
 
 /// A Postgres database.
+#[derive(Clone)]
 pub(crate) struct PostgresWarehouse {
     connector: Arc<Connector>,
     state: Arc<PostgresState>,
@@ -173,5 +177,9 @@ impl Warehouse for PostgresWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        crate::diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

@@ -19,7 +19,7 @@ use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{
     Connection, DestinationPlan, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry, RunOptions,
-    SourcePlan, Sqlite, StateLocation, SyncPlan,
+    DiffEngine, SourcePlan, Sqlite, StateLocation, SyncPlan,
 };
 use backflow_core::record::{Rejection, idempotency_key};
 use backflow_core::report::{Progress, Reporter};
@@ -105,6 +105,7 @@ impl Place {
             name: "warehouse".into(),
             connection: Connection::Sqlite(Sqlite { path: "unused".into() }),
             state: StateLocation::Schema("_backflow".into()),
+            diff: DiffEngine::Streaming,
         };
         let model = ModelPlan {
             name: "customers".into(),
