@@ -35,7 +35,7 @@ const BOUND_LOCKS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'
 /// The entries are the hashed side of a join: with the usual 4 MiB they would go through files.
 const COMPARE: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings \
      WHERE name = 'client_connection_check_interval'; \
-     SELECT set_config(name, '65536', true) FROM pg_catalog.pg_settings WHERE name = 'work_mem' AND setting::bigint < 65536; \
+     SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < 67108864; \
      SET LOCAL idle_in_transaction_session_timeout = '60s'";
 
 /// What a transaction is for.

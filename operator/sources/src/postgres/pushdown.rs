@@ -238,7 +238,7 @@ impl Transport for PostgresWarehouse {
             .state
             .transaction(true, |mut connection| async move {
                 let may: bool = sqlx::query_scalar("SELECT has_schema_privilege($1, 'CREATE')")
-                    .bind(quote(&self.state.schema))
+                    .bind(&self.state.schema)
                     .persistent(false)
                     .fetch_one(&mut connection)
                     .await?;

@@ -231,7 +231,7 @@ impl PostgresState {
         let rows = self
             .sql(
                 "SELECT c.relname::text AS name, coalesce(array_agg(a.attname::text ORDER BY a.attnum) \
-                 FILTER (WHERE a.attname ~ '^key[0-9]+_'), '{}') AS keys \
+                 FILTER (WHERE a.attname ~ '^key[0-9]+_'), ARRAY[]::text[]) AS keys \
                  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
                  WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND (c.relname = $2 OR starts_with(c.relname, $3)) \

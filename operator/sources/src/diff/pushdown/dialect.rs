@@ -169,6 +169,8 @@ pub(crate) struct Delta<'a, W> {
     pub resend: bool,
     /// Rejected content is offered again.
     pub retry_rejected: bool,
+    /// Kind and whether the key was never sent, of the changes that are sent: others cannot reach the destination.
+    pub sent: &'a [(u8, bool)],
     /// Duplicates are looked for among all rows, and not among those that are not simply unchanged.
     pub exact: bool,
 }

@@ -8,6 +8,7 @@ use backflow_core::extraction::Extraction;
 use backflow_core::failpoint;
 use backflow_core::plan::{Mode, OnMappingChange};
 use backflow_core::report::Stage;
+use backflow_core::selection::Selection;
 use backflow_core::state::StateStore;
 
 use super::super::Request;
@@ -20,8 +21,8 @@ use super::super::layout::Layout;
 use super::super::progress::Meter;
 use super::super::run::unix_seconds;
 use super::dialect::{Delta, Dialect as _, KeyColumn, Names, Typed, key_column, key_part};
-use super::page::Shape;
-use super::run::Pushdown;
+use super::page::{Shape, number_of};
+use super::run::{KINDS, Pushdown};
 use super::summary::Summary;
 use super::tables;
 use super::transport::{Fence, Reading, Table, Transport};
@@ -64,6 +65,7 @@ pub(crate) async fn open<T: Transport + 'static>(
         resend_below: document.resend_below(),
         resend: !keep,
         retry_rejected: plan.options.retry_rejected,
+        sent: &sent(&mapping.selection),
         exact: false,
     };
     meter.at(Stage::Extracting, 0, 0);
@@ -113,6 +115,14 @@ pub(crate) async fn open<T: Transport + 'static>(
         run,
         carried,
     }))
+}
+
+/// Changes that are sent, by kind and whether the key was never sent.
+fn sent(selection: &Selection) -> Vec<(u8, bool)> {
+    let all = KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]);
+    all.filter(|(kind, unsent)| selection.operation(*kind, *unsent).is_some())
+        .map(|(kind, unsent)| (number_of(kind), unsent))
+        .collect()
 }
 
 /// Makes the tables as this run needs them, and notes what killed runs may have sent.

@@ -100,7 +100,7 @@ fn judged<W>(delta: &Delta<'_, W>) -> String {
     }
     let why = if why == "CASE" { "NULL".to_owned() } else { format!("{why} END") };
     let keys: String =
-        key_names(delta.names).map(|name| format!("coalesce(c.{name}, m.{name}) AS {name}, ")).collect();
+        key_names(delta.names).map(|name| format!(", coalesce(c.{name}, m.{name}) AS {name}")).collect();
     let columns: String = (1..=delta.row).map(|at| format!(", m.c{at}")).collect();
     let copies = if delta.exact { "m.copies, " } else { "" };
     format!(
@@ -117,9 +117,9 @@ fn judged<W>(delta: &Delta<'_, W>) -> String {
          c.born, c.place, c.kind <= 1 AS known, c.kind = 1 AND c.doubt_epoch IS NULL AS unsent, \
          c.rejected_spec IS NOT NULL AS rejected, c.doubt_epoch IS NOT NULL AS doubtful, \
          CASE WHEN c.born IS NULL THEN {floor} WHEN c.doubt_epoch IS NULL THEN c.rev \
-         WHEN c.doubt_spec = {current} AND c.doubt_deletion = (m.row IS NULL) AND c.doubt_hash = {hash} THEN c.doubt_rev \
-         ELSE greatest(c.doubt_epoch, c.rev) END AS rev, {hash} AS hash, {why} AS resend, {keys}\
-         m.row IS NULL AS gone{columns}",
+         WHEN c.doubt_spec = {current} AND c.doubt_deletion = (m.row IS NULL) AND c.doubt_hash = {hash} \
+         AND c.doubt_epoch > c.rev THEN c.doubt_rev \
+         ELSE greatest(c.doubt_epoch, c.rev) END AS rev, {hash} AS hash, {why} AS resend{keys}{columns}",
         UNCHANGED = kind::UNCHANGED,
         DELETED = kind::DELETED,
         UPDATED = kind::UPDATED,
@@ -158,6 +158,15 @@ fn kept<W>(delta: &Delta<'_, W>) -> String {
     )
 }
 
+/// Whether a change is sent.
+fn sent(pairs: &[(u8, bool)]) -> String {
+    if pairs.is_empty() {
+        return "false".to_owned();
+    }
+    let pairs: Vec<String> = pairs.iter().map(|(kind, unsent)| format!("({kind}, {unsent})")).collect();
+    format!("(x.kind, coalesce(x.unsent, false)) IN ({})", pairs.join(", "))
+}
+
 /// The columns of the delta.
 fn numbered<W>(delta: &Delta<'_, W>) -> String {
     let keys = prefixed("x", key_names(delta.names));
@@ -167,9 +176,10 @@ fn numbered<W>(delta: &Delta<'_, W>) -> String {
     format!(
         "SELECT (CASE WHEN x.model AND x.kind <> {null_key} AND {copies} > 1 THEN {duplicate} ELSE x.kind END)::smallint AS kind, \
          {place} AS place, coalesce(x.born, {epoch}) AS entry_born, coalesce(x.place, {place}) AS entry_place, \
-         {spec} AS spec, x.rows, x.model, x.known, x.unsent, x.rejected, x.doubtful, x.rev, x.hash, x.resend, x.size, {keys}{row}",
+         {spec} AS spec, {sent} AS sent, x.rows, x.model, x.known, x.unsent, x.rejected, x.doubtful, x.rev, x.hash, x.resend, x.size, {keys}{row}",
         null_key = kind::NULL_KEY,
         duplicate = kind::DUPLICATE_KEY,
+        sent = sent(delta.sent),
         epoch = delta.epoch,
         spec = delta.specs.first().map_or(0, |(id, _)| *id),
     )
@@ -256,11 +266,12 @@ impl Dialect for Postgres {
             "coalesce(max(size), 0)".to_owned(),
             format!("coalesce(max({key_size}) FILTER (WHERE {changes}), 0)"),
         ];
+        // Specs that only a doubt refers to count too: the change that was in doubt may come again.
         let old = format!("kind = {} AND deleted_at <= {expired} AND doubt_epoch IS NULL", entry::TOMBSTONE);
         format!(
             "SELECT ARRAY[0, {}]::bigint[] FROM {} UNION ALL \
-             SELECT ARRAY[1, kind, spec, count(*), count(*) FILTER (WHERE {old}), coalesce(max(rev) FILTER (WHERE {old}), 0)]::bigint[] \
-             FROM {} GROUP BY kind, spec",
+             SELECT ARRAY[1, kind, spec, coalesce(doubt_spec, -1), count(*), count(*) FILTER (WHERE {old}), coalesce(max(rev) FILTER (WHERE {old}), 0)]::bigint[] \
+             FROM {} GROUP BY kind, spec, doubt_spec",
             numbers.join(", "),
             names.delta,
             names.entries
@@ -396,7 +407,7 @@ impl Dialect for Postgres {
         format!(
             "INSERT INTO {entries} AS e (born, place, {names}kind, rev, spec, doubt_epoch, doubt_rev, doubt_hash, doubt_spec, doubt_deletion) \
              SELECT d.entry_born, d.entry_place, {from}{}, d.rev, d.spec, {epoch}, d.rev, d.hash, d.spec, d.kind = {} \
-             FROM {delta} AS d WHERE {which} ON CONFLICT (born, place) DO UPDATE SET {set} WHERE e.rev < {epoch}",
+             FROM {delta} AS d WHERE d.sent AND {which} ON CONFLICT (born, place) DO UPDATE SET {set} WHERE e.rev < {epoch}",
             entry::NEVER_DELIVERED,
             kind::DELETED
         )
@@ -410,3 +421,7 @@ impl Dialect for Postgres {
         format!("DROP TABLE IF EXISTS {table}")
     }
 }
+
+#[cfg(test)]
+#[path = "postgres_tests.rs"]
+mod tests;

@@ -28,7 +28,7 @@ use super::transport::{Fence, Transport};
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The order of delivery.
-const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
+pub(super) const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
 
 /// How far pages of one kind were handed out.
 #[derive(Clone, Copy, Debug)]
@@ -201,8 +201,7 @@ impl<T: Transport> Pushdown<T> {
         {
             full.below = 0;
         }
-        // A key that was sent and not acknowledged must be sent again with the same `rev`, so that the floor stays until none is left.
-        if self.summary.expired > 0 && self.findings.added == self.acked(ChangeKind::Added) {
+        if self.summary.expired > 0 {
             statements.push(dialect.prune(&self.names, self.summary.expired_before));
             document.rev_floor = document.rev_floor.max(self.summary.expired_rev);
         }

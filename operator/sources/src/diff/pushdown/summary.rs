@@ -82,7 +82,8 @@ impl Summary {
                     summary.key_size = *key_size as u64;
                     (met, gone, unchanged) = (*of_model_known, *gone_known, rows - of_model);
                 }
-                [1, kind, spec, count, expired, rev] => {
+                [1, kind, spec, doubt_spec, count, expired, rev] => {
+                    summary.specs.extend(u32::try_from(*doubt_spec));
                     if *kind <= entry::SEEN {
                         known += count;
                         summary.specs.insert(*spec as u32);

@@ -1,0 +1,433 @@
+//! Random histories of a model, a destination and their runs, and an oracle that is slow and obviously right: what two receivers (one
+//! that takes everything, one that takes no key twice) must hold in the end, and that no two deliveries share a key.
+//!
+//! It knows an engine by [`Engine`] and [`Extraction`] only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check fails by panicking, as any test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use backflow_core::cell::Cell;
+use backflow_core::change::{Change, ChangeKind, Memory};
+use backflow_core::code::Failure;
+use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
+use backflow_core::plan::{Mode, OnMappingChange};
+use backflow_core::record::{Rejection, idempotency_key};
+use backflow_core::result::{Counters, Phase};
+use backflow_core::selection::Operation;
+use proptest::prelude::*;
+
+/// Texts that rows take: few, so that they come back.
+const TEXTS: [&str; 4] = ["a", "b", "", "NULL"];
+
+const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
+
+/// What a history needs of an engine: a Mirror of a model with the columns `id` (the key), `name` and `plan`, all of them used.
+#[async_trait(?Send)]
+pub trait Engine {
+    /// Opens a run over these rows.
+    async fn open(&mut self, run: &str, asked: &Asked, rows: &[Vec<Cell>]) -> Result<Box<dyn Extraction>, Failure>;
+
+    /// From now on, the store fails after this many writes.
+    async fn store_fails_after(&mut self, writes: Option<u64>);
+
+    /// The clock goes on.
+    fn days_pass(&mut self, days: i64);
+
+    /// Keys that are on the list of rejected records.
+    async fn rejects(&mut self) -> usize;
+}
+
+/// What a run asks for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Incremental or Full.
+    pub mode: Mode,
+    /// Of the Mapping.
+    pub fingerprint: String,
+    /// What another fingerprint does.
+    pub on_change: OnMappingChange,
+    /// Rejected content is offered again.
+    pub retry_rejected: bool,
+}
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// The row's content from now on, as numbers of [`TEXTS`].
+    Put(i64, usize, usize),
+    /// The row goes.
+    Remove(i64),
+    /// The row is as it was before its last change.
+    Undo(i64),
+    /// The key is there twice until it is put or removed.
+    Double(i64),
+    /// A row without a key.
+    NullKey,
+    /// The destination refuses this text in `name` from now on, or nothing.
+    Refuse(Option<usize>),
+    /// The Mapping is edited.
+    Fingerprint(u8),
+    /// `onMappingChange` is Keep from now on, or Resend.
+    OnChange(bool),
+    /// Time passes.
+    Days(i64),
+    /// A run.
+    Run(Run),
+}
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The same name as the run before: a replacement pod.
+    same: bool,
+    full: bool,
+    retry_rejected: bool,
+    withhold: bool,
+    page: usize,
+    /// Changes that have no outcome: every so many. The destination has taken them.
+    unanswered: usize,
+    /// After this many pages the process dies; of the last page it has sent everything and committed nothing.
+    dies_after: Option<usize>,
+    /// The store fails after this many writes.
+    store_fails_after: Option<u64>,
+    /// The result is not folded.
+    no_finish: bool,
+}
+
+/// Histories.
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = 0..6_i64;
+    let text = 0..TEXTS.len();
+    let run = (
+        any::<bool>(),
+        proptest::bool::weighted(0.15),
+        proptest::bool::weighted(0.15),
+        proptest::bool::weighted(0.1),
+        1..5_usize,
+        2..9_usize,
+        proptest::option::weighted(0.3, 0..4_usize),
+        proptest::option::weighted(0.15, 1..6_u64),
+        proptest::bool::weighted(0.1),
+    )
+        .prop_map(
+            |(same, full, retry_rejected, withhold, page, unanswered, dies_after, store_fails_after, no_finish)| Run {
+                same,
+                full,
+                retry_rejected,
+                withhold,
+                page,
+                unanswered,
+                dies_after,
+                store_fails_after,
+                no_finish,
+            },
+        );
+    let step = prop_oneof![
+        8 => (key.clone(), text.clone(), text.clone()).prop_map(|(key, name, plan)| Step::Put(key, name, plan)),
+        3 => key.clone().prop_map(Step::Remove),
+        3 => key.clone().prop_map(Step::Undo),
+        1 => key.prop_map(Step::Double),
+        1 => Just(Step::NullKey),
+        1 => proptest::option::of(text).prop_map(Step::Refuse),
+        1 => (0..3_u8).prop_map(Step::Fingerprint),
+        1 => any::<bool>().prop_map(Step::OnChange),
+        1 => (1..10_i64).prop_map(Step::Days),
+        6 => run.prop_map(Step::Run),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+/// What a destination holds.
+#[derive(Default)]
+struct Receiver {
+    held: BTreeMap<i64, Vec<String>>,
+    /// Keys that it has taken, if it takes none twice.
+    taken: Option<BTreeSet<String>>,
+}
+
+impl Receiver {
+    fn take(&mut self, key: &str, change: &Change, row: &[String]) {
+        if self.taken.as_mut().is_some_and(|taken| !taken.insert(key.to_owned())) {
+            return;
+        }
+        match change.kind {
+            ChangeKind::Deleted => self.held.remove(&id(change)),
+            _ => self.held.insert(id(change), row.to_vec()),
+        };
+    }
+}
+
+/// A delivery, as far as its key goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Delivery {
+    kind: ChangeKind,
+    row: Vec<String>,
+    fingerprint: String,
+}
+
+/// The world: model, destination, and everything that was ever sent.
+pub struct World<E> {
+    engine: E,
+    asked: Asked,
+    rows: BTreeMap<i64, (usize, usize)>,
+    /// What rows were before their last change.
+    before: BTreeMap<i64, Option<(usize, usize)>>,
+    doubled: BTreeSet<i64>,
+    null_keys: usize,
+    refused: Option<usize>,
+    receivers: [Receiver; 2],
+    /// Every key that was sent, and what with it.
+    sent: BTreeMap<String, (i64, Vec<String>)>,
+    /// Keys that the state acknowledged: they must not come again.
+    committed: BTreeSet<String>,
+    /// What was sent of a row and has no committed acknowledgement: if it is what comes next, it has its key.
+    pending: BTreeMap<i64, (Delivery, String)>,
+    runs: usize,
+}
+
+impl<E: Engine> World<E> {
+    /// A world in which nothing happened yet.
+    pub fn new(engine: E) -> Self {
+        Self {
+            engine,
+            asked: Asked {
+                mode: Mode::Incremental,
+                fingerprint: "f0".into(),
+                on_change: OnMappingChange::Resend,
+                retry_rejected: false,
+            },
+            rows: BTreeMap::new(),
+            before: BTreeMap::new(),
+            doubled: BTreeSet::new(),
+            null_keys: 0,
+            refused: None,
+            receivers: [Receiver::default(), Receiver { taken: Some(BTreeSet::new()), ..Receiver::default() }],
+            sent: BTreeMap::new(),
+            committed: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            runs: 0,
+        }
+    }
+
+    /// Goes through a history, and checks that it ends well.
+    pub async fn live(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            self.step(step).await;
+        }
+        self.settle().await;
+    }
+
+    async fn step(&mut self, step: Step) {
+        match step {
+            Step::Put(key, name, plan) => self.put(key, Some((name, plan))),
+            Step::Remove(key) => self.put(key, None),
+            Step::Undo(key) => {
+                if let Some(before) = self.before.get(&key).copied() {
+                    self.put(key, before);
+                }
+            }
+            Step::Double(key) => {
+                if self.rows.contains_key(&key) {
+                    self.doubled.insert(key);
+                }
+            }
+            Step::NullKey => self.null_keys += 1,
+            Step::Refuse(text) => self.refused = text,
+            Step::Fingerprint(number) => self.asked.fingerprint = format!("f{number}"),
+            Step::OnChange(keep) => {
+                self.asked.on_change = if keep { OnMappingChange::Keep } else { OnMappingChange::Resend };
+            }
+            Step::Days(days) => self.engine.days_pass(days),
+            Step::Run(run) => {
+                if let Err(failure) = self.run(&run).await {
+                    assert!(run.store_fails_after.is_some(), "{failure}");
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, key: i64, row: Option<(usize, usize)>) {
+        self.before.insert(key, self.rows.get(&key).copied());
+        self.doubled.remove(&key);
+        match row {
+            Some(row) => self.rows.insert(key, row),
+            None => self.rows.remove(&key),
+        };
+    }
+
+    fn table(&self) -> Vec<Vec<Cell>> {
+        let text = |at: usize| if TEXTS[at] == "NULL" { Cell::Null } else { Cell::Text(TEXTS[at].into()) };
+        let mut rows = Vec::new();
+        for (key, (name, plan)) in &self.rows {
+            for _ in 0..=usize::from(self.doubled.contains(key)) {
+                rows.push(vec![Cell::Int(*key), text(*name), text(*plan)]);
+            }
+        }
+        rows.extend((0..self.null_keys).map(|_| vec![Cell::Null, Cell::Null, Cell::Null]));
+        rows
+    }
+
+    /// What the destination should hold of a key.
+    fn wanted(&self, key: i64) -> Option<Vec<String>> {
+        let (name, plan) = self.rows.get(&key)?;
+        let json = |at: usize| if TEXTS[at] == "NULL" { "null".to_owned() } else { format!("{:?}", TEXTS[at]) };
+        Some(vec![key.to_string(), json(*name), json(*plan)])
+    }
+
+    fn refuses(&self, change: &Change) -> bool {
+        let name = texts(change).get(1).cloned();
+        self.refused.is_some_and(|text| {
+            let refused = if TEXTS[text] == "NULL" { "null".to_owned() } else { format!("{:?}", TEXTS[text]) };
+            name == Some(refused)
+        })
+    }
+
+    async fn run(&mut self, run: &Run) -> Result<(), Failure> {
+        if !run.same {
+            self.runs += 1;
+        }
+        let name = format!("run-{}", self.runs);
+        self.asked.mode = if run.full { Mode::Full } else { Mode::Incremental };
+        self.asked.retry_rejected = run.retry_rejected;
+        self.engine.store_fails_after(run.store_fails_after).await;
+        let result = self.try_run(&name, run).await;
+        self.engine.store_fails_after(None).await;
+        result
+    }
+
+    async fn try_run(&mut self, name: &str, run: &Run) -> Result<(), Failure> {
+        let rows = self.table();
+        let mut extraction = self.engine.open(name, &self.asked, &rows).await?;
+        let found = extraction.findings().clone();
+        self.check_contract(&found, rows.len());
+        if run.withhold {
+            extraction.withhold_deletions();
+        }
+        let mut counts = BTreeMap::from(KINDS.map(|kind| (kind, 0)));
+        let mut offered = BTreeSet::new();
+        let mut at = 0;
+        let mut pages = 0;
+        {
+            loop {
+                let page = extraction.next_page(run.page).await?;
+                let Some(kind) = page.first().map(|change| change.kind) else { break };
+                assert!(page.iter().all(|change| change.kind == kind), "a page has one kind");
+                let mut acks = Vec::new();
+                let mut keys = Vec::new();
+                let mut answered = Vec::new();
+                for change in page {
+                    *counts.get_mut(&kind).unwrap() += 1;
+                    assert!(offered.insert(id(&change)), "each key once");
+                    at += 1;
+                    let key = self.send(extraction.incarnation(), &change);
+                    if at % run.unanswered == 0 {
+                        continue;
+                    }
+                    answered.push(id(&change));
+                    let verdict = if self.refuses(&change) {
+                        Verdict::Rejected(Rejection::new("HTTP_422", Some("name"), "the destination refuses the content"))
+                    } else {
+                        Verdict::Delivered(Memory::default())
+                    };
+                    keys.push(key);
+                    acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
+                }
+                if run.dies_after == Some(pages) {
+                    return Ok(());
+                }
+                pages += 1;
+                extraction.commit(acks, &Counters::default()).await?;
+                self.committed.extend(keys);
+                self.pending.retain(|key, _| !answered.contains(key));
+            }
+        }
+        assert_eq!(counts[&ChangeKind::Added], found.added);
+        assert_eq!(counts[&ChangeKind::Updated], found.updated);
+        assert_eq!(counts[&ChangeKind::Deleted], if run.withhold { 0 } else { found.deleted });
+        if !run.no_finish {
+            let checkpoint = extraction.finish(&Counters::default(), Phase::Succeeded).await?;
+            let after = self.engine.open(name, &self.asked, &rows).await?;
+            assert_eq!(checkpoint.rows, after.findings().known, "the checkpoint counts what is known");
+        }
+        Ok(())
+    }
+
+    /// Every row is in exactly one class.
+    fn check_contract(&self, found: &Findings, rows: usize) {
+        assert_eq!(found.rows, rows as u64);
+        assert_eq!(found.invalid_null_key, self.null_keys as u64);
+        assert_eq!(found.invalid_duplicate_key, 2 * self.doubled.len() as u64);
+    }
+
+    /// The destination takes it, unless it refuses the content. The same key is always the same delivery.
+    fn send(&mut self, incarnation: &str, change: &Change) -> String {
+        let operation = if change.kind == ChangeKind::Deleted { Operation::Delete } else { Operation::Upsert };
+        let key = idempotency_key(incarnation, change, &self.asked.fingerprint, operation);
+        assert!(!self.committed.contains(&key), "an acknowledged delivery's key came again: {change:?}");
+        let row = texts(change);
+        let delivery = Delivery { kind: change.kind, row: row.clone(), fingerprint: self.asked.fingerprint.clone() };
+        if let Some((before, its)) = self.pending.insert(id(change), (delivery.clone(), key.clone()))
+            && before == delivery
+        {
+            assert_eq!(its, key, "what was not acknowledged comes again with its key: {change:?}");
+        }
+        let sent = (id(change), row.clone());
+        let before = self.sent.entry(key.clone()).or_insert_with(|| sent.clone());
+        assert_eq!(*before, sent, "one key, one delivery");
+        if change.kind == ChangeKind::Deleted {
+            assert!(!self.rows.contains_key(&id(change)), "only what is gone is deleted");
+        } else {
+            assert_eq!(Some(&row), self.wanted(id(change)).as_ref(), "what is sent is current");
+        }
+        if !self.refuses(change) {
+            self.receivers.iter_mut().for_each(|receiver| receiver.take(&key, change, &row));
+        }
+        key
+    }
+
+    /// With the destination well again, one run makes it hold what the model has; the next has nothing to do.
+    async fn settle(&mut self) {
+        let quiet = Run {
+            same: false,
+            full: false,
+            retry_rejected: true,
+            withhold: false,
+            page: 3,
+            unanswered: usize::MAX,
+            dies_after: None,
+            store_fails_after: None,
+            no_finish: false,
+        };
+        self.refused = None;
+        self.doubled.clear();
+        self.null_keys = 0;
+        self.run(&quiet).await.expect("nothing is in the way of the last run");
+        let wanted: BTreeMap<i64, Vec<String>> =
+            self.rows.keys().map(|key| (*key, self.wanted(*key).unwrap())).collect();
+        let [every, once] = &self.receivers;
+        assert_eq!(every.held, wanted, "the destination holds what the model has");
+        assert_eq!(once.held, wanted, "and so does one that takes no key twice");
+        self.asked.retry_rejected = false;
+        let rows = self.table();
+        let last = self.engine.open("last", &self.asked, &rows).await.unwrap();
+        let found = last.findings();
+        assert_eq!((found.added, found.updated, found.deleted), (0, 0, 0), "nothing is left");
+        assert_eq!(self.engine.rejects().await, 0, "no reject is left");
+    }
+}
+
+fn id(change: &Change) -> i64 {
+    let Cell::Int(id) = change.key.0[0] else { panic!("ids are integers") };
+    id
+}
+
+fn texts(change: &Change) -> Vec<String> {
+    let text = |cell: &Cell| {
+        let mut out = String::new();
+        cell.write_json(&mut out);
+        out
+    };
+    change.row.iter().map(text).collect()
+}
