@@ -165,6 +165,15 @@ impl DiffSite {
         sqlx::query_scalar(sql).fetch_all(&mut self.admin).await.expect(sql)
     }
 
+    /// Statements about tables of the engine that the server's log has: the role's `log_statement` must be `all`.
+    #[must_use]
+    pub fn statements(&self) -> usize {
+        let log = self.server.log();
+        let said = |line: &&str| line.contains("LOG:  statement: ") || line.contains("LOG:  execute ");
+        let ours = |line: &&str| line.contains("\"entries_") || line.contains("\"delta_");
+        log.lines().filter(said).filter(ours).count()
+    }
+
     /// Opens a run over the model as it is.
     ///
     /// # Errors

@@ -140,6 +140,12 @@ impl PostgresServer {
             .with_context(|| std::fs::read_to_string(self.path("log")).unwrap_or_else(|_| "no log".into()))
     }
 
+    /// What the server logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
     /// What TLS clients must trust, and what signs their certificates.
     #[must_use]
     pub fn authority(&self) -> &Authority {

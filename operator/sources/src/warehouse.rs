@@ -90,7 +90,7 @@ pub async fn open(
     let StateLocation::Schema(schema) = &source.state;
     Ok(match &source.connection {
         Connection::Postgres(postgres) => {
-            Arc::new(PostgresWarehouse::open(postgres, schema, secrets, application_name).await?)
+            Arc::new(PostgresWarehouse::open(postgres, schema, source.diff, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     })

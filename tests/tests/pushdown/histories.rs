@@ -1,23 +1,20 @@
 //! Random histories against the oracle.
 
-use std::sync::Arc;
-
-use backflow_core::plan::DiffEngine;
-use backflow_tests::diff_site::DiffSite;
 use backflow_tests::oracle::{World, steps};
-use backflow_tests::postgres::PostgresServer;
 use proptest::test_runner::{Config, TestRunner};
+
+use super::*;
+
+/// How many histories: each takes about a second on a server.
+pub(super) fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let (_server, first) = runtime.block_on(async {
-        let server = Arc::new(PostgresServer::start().await.unwrap());
-        let site = DiffSite::new(&server, DiffEngine::Pushdown).await.unwrap();
-        (server, site)
-    });
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(60);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let first = runtime.block_on(site());
+    let config = Config { cases: cases(60), failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     TestRunner::new(config)
         .run(&steps(), |steps| {
             runtime.block_on(async {

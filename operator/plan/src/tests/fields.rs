@@ -160,7 +160,7 @@ fn every_field_of_a_source_does_something() {
             "state.store",
             Refused(json!({"state": {"store": {"volume": {"claimName": "c"}}}}), "spec.state.store", "NotSupported"),
         ),
-        ("diff", Refused(json!({"diff": "Pushdown"}), "spec.diff", "NotSupported")),
+        ("diff", Planned(json!({"diff": "Pushdown"}))),
         ("maxConcurrentSyncs", Controller),
         (
             "worker.caBundle",

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::Failure;
 use backflow_core::extraction::Extraction;
-use backflow_core::plan::{ModelPlan, Postgres};
+use backflow_core::plan::{DiffEngine, ModelPlan, Postgres};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::StreamExt;
@@ -38,6 +38,7 @@ use crate::warehouse::{Query, Rows, Warehouse};
 pub(crate) struct PostgresWarehouse {
     connector: Arc<Connector>,
     state: Arc<PostgresState>,
+    diff: DiffEngine,
     /// Read-locked by every stream until its query has ended or is cancelled.
     reading: Arc<RwLock<()>>,
 }
@@ -53,6 +54,7 @@ impl PostgresWarehouse {
     pub(crate) async fn open(
         plan: &Postgres,
         schema: &str,
+        diff: DiffEngine,
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
@@ -60,7 +62,7 @@ impl PostgresWarehouse {
         let connection = connector.connect().await?;
         connector.give_back(connection).await;
         let state = Arc::new(PostgresState { connector: Arc::clone(&connector), schema: schema.to_owned() });
-        Ok(Self { connector, state, reading: Arc::default() })
+        Ok(Self { connector, state, diff, reading: Arc::default() })
     }
 
     /// Describes in the transaction that the caller began.
@@ -122,6 +124,9 @@ impl Warehouse for PostgresWarehouse {
     async fn check(&self) -> Result<String, Failure> {
         let server = self.server().await?;
         schema::probe(&self.state).await?;
+        if self.diff == DiffEngine::Pushdown {
+            self.may_make_tables().await?;
+        }
         Ok(server)
     }
 

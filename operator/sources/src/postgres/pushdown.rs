@@ -166,6 +166,25 @@ impl PostgresWarehouse {
     }
 }
 
+impl PostgresWarehouse {
+    /// Refuses unless the role may make tables in the state schema, or will make the schema itself.
+    pub(super) async fn may_make_tables(&self) -> Result<(), Failure> {
+        self.state
+            .transaction(true, |mut connection| async move {
+                let may: bool = sqlx::query_scalar(
+                    "SELECT coalesce(bool_and(has_schema_privilege(oid, 'CREATE')), true) FROM pg_catalog.pg_namespace WHERE nspname = $1",
+                )
+                .bind(&self.state.schema)
+                .persistent(false)
+                .fetch_one(&mut connection)
+                .await?;
+                let denied = || errors::state_denied(&quote(&self.state.schema), &self.connector.target.user);
+                Ok((connection, if may { Step::Done(()) } else { Step::Refused(denied()) }))
+            })
+            .await
+    }
+}
+
 /// Runs statements one after another.
 async fn run_all(connection: &mut PgConnection, statements: &[String]) -> Result<(), sqlx::Error> {
     for statement in statements {
@@ -234,18 +253,10 @@ impl Transport for PostgresWarehouse {
     }
 
     async fn tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
+        self.may_make_tables().await?;
         let found = self
             .state
             .transaction(true, |mut connection| async move {
-                let may: bool = sqlx::query_scalar("SELECT has_schema_privilege($1, 'CREATE')")
-                    .bind(&self.state.schema)
-                    .persistent(false)
-                    .fetch_one(&mut connection)
-                    .await?;
-                if !may {
-                    let denied = errors::state_denied(&quote(&self.state.schema), &self.connector.target.user);
-                    return Ok((connection, Step::Refused(denied)));
-                }
                 let found = self.state.own_tables(&mut connection, state_key).await?;
                 Ok((connection, Step::Done(found)))
             })

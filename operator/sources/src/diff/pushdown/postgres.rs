@@ -98,7 +98,7 @@ fn judged<W>(delta: &Delta<'_, W>) -> String {
     if delta.resend_below > 0 {
         let _ = write!(why, " WHEN c.kind <= 1 AND c.rev < {} AND {by_spec} = c.hash THEN {}", delta.resend_below, resend::FULL);
     }
-    let why = if why == "CASE" { "NULL".to_owned() } else { format!("{why} END") };
+    let why = if why == "CASE" { "NULL::integer".to_owned() } else { format!("{why} END") };
     let keys: String =
         key_names(delta.names).map(|name| format!(", coalesce(c.{name}, m.{name}) AS {name}")).collect();
     let columns: String = (1..=delta.row).map(|at| format!(", m.c{at}")).collect();
