@@ -206,6 +206,7 @@ reasons! {
     Canceled Run "A person stopped the run; what was acknowledged is kept." "Create a Sync to go on."
     StateNotFound Run "There is no state of this name." "Mend forget.stateKey and forget.sourceRef."
     RowNotFound Run "No row of the Model has this key." "Name a key that the Model has."
+    RunNotFound Run "The state does not remember the run that replay.syncRef names." "Name a run of this Mapping that the state still has (the last 1,000), or use replay.keys."
     Fenced Run "A newer run of the Mapping has taken over." "Nothing to do."
     LedgerMismatch Run "The run's counters do not add up; nothing more was committed." "Wait for the next run; report it if it happens again."
     Internal Run "An error of Backflow itself." "Report it, with the log."

@@ -73,7 +73,8 @@ impl DiffSite {
         server.exec("postgres", &format!("CREATE DATABASE {database} OWNER {database}")).await?;
         let site = Self::over(server, &database, engine).await?;
         site.warehouse.state().prepare().await?;
-        let grant = format!("CREATE TABLE model (id bigint, name text, plan text); ALTER TABLE model OWNER TO {database};");
+        let grant =
+            format!("CREATE TABLE model (id bigint, name text, plan text); ALTER TABLE model OWNER TO {database};");
         server.exec(&database, &format!("{grant}{FAULTS}")).await?;
         Ok(site)
     }
@@ -187,6 +188,7 @@ impl DiffSite {
             owner: &self.owner,
             used: &self.used,
             described: &described,
+            identify: None,
             scratch: self.scratch.path(),
             clock: Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap_or_default()),
             reporter: Arc::new(Quiet),
@@ -203,7 +205,8 @@ impl DiffSite {
             Cell::Text(text) => Some(text.to_string()),
             _ => None,
         };
-        let ids: Vec<Option<i64>> = rows.iter().map(|row| if let Cell::Int(id) = row[0] { Some(id) } else { None }).collect();
+        let ids: Vec<Option<i64>> =
+            rows.iter().map(|row| if let Cell::Int(id) = row[0] { Some(id) } else { None }).collect();
         let names: Vec<Option<String>> = rows.iter().map(|row| text(&row[1])).collect();
         let plans: Vec<Option<String>> = rows.iter().map(|row| text(&row[2])).collect();
         let mut transaction = self.admin.begin().await.expect("begin");

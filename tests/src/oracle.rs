@@ -23,7 +23,8 @@ const TEXTS: [&str; 4] = ["a", "b", "", "NULL"];
 
 const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
 
-/// What a history needs of an engine: a Mirror of a model with the columns `id` (the key), `name` and `plan`, all of them used.
+/// What a history needs of an engine: a Mirror of a model with the columns `id` (the key), `name` and `plan`, all of them used. If it is
+/// asked to match, the destination finds a record by `name`, and not by `id`.
 #[async_trait(?Send)]
 pub trait Engine {
     /// Opens a run over these rows.
@@ -50,6 +51,8 @@ pub struct Asked {
     pub on_change: OnMappingChange,
     /// Rejected content is offered again.
     pub retry_rejected: bool,
+    /// The destination finds a record by `name`.
+    pub matched: bool,
 }
 
 /// One step of a history.
@@ -142,19 +145,20 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// What a destination holds.
 #[derive(Default)]
 struct Receiver {
-    held: BTreeMap<i64, Vec<String>>,
+    /// Rows by what it finds them by.
+    held: BTreeMap<String, Vec<String>>,
     /// Keys that it has taken, if it takes none twice.
     taken: Option<BTreeSet<String>>,
 }
 
 impl Receiver {
-    fn take(&mut self, key: &str, change: &Change, row: &[String]) {
+    fn take(&mut self, key: &str, kind: ChangeKind, found_by: &str, row: &[String]) {
         if self.taken.as_mut().is_some_and(|taken| !taken.insert(key.to_owned())) {
             return;
         }
-        match change.kind {
-            ChangeKind::Deleted => self.held.remove(&id(change)),
-            _ => self.held.insert(id(change), row.to_vec()),
+        match kind {
+            ChangeKind::Deleted => self.held.remove(found_by),
+            _ => self.held.insert(found_by.to_owned(), row.to_vec()),
         };
     }
 }
@@ -163,6 +167,7 @@ impl Receiver {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Delivery {
     kind: ChangeKind,
+    found_by: String,
     row: Vec<String>,
     fingerprint: String,
 }
@@ -189,7 +194,7 @@ pub struct World<E> {
 
 impl<E: Engine> World<E> {
     /// A world in which nothing happened yet.
-    pub fn new(engine: E) -> Self {
+    pub fn new(engine: E, matched: bool) -> Self {
         Self {
             engine,
             asked: Asked {
@@ -197,6 +202,7 @@ impl<E: Engine> World<E> {
                 fingerprint: "f0".into(),
                 on_change: OnMappingChange::Resend,
                 retry_rejected: false,
+                matched,
             },
             rows: BTreeMap::new(),
             before: BTreeMap::new(),
@@ -269,6 +275,29 @@ impl<E: Engine> World<E> {
         rows
     }
 
+    /// What the destination finds a change's record by, and what it must have been told of that.
+    fn memory(&self, change: &Change) -> (String, Memory) {
+        let memory = match (self.asked.matched, change.kind) {
+            (false, _) => return (id(change).to_string(), Memory::default()),
+            (true, ChangeKind::Deleted) => change.memory.clone(),
+            (true, _) => Memory { match_key: name_of(&change.row), ..Memory::default() },
+        };
+        (memory.match_key.as_deref().unwrap_or("nothing").to_owned(), memory)
+    }
+
+    /// Why the row of a change must not be sent: it has no name, or a row with a greater key has the same.
+    fn unsendable(&self, change: &Change) -> Option<&'static str> {
+        if !self.asked.matched || change.kind == ChangeKind::Deleted {
+            return None;
+        }
+        let (name, _) = self.rows[&id(change)];
+        if TEXTS[name] == "NULL" {
+            return Some("NULL_MATCH_KEY");
+        }
+        let mut others = self.rows.range(id(change) + 1..);
+        others.any(|(_, (other, _))| *other == name).then_some("DUPLICATE_MATCH_KEY")
+    }
+
     /// What the destination should hold of a key.
     fn wanted(&self, key: i64) -> Option<Vec<String>> {
         let (name, plan) = self.rows.get(&key)?;
@@ -309,17 +338,26 @@ impl<E: Engine> World<E> {
         let mut offered = BTreeSet::new();
         let mut at = 0;
         let mut pages = 0;
-        {
+        for kind in KINDS {
             loop {
-                let page = extraction.next_page(run.page).await?;
-                let Some(kind) = page.first().map(|change| change.kind) else { break };
-                assert!(page.iter().all(|change| change.kind == kind), "a page has one kind");
+                let page = extraction.next_page(kind, run.page).await?;
+                if page.is_empty() {
+                    break;
+                }
+                assert!(page.iter().all(|change| change.kind == kind), "a page has the kind that was asked for");
                 let mut acks = Vec::new();
                 let mut keys = Vec::new();
                 let mut answered = Vec::new();
                 for change in page {
                     *counts.get_mut(&kind).unwrap() += 1;
-                    assert!(offered.insert(id(&change)), "each key once");
+                    assert!(offered.insert((id(&change), kind)), "each key once");
+                    let unsendable = self.unsendable(&change);
+                    assert_eq!(change.duplicate, unsendable == Some("DUPLICATE_MATCH_KEY"), "{change:?}");
+                    if let Some(code) = unsendable {
+                        let verdict = Verdict::Rejected(Rejection::new(code, Some("name"), "it is not sent"));
+                        acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
+                        continue;
+                    }
                     at += 1;
                     let key = self.send(extraction.incarnation(), &change);
                     if at % run.unanswered == 0 {
@@ -327,9 +365,13 @@ impl<E: Engine> World<E> {
                     }
                     answered.push(id(&change));
                     let verdict = if self.refuses(&change) {
-                        Verdict::Rejected(Rejection::new("HTTP_422", Some("name"), "the destination refuses the content"))
+                        Verdict::Rejected(Rejection::new(
+                            "HTTP_422",
+                            Some("name"),
+                            "the destination refuses the content",
+                        ))
                     } else {
-                        Verdict::Delivered(Memory::default())
+                        Verdict::Delivered(self.memory(&change).1)
                     };
                     keys.push(key);
                     acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
@@ -343,9 +385,13 @@ impl<E: Engine> World<E> {
                 self.pending.retain(|key, _| !answered.contains(key));
             }
         }
-        assert_eq!(counts[&ChangeKind::Added], found.added);
+        let left = extraction.left().await?;
+        let (added, deleted) =
+            if run.withhold { (found.added - found.rekeyed, 0) } else { (found.added, found.deleted) };
+        assert!(left == 0 || left <= found.rekeyed && !run.withhold, "only additions wait, for their deletions");
+        assert_eq!(counts[&ChangeKind::Added] + left, added);
         assert_eq!(counts[&ChangeKind::Updated], found.updated);
-        assert_eq!(counts[&ChangeKind::Deleted], if run.withhold { 0 } else { found.deleted });
+        assert_eq!(counts[&ChangeKind::Deleted], deleted);
         if !run.no_finish {
             let checkpoint = extraction.finish(&Counters::default(), Phase::Succeeded).await?;
             let after = self.engine.open(name, &self.asked, &rows).await?;
@@ -367,7 +413,13 @@ impl<E: Engine> World<E> {
         let key = idempotency_key(incarnation, change, &self.asked.fingerprint, operation);
         assert!(!self.committed.contains(&key), "an acknowledged delivery's key came again: {change:?}");
         let row = texts(change);
-        let delivery = Delivery { kind: change.kind, row: row.clone(), fingerprint: self.asked.fingerprint.clone() };
+        let (found_by, _) = self.memory(change);
+        let delivery = Delivery {
+            kind: change.kind,
+            found_by: found_by.clone(),
+            row: row.clone(),
+            fingerprint: self.asked.fingerprint.clone(),
+        };
         if let Some((before, its)) = self.pending.insert(id(change), (delivery.clone(), key.clone()))
             && before == delivery
         {
@@ -377,12 +429,15 @@ impl<E: Engine> World<E> {
         let before = self.sent.entry(key.clone()).or_insert_with(|| sent.clone());
         assert_eq!(*before, sent, "one key, one delivery");
         if change.kind == ChangeKind::Deleted {
-            assert!(!self.rows.contains_key(&id(change)), "only what is gone is deleted");
+            let stands = |(key, (name, _)): (&i64, &(usize, usize))| {
+                if self.asked.matched { format!("{:?}", TEXTS[*name]) == found_by } else { *key == id(change) }
+            };
+            assert!(!self.rows.iter().any(stands), "only what is gone is deleted: {change:?}");
         } else {
             assert_eq!(Some(&row), self.wanted(id(change)).as_ref(), "what is sent is current");
         }
         if !self.refuses(change) {
-            self.receivers.iter_mut().for_each(|receiver| receiver.take(&key, change, &row));
+            self.receivers.iter_mut().for_each(|receiver| receiver.take(&key, change.kind, &found_by, &row));
         }
         key
     }
@@ -404,8 +459,7 @@ impl<E: Engine> World<E> {
         self.doubled.clear();
         self.null_keys = 0;
         self.run(&quiet).await.expect("nothing is in the way of the last run");
-        let wanted: BTreeMap<i64, Vec<String>> =
-            self.rows.keys().map(|key| (*key, self.wanted(*key).unwrap())).collect();
+        let (wanted, unsendable) = self.final_state();
         let [every, once] = &self.receivers;
         assert_eq!(every.held, wanted, "the destination holds what the model has");
         assert_eq!(once.held, wanted, "and so does one that takes no key twice");
@@ -414,8 +468,31 @@ impl<E: Engine> World<E> {
         let last = self.engine.open("last", &self.asked, &rows).await.unwrap();
         let found = last.findings();
         assert_eq!((found.added, found.updated, found.deleted), (0, 0, 0), "nothing is left");
-        assert_eq!(self.engine.rejects().await, 0, "no reject is left");
+        assert_eq!(self.engine.rejects().await, unsendable, "no other reject is left");
     }
+
+    /// What the destination must hold in the end, and how many rows cannot be sent.
+    fn final_state(&self) -> (BTreeMap<String, Vec<String>>, usize) {
+        let mut held = BTreeMap::new();
+        let mut unsendable = 0;
+        // Ascending: of rows with one name the greatest key stays.
+        for (key, (name, _)) in &self.rows {
+            let row = self.wanted(*key).unwrap();
+            let found_by = if self.asked.matched { row[1].clone() } else { key.to_string() };
+            if self.asked.matched && TEXTS[*name] == "NULL" || held.insert(found_by, row).is_some() {
+                unsendable += 1;
+            }
+        }
+        (held, unsendable)
+    }
+}
+
+/// The name in a row, as JSON.
+pub fn name_of(row: &[Cell]) -> Option<Box<str>> {
+    let name = row.get(1).filter(|cell| !cell.is_null())?;
+    let mut json = String::new();
+    name.write_json(&mut json);
+    Some(json.into())
 }
 
 fn id(change: &Change) -> i64 {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use backflow_core::code::Failure;
-use backflow_core::plan::{Connection, Postgres, DiffEngine, SourcePlan, StateLocation, Tls, TlsMode};
+use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, StateLocation, Tls, TlsMode};
 use backflow_core::secret::{SecretRef, Secrets};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgConnection};

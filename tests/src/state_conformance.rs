@@ -42,6 +42,7 @@ pub fn run(name: &str, epoch: u64) -> RunRow {
     RunRow {
         name: name.into(),
         number: epoch,
+        first_epoch: epoch.min(2),
         epoch,
         phase: Phase::Running,
         counters: Counters { upserted: 3, bytes: 1 << 40, ..Counters::default() },

@@ -58,6 +58,8 @@ impl Webhook {
             selection: Selection::SyncMode(SyncMode::Mirror),
             config: BTreeMap::new(),
             fields: BTreeMap::new(),
+            match_by: None,
+            group_by: None,
             include: None,
             filter: None,
             fingerprint: String::new(),
@@ -137,6 +139,7 @@ pub fn records(ids: std::ops::Range<u64>, op: Operation) -> Vec<Record> {
     let record = |id: u64| Record {
         id: id.to_string(),
         op,
+        memory: backflow_core::change::Memory::default(),
         data: if op == Operation::Delete {
             "{}".to_owned()
         } else {

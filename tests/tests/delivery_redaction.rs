@@ -47,6 +47,7 @@ async fn nothing_private_is_ever_printed() {
     let record = |n: u32| Record {
         id: format!("\"{canary}{n}\""),
         op: Operation::Upsert,
+        memory: backflow_core::change::Memory::default(),
         data: data.clone(),
         key: format!("{n:022}"),
     };

@@ -44,6 +44,7 @@ async fn composite_text_and_great_keys_arrive_as_they_are() {
         .map(|(n, id)| Record {
             id: (*id).to_owned(),
             op: Operation::Upsert,
+            memory: backflow_core::change::Memory::default(),
             data: "{}".into(),
             key: format!("{n:022}"),
         })

@@ -12,6 +12,8 @@ mod crash;
 mod guard;
 #[path = "worker_runs/limits.rs"]
 mod limits;
+#[path = "worker_runs/modes.rs"]
+mod modes;
 #[path = "worker_runs/rejected.rs"]
 mod rejected;
 #[path = "worker_runs/state.rs"]

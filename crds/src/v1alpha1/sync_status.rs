@@ -184,7 +184,11 @@ pub struct Estimate {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub requests: i64,
-    /// Minutes that it takes at the known rate.
+    /// Bytes of the records' data.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub bytes: i64,
+    /// Minutes that the requests take at the Destination's requestsPerSecond; without that limit only the run itself can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub minutes: Option<i64>,

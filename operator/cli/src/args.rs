@@ -81,6 +81,26 @@ pub(crate) struct Input {
     pub namespace: String,
 }
 
+impl RunArgs {
+    /// What kind of run it is.
+    #[must_use]
+    pub(crate) fn mode(&self) -> Mode {
+        if self.dry_run { Mode::DryRun } else { self.mode }
+    }
+
+    /// What is wrong with --key and --sync.
+    #[must_use]
+    pub(crate) fn misfit(&self) -> Option<&'static str> {
+        match (self.mode(), self.keys.len(), &self.sync) {
+            (Mode::Test, 1, None) | (Mode::Replay, 1.., None) | (Mode::Replay, 0, Some(_)) => None,
+            (Mode::Test, ..) => Some("--mode Test sends one record; say which with one --key"),
+            (Mode::Replay, ..) => Some("--mode Replay needs --sync RUN, or a --key for each row"),
+            (_, 0, None) => None,
+            _ => Some("--key is for --mode Test and Replay, --sync for --mode Replay; add that, or leave it out"),
+        }
+    }
+}
+
 impl Input {
     /// Findings are printed in the order in which the files were named.
     #[must_use]
@@ -118,6 +138,10 @@ pub(crate) enum Mode {
     Full,
     /// Forget what was sent, then as a first run
     Reset,
+    /// Chosen rows again: those of --sync, or those with a --key
+    Replay,
+    /// Everything but sending: what a run would do now
+    DryRun,
     /// One record, really sent; nothing is remembered
     Test,
 }
@@ -129,6 +153,7 @@ pub(crate) enum Mode {
         backflow run -f manifests/ --mapping customers-to-crm --secret crm/token=@token.txt\n  \
         backflow run -f manifests/ --approve-deletes 1500    send deletions that were withheld, if there are no more\n  \
         backflow run -f manifests/ --mode Full               send every row again\n  \
+        backflow run -f manifests/ --dry-run                 say what would be sent\n  \
         backflow run -f manifests/ -o json | jq .extracted   one JSON object per run, with the fields of a Sync's status\n\n\
         Exit codes: 0 every run succeeded, 2 some only partially, 1 one failed, 64 wrong usage or manifests, 130 interrupted.")]
 pub(crate) struct RunArgs {
@@ -141,9 +166,16 @@ pub(crate) struct RunArgs {
     /// What kind of run it is
     #[arg(long, value_enum, ignore_case = true, default_value = "Incremental")]
     pub mode: Mode,
-    /// With --mode Test: the primary key of the row to send; of several columns a JSON array, ["eu", 42]
-    #[arg(long, value_name = "KEY", required_if_eq("mode", "Test"))]
-    pub key: Option<String>,
+    /// Say what a run would send, and send nothing: --mode DryRun
+    #[arg(long, conflicts_with = "mode")]
+    pub dry_run: bool,
+    /// With --mode Test: the primary key of the row to send; with --mode Replay: of a row to send again, and may be given several times.
+    /// Of several columns a JSON array, ["eu", 42]
+    #[arg(long = "key", value_name = "KEY", required_if_eq("mode", "Test"))]
+    pub keys: Vec<String>,
+    /// With --mode Replay: the run whose rows are sent again; -o json prints the names of runs
+    #[arg(long, value_name = "RUN", conflicts_with = "keys")]
+    pub sync: Option<String>,
     /// Send deletions that the guard withholds, if there are no more than N
     #[arg(long, value_name = "N")]
     pub approve_deletes: Option<u32>,

@@ -1,8 +1,11 @@
 //! What a diff finds: rows that were added, updated or deleted since they were last delivered.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, write_string};
 
 /// How a row differs from what was delivered before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +70,10 @@ pub struct Memory {
     pub remote_id: Option<Box<str>>,
 }
 
+/// Computes match key and group key of a row, whose cells are in the order of [`crate::extraction::row_columns`]: what a deletion will
+/// have to go by. Given to a diff engine, which knows nothing of mappings.
+pub type Identify = Arc<dyn Fn(&[Cell]) -> Memory + Send + Sync>;
+
 /// One change, ready to be rendered.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -85,8 +92,68 @@ pub struct Change {
     pub unsent: bool,
     /// The state knows the key as delivered or seen. Only a deletion can be of another: of a row that was sent and never acknowledged.
     pub known: bool,
+    /// Another row of the result has the same match key and a greater primary key: this one must not be sent.
+    pub duplicate: bool,
     /// What was remembered when the row was last delivered.
     pub memory: Memory,
     /// Where the diff engine that offers it finds it again: its own number, without meaning for others.
     pub place: u64,
+}
+
+/// Keys that a person names: the value of a simple key as text or as JSON, a composite key as a JSON array.
+#[derive(Clone, Debug)]
+pub struct NamedKeys(HashSet<String>);
+
+impl NamedKeys {
+    /// Takes the names as they are written in a manifest.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut all = HashSet::new();
+        for name in names {
+            let mut quoted = String::new();
+            write_string(name, &mut quoted);
+            all.insert(normal(name));
+            all.insert(quoted);
+        }
+        Self(all)
+    }
+
+    /// Whether this key is among them.
+    #[must_use]
+    pub fn contains(&self, key: &Key) -> bool {
+        let mut json = String::new();
+        key.write_json(&mut json);
+        self.0.contains(&if key.0.len() == 1 { json } else { normal(&json) })
+    }
+}
+
+/// JSON arrays without what makes no difference; any other text as it is.
+fn normal(text: &str) -> String {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(value @ serde_json::Value::Array(_)) => value.to_string(),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_named_as_text_or_as_json() {
+        let is = |key: &Key, name: &str| NamedKeys::new(["other", name]).contains(key);
+        let simple = Key([Cell::Int(42)].into());
+        assert!(is(&simple, "42") && !is(&simple, "4") && !is(&simple, "\"42\""));
+        let text = Key([Cell::Text("a b".into())].into());
+        assert!(is(&text, "a b") && is(&text, "\"a b\""));
+        let digits = Key([Cell::Text("42".into())].into());
+        assert!(is(&digits, "42") && is(&digits, "\"42\""));
+        let composite = Key([Cell::Text("eu".into()), Cell::Int(42)].into());
+        assert!(is(&composite, "[\"eu\", 42]") && !is(&composite, "[\"eu\", \"42\"]"));
+        let large = Key([Cell::Int(i64::MAX)].into());
+        assert!(is(&large, "9223372036854775807"));
+        let decimal = Key([Cell::Decimal("1.50".into())].into());
+        assert!(is(&decimal, "1.50"));
+        let date = Key([Cell::Time("2026-01-02".into())].into());
+        assert!(is(&date, "2026-01-02"));
+    }
 }

@@ -91,6 +91,8 @@ codes! {
     StateNotFound = Configuration,
     /// No row has the key that was asked for.
     RowNotFound = Model,
+    /// The state does not remember a run of this name.
+    RunNotFound = Configuration,
     /// Another run of this Mapping has taken over: this one may not commit.
     Fenced = Transient,
     /// A Reset of a Mirror needs `confirm: true`.

@@ -77,7 +77,9 @@ pub fn decode(text: &str) -> Result<Plan, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Connection, ModelPlan, ModelQuery, PreviewPlan, DiffEngine, SourcePlan, Sqlite, StateLocation, Task};
+    use crate::plan::{
+        Connection, DiffEngine, ModelPlan, ModelQuery, PreviewPlan, SourcePlan, Sqlite, StateLocation, Task,
+    };
 
     fn plan(sql: String) -> Plan {
         Plan {

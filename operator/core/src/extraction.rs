@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::Column;
-use crate::change::{Change, Memory};
+use crate::change::{Change, ChangeKind, Memory};
 use crate::code::Failure;
 use crate::record::Rejection;
 use crate::result::Counters;
@@ -25,6 +25,12 @@ pub struct Findings {
     pub deleted: u64,
     /// Of `deleted`, those that were stored without ever being sent.
     pub deleted_unsent: u64,
+    /// Rows whose match or group key is new, in a Mirror: each is one of `deleted` and one of `added`.
+    pub rekeyed: u64,
+    /// Keys that are gone while another row has their match key: forgotten, and not part of `deleted`, for the record is still wanted.
+    pub superseded: u64,
+    /// Of `added`, `updated` and `deleted`, changes of keys of which something was sent that was never acknowledged.
+    pub doubtful: u64,
     /// Rows with a NULL key, and all rows of a duplicated key, by code: counted, never sent, never taken for a deletion.
     pub invalid_null_key: u64,
     /// See `invalid_null_key`.
@@ -34,7 +40,7 @@ pub struct Findings {
     pub still_rejected: u64,
     /// Scratch was full: what was read is offered, deletions are not.
     pub scratch_full: bool,
-    /// Why unchanged rows are offered as updated, if they are: `MappingChanged`, `Full`.
+    /// Why unchanged rows are offered as updated, if they are: `MappingChanged`, `Full`, `Replay`.
     pub resend: Option<Resend>,
 }
 
@@ -53,6 +59,8 @@ pub enum Resend {
     MappingChanged,
     /// A Full run was asked for, now or before (and goes on).
     Full,
+    /// A Replay asked for them.
+    Replay,
 }
 
 /// What the run says of one change: the state moves by this and nothing else.
@@ -89,10 +97,17 @@ pub struct Checkpoint {
     pub sync_name: Option<String>,
 }
 
+/// The columns of [`Change::row`], of those that a model has: what the Mapping uses, and the key's, in the model's order.
+#[must_use]
+pub fn row_columns(described: &[Column], used: &[String], primary_key: &[String]) -> Vec<Column> {
+    let wanted = |name: &String| used.contains(name) || primary_key.contains(name);
+    described.iter().filter(|column| wanted(&column.name)).cloned().collect()
+}
+
 /// The changes of one run. The warehouse's snapshot is closed before the first page is offered: delivery never holds it open.
 #[async_trait]
 pub trait Extraction: Send {
-    /// The columns of [`Change::row`]: those that the Mapping uses, and the key's.
+    /// The columns of [`Change::row`]: [`row_columns`].
     fn columns(&self) -> &[Column];
 
     /// What was found.
@@ -107,14 +122,28 @@ pub trait Extraction: Send {
     /// The counters that earlier pods of this same run committed: a replacement starts from them, and commits the sum.
     fn carried(&self) -> &Counters;
 
-    /// The next changes, at most `max`: deletions first, then updates, then additions, each change once. Empty: no more.
-    /// A page never mixes kinds.
+    /// The next changes of one kind, at most `max`, each change once. Empty: no more of that kind. Kinds are asked for in the order
+    /// Deleted, Updated, Added, and an earlier one is over as soon as a later one is asked for.
+    ///
+    /// **Before a page is returned, the state durably holds that its changes may have reached the destination.** An acknowledgement
+    /// takes that back; what is left of it makes the next run take the key for changed, whatever the model says then.
+    ///
+    /// A row with a new match or group key is a deletion and, later, an addition. The addition is offered only if the deletion's
+    /// acknowledgement is committed by then, so everything must be committed before another kind is asked for.
+    ///
+    /// # Errors
+    /// If scratch cannot be read, or as [`Extraction::commit`].
+    async fn next_page(&mut self, kind: ChangeKind, max: usize) -> Result<Vec<Change>, Failure>;
+
+    /// How many changes were found and not handed out, because the run ends early or because the deletion before an addition has no
+    /// acknowledgement. The next run finds them again. Nothing is offered after this.
     ///
     /// # Errors
     /// If scratch cannot be read.
-    async fn next_page(&mut self, max: usize) -> Result<Vec<Change>, Failure>;
+    async fn left(&mut self) -> Result<u64, Failure>;
 
-    /// Leaves the deletions out: they are not offered, and the state keeps their rows. Must be called before the first page.
+    /// Leaves the deletions out, with the additions that need them: they are not offered, and the state keeps their rows. Must be
+    /// called before the first page.
     fn withhold_deletions(&mut self);
 
     /// Moves the checkpoint by the acknowledged changes and stores the run's counters, atomically and fenced.

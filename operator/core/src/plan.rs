@@ -97,11 +97,25 @@ pub enum Mode {
     Full,
     /// Forget, then as a first run.
     Reset,
+    /// Chosen rows again, with their current content, and nothing else.
+    Replay(Replay),
+    /// Everything but sending: nothing moves, not even a claim.
+    DryRun,
     /// One record, really sent; nothing moves.
     Test {
         /// The primary key's value as text; of a composite key, a JSON array.
         key: String,
     },
+}
+
+/// Which rows a Replay sends again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Replay {
+    /// Those that this past run acknowledged, and no run after it.
+    Run(String),
+    /// Those with these primary keys, as [`crate::change::NamedKeys`] reads them.
+    Keys(Vec<String>),
 }
 
 /// What a person allowed in the Sync.
@@ -258,6 +272,12 @@ pub struct MappingPlan {
     pub config: BTreeMap<String, Value>,
     /// Destination field (dotted path) → where its value comes from.
     pub fields: BTreeMap<String, Field>,
+    /// The field that the destination finds a record by, if it is not the primary key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub match_by: Option<String>,
+    /// The field that records are grouped by at the destination (a list, an audience).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
     /// "Sync all columns".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include: Option<Include>,

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::change::Change;
+use crate::change::{Change, Memory};
 use crate::code::cut;
 use crate::selection::Operation;
 
@@ -39,6 +39,8 @@ pub struct Record {
     pub id: String,
     /// What is asked of the destination.
     pub op: Operation,
+    /// What the destination finds the record by beside the primary key: of a deletion, as it was last rendered.
+    pub memory: Memory,
     /// The mapped fields: the text of one JSON object.
     pub data: String,
     /// The record's idempotency key: the same after a crash, new for every new delivery.
@@ -86,7 +88,7 @@ impl Rejection {
 mod tests {
     use super::*;
     use crate::cell::Cell;
-    use crate::change::{ChangeKind, Key, Memory};
+    use crate::change::{ChangeKind, Key};
 
     fn change(keys: &[&str], rev: u64, hash: u64) -> Change {
         Change {
@@ -97,6 +99,7 @@ mod tests {
             hash,
             unsent: false,
             known: true,
+            duplicate: false,
             memory: Memory::default(),
             place: 0,
         }

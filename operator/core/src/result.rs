@@ -102,6 +102,27 @@ impl Counters {
     }
 }
 
+/// What a run would do: the result of a DryRun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Estimate {
+    /// Records to insert.
+    pub inserts: u64,
+    /// Records to update.
+    pub updates: u64,
+    /// Records to upsert.
+    pub upserts: u64,
+    /// Records to delete.
+    pub deletes: u64,
+    /// Requests, if each batch takes one.
+    pub requests: u64,
+    /// Bytes of the records' data.
+    pub bytes: u64,
+    /// Minutes, rounded up, that the requests take at the account's `requestsPerSecond`. Without that limit only the run itself can tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<u64>,
+}
+
 /// One line of `Sync.status.errors`: how often, never with whose data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorCount {
@@ -210,6 +231,9 @@ pub struct RunResult {
     /// What a check found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckResult>,
+    /// What a run would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// When the worker began, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,

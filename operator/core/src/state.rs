@@ -40,6 +40,9 @@ pub struct RunRow {
     pub name: String,
     /// Number of the run in this state, from 1.
     pub number: u64,
+    /// The first claim of the run. Claims are consecutive as long as no other run comes between, so that with [`RunRow::epoch`] this
+    /// is the range of claims that acknowledged what the run did.
+    pub first_epoch: u64,
     /// The fencing epoch that wrote this row last.
     pub epoch: u64,
     /// How it stands.

@@ -28,8 +28,24 @@ pub struct Action {
     pub records: Vec<ChangeKind>,
     /// Whether sending a record again leaves the destination as it is. Events are not.
     pub idempotent: bool,
+    /// The field that the destination finds a record by; without one, that is the primary key.
+    #[serde(default)]
+    pub match_by: Option<FieldChoice>,
+    /// The field that the destination groups records by: a list, an audience.
+    #[serde(default)]
+    pub group_by: Option<FieldChoice>,
     /// How large a request may be.
     pub batch: Batch,
+}
+
+/// Which of a record's fields.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FieldChoice {
+    /// Always this one (dotted path).
+    Field(String),
+    /// The one that this setting of [`Action::config`] names, if it is given.
+    Config(String),
 }
 
 /// How large a request may be.
@@ -43,6 +59,39 @@ pub struct Batch {
 }
 
 impl Action {
+    /// The field that the destination finds a record by, with this config.
+    #[must_use]
+    pub fn match_field(&self, config: &BTreeMap<String, Value>) -> Option<String> {
+        self.chosen(self.match_by.as_ref(), config)
+    }
+
+    /// The field that the destination groups records by, with this config.
+    #[must_use]
+    pub fn group_field(&self, config: &BTreeMap<String, Value>) -> Option<String> {
+        self.chosen(self.group_by.as_ref(), config)
+    }
+
+    fn chosen(&self, choice: Option<&FieldChoice>, config: &BTreeMap<String, Value>) -> Option<String> {
+        match choice? {
+            FieldChoice::Field(path) => Some(path.clone()),
+            FieldChoice::Config(name) => {
+                let value = config.get(name).or_else(|| self.config.get(name)?.default.as_ref())?;
+                value.as_str().map(str::to_owned)
+            }
+        }
+    }
+
+    /// The settings of [`Action::config`] that say which records are meant: another value of one means other records at the destination.
+    #[must_use]
+    pub fn identity(&self, config: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+        let chosen = [&self.match_by, &self.group_by].into_iter().flatten();
+        let named = chosen.filter_map(|choice| match choice {
+            FieldChoice::Config(name) => Some((name.clone(), self.chosen(Some(choice), config)?)),
+            FieldChoice::Field(_) => None,
+        });
+        named.collect()
+    }
+
     /// What is wrong with a Mapping's `syncMode` or `records`: what this action cannot do.
     #[must_use]
     pub fn check_selection(&self, selection: &Selection) -> Vec<Finding> {

@@ -8,6 +8,6 @@ mod action;
 mod definition;
 mod settings;
 
-pub use action::{Action, Batch};
+pub use action::{Action, Batch, FieldChoice};
 pub use definition::{AuthScheme, Definition, Limits, LoadError, Secret, builtin, builtin_ids, load};
 pub use settings::{RESERVED_HEADERS, Setting, SettingKind};

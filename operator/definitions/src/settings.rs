@@ -66,6 +66,8 @@ pub enum SettingKind {
     Choice,
     /// An object of HTTP header names and values.
     Headers,
+    /// A field of the records, by its dotted path.
+    Field,
 }
 
 /// Checks `values` against `settings`, adding findings at `<root>.<name>`. `unknown` begins the sentence for a name that is not there.
@@ -113,11 +115,13 @@ impl Setting {
                     check_header(path, name, value, findings);
                 }
             }
+            (SettingKind::Field, Value::String(field)) if !field.is_empty() => {}
             (kind, _) => {
                 let wanted = match kind {
                     SettingKind::Url => "a URL as text",
                     SettingKind::Choice => "text",
                     SettingKind::Headers => "an object of header names and values",
+                    SettingKind::Field => "a field of the records, as fields names it",
                 };
                 findings.push(wrong(path, &format!("{path} must be {wanted}")));
             }

@@ -18,6 +18,17 @@ pub struct Compiled {
     root: Arc<Object>,
     used: Vec<String>,
     deletion: String,
+    match_by: Option<Leaf>,
+    group_by: Option<Leaf>,
+}
+
+/// One value of a record.
+#[derive(Clone, Debug)]
+pub(crate) enum Leaf {
+    /// JSON text.
+    Constant(String),
+    /// Position in [`Compiled::used_columns`].
+    Column(usize),
 }
 
 /// Everything that is wrong with a Mapping's `fields` and `include`; paths start there (`fields.id`, `include.except`). Without
@@ -60,7 +71,13 @@ impl Compiled {
             })
         };
         let positions = self.used.iter().map(position).collect::<Result<_, _>>()?;
-        Ok(Renderer { root: Arc::clone(&self.root), positions, size: self.deletion.len() + 40 * self.used.len() })
+        Ok(Renderer {
+            root: Arc::clone(&self.root),
+            positions,
+            size: self.deletion.len() + 40 * self.used.len(),
+            match_by: self.match_by.clone(),
+            group_by: self.group_by.clone(),
+        })
     }
 }
 
@@ -100,10 +117,33 @@ impl<'a> Compiler<'a> {
                 "nothing is mapped: add fields, or include columns".to_owned(),
             );
         }
+        let match_by = self.named("matched", mapping.match_by.as_deref(), mapping);
+        let group_by = self.named("grouped", mapping.group_by.as_deref(), mapping);
         if !self.findings.is_empty() {
             return Err(self.findings);
         }
-        Ok(Compiled { deletion: self.root.constants(), root: Arc::new(self.root), used: self.used })
+        let deletion = self.root.constants();
+        Ok(Compiled { deletion, root: Arc::new(self.root), used: self.used, match_by, group_by })
+    }
+
+    /// The value that records are matched or grouped by.
+    fn named(&mut self, what: &str, field: Option<&str>, mapping: &MappingPlan) -> Option<Leaf> {
+        let field = field?;
+        let names = match split(field) {
+            Ok(names) => names,
+            Err(error) => {
+                self.find("config".to_owned(), "InvalidPath", format!("config: {field}: {error}"));
+                return None;
+            }
+        };
+        let leaf = self.root.leaf(&names);
+        // Of a model that nobody described yet, it is not known what `*` includes.
+        if leaf.is_none() && !(self.columns.is_none() && mapping.include.is_some()) {
+            let message =
+                format!("config: records are {what} by {field}, which is not mapped to one value; add it to fields");
+            self.find("config".to_owned(), "UnmappedField", message);
+        }
+        leaf
     }
 
     fn include(&mut self, include: &Include) {

@@ -29,6 +29,8 @@ fn mapping<P: Into<String>>(fields: impl IntoIterator<Item = (P, Field)>, includ
         selection: Selection::SyncMode(SyncMode::Mirror),
         config: BTreeMap::new(),
         fields: fields.into_iter().map(|(path, field)| (path.into(), field)).collect(),
+        match_by: None,
+        group_by: None,
         include,
         filter: None,
         fingerprint: String::new(),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use backflow_core::cell::{Cell, write_string};
+use backflow_core::change::Memory;
 use backflow_core::plan::OnNull;
 use backflow_core::record::Rejection;
 
+use crate::compile::Leaf;
 use crate::path::escape;
 
 /// An object and its members, in the order they are written.
@@ -60,6 +62,17 @@ impl Object {
             (Some(_), _) => return Err(InTheWay(escape(name))),
         }
         Ok(())
+    }
+
+    /// The value at a path, if it is one value.
+    pub(crate) fn leaf(&self, path: &[String]) -> Option<Leaf> {
+        let (name, rest) = path.split_first()?;
+        match (&self.0.iter().find(|member| member.name == *name)?.value, rest) {
+            (Node::Constant(json), []) => Some(Leaf::Constant(json.clone())),
+            (Node::Column { used, .. }, []) => Some(Leaf::Column(*used)),
+            (Node::Object(object), [_, ..]) => object.leaf(rest),
+            _ => None,
+        }
     }
 
     fn push(&mut self, name: &str, value: Node) {
@@ -119,9 +132,32 @@ pub struct Renderer {
     pub(crate) positions: Vec<usize>,
     /// Bytes that a small record takes, to reserve them at once.
     pub(crate) size: usize,
+    pub(crate) match_by: Option<Leaf>,
+    pub(crate) group_by: Option<Leaf>,
 }
 
 impl Renderer {
+    /// Whether records are known by more than the primary key.
+    #[must_use]
+    pub fn identifies(&self) -> bool {
+        self.match_by.is_some() || self.group_by.is_some()
+    }
+
+    /// What a later deletion of the row's record will have to go by: the values that it is matched and grouped by, `None` where NULL.
+    #[must_use]
+    pub fn memory(&self, row: &[Cell]) -> Memory {
+        let value = |leaf: &Option<Leaf>| match leaf.as_ref()? {
+            Leaf::Constant(json) => Some(json.as_str().into()).filter(|json: &Box<str>| &**json != "null"),
+            Leaf::Column(used) => {
+                let cell = self.positions.get(*used).and_then(|at| row.get(*at)).filter(|cell| !cell.is_null())?;
+                let mut json = String::new();
+                cell.write_json(&mut json);
+                Some(json.into())
+            }
+        };
+        Memory { match_key: value(&self.match_by), group_key: value(&self.group_by), remote_id: None }
+    }
+
     /// The record's data: the text of one JSON object. `row`: the cells in the order of the columns that this was bound to.
     ///
     /// # Errors

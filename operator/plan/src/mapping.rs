@@ -6,8 +6,8 @@ use backflow_core::cell::Column;
 use backflow_core::change::ChangeKind;
 use backflow_core::guard::{Deletes, DeletesAction};
 use backflow_core::plan::{
-    Connection, DestinationPlan, Field, FieldSource, Include, MappingPlan, ModelPlan, OnMappingChange, OnNull, Retry,
-    SourcePlan,
+    Connection, DestinationPlan, DiffEngine, Field, FieldSource, Include, MappingPlan, ModelPlan, OnMappingChange,
+    OnNull, Retry, SourcePlan,
 };
 use backflow_core::selection::{Selection, SyncMode};
 use backflow_crds::v1alpha1::{self as api, FieldMapping, MappingSpec, RecordKind};
@@ -73,6 +73,8 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         selection: selection.unwrap_or(Selection::SyncMode(SyncMode::Upsert)),
         config: spec.config.clone(),
         fields,
+        match_by: action.and_then(|action| action.match_field(&spec.config)),
+        group_by: action.and_then(|action| action.group_field(&spec.config)),
         include: spec.include.as_ref().map(|include| Include {
             columns: include.columns.clone(),
             except: include.except.clone(),
@@ -85,7 +87,7 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
             Some(api::OnMappingChange::Keep) => OnMappingChange::Keep,
             None => action.map(Action::on_mapping_change).unwrap_or_default(),
         },
-        identity: identity(spec, definition, parts),
+        identity: identity(spec, (definition, action), parts),
         deletes: deletes(&spec.deletes),
         retry: Retry {
             max_attempts: u32::try_from(spec.retry.max_attempts).unwrap_or(1).max(1),
@@ -93,6 +95,12 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         },
         scratch_bytes,
     };
+    if parts.source.diff == DiffEngine::Pushdown && (plan.match_by.is_some() || plan.group_by.is_some()) {
+        findings.not_supported(
+            "spec.action",
+            "its records are found or grouped by a field, which the warehouse does not know: use a Source with diff Streaming",
+        );
+    }
     plan.fingerprint = fingerprint(&plan);
     if findings.is_empty() {
         findings.extend_at("spec", backflow_mapping::check(&plan, parts.columns));
@@ -204,7 +212,11 @@ fn deletes(guard: &api::DeleteGuard) -> Deletes {
 }
 
 /// What the state is bound to. Another value of any of them means that "what was delivered" is about another place.
-fn identity(spec: &MappingSpec, definition: Option<&Definition>, parts: Parts<'_>) -> BTreeMap<String, String> {
+fn identity(
+    spec: &MappingSpec,
+    (definition, action): (Option<&Definition>, Option<&Action>),
+    parts: Parts<'_>,
+) -> BTreeMap<String, String> {
     let mut identity = BTreeMap::from([
         ("destination.type".to_owned(), parts.destination.kind.clone()),
         ("action".to_owned(), spec.action.clone()),
@@ -213,6 +225,9 @@ fn identity(spec: &MappingSpec, definition: Option<&Definition>, parts: Parts<'_
         for (setting, value) in definition.identity(&parts.destination.settings) {
             identity.insert(format!("destination.settings.{setting}"), value);
         }
+    }
+    for (name, field) in action.map(|action| action.identity(&spec.config)).unwrap_or_default() {
+        identity.insert(format!("config.{name}"), field);
     }
     match &parts.source.connection {
         Connection::Postgres(postgres) => {

@@ -1,7 +1,8 @@
 //! Sync → [`Task`].
 
 use backflow_core::plan::{
-    DestinationPlan, ForgetPlan, MappingPlan, Mode, ModelPlan, PreviewPlan, RunOptions, SourcePlan, SyncPlan, Task,
+    DestinationPlan, DiffEngine, ForgetPlan, MappingPlan, Mode, ModelPlan, PreviewPlan, Replay, RunOptions, SourcePlan,
+    SyncPlan, Task,
 };
 use backflow_crds::v1alpha1::{RunMode, SyncSpec};
 
@@ -53,12 +54,13 @@ pub fn check_sync(spec: &SyncSpec) -> Vec<Finding> {
         );
     }
     match spec.mode {
-        RunMode::Replay => findings.value_not_supported("spec.mode", "Replay", "use Full to send every row again"),
-        RunMode::DryRun => findings.value_not_supported(
-            "spec.mode",
-            "DryRun",
-            "use Preview for a Model's rows, or Test for one record",
-        ),
+        RunMode::Replay if replay(spec).is_none() => {
+            findings.add(
+                "spec.replay",
+                "InvalidSpec",
+                "mode Replay needs exactly one of replay.syncRef (all rows of a past Sync) and replay.keys (primary keys)",
+            );
+        }
         RunMode::Test if spec.test.is_none() => {
             findings.add(
                 "spec.test",
@@ -71,6 +73,16 @@ pub fn check_sync(spec: &SyncSpec) -> Vec<Finding> {
     findings.finish(()).err().unwrap_or_default()
 }
 
+/// What a Replay sends again, if the spec says exactly one thing.
+fn replay(spec: &SyncSpec) -> Option<Replay> {
+    let replay = spec.replay.as_ref()?;
+    match (&replay.sync_ref, &replay.keys) {
+        (Some(sync), None) => Some(Replay::Run(sync.name.clone())),
+        (None, Some(keys)) if !keys.is_empty() => Some(Replay::Keys(keys.clone())),
+        _ => None,
+    }
+}
+
 /// Plans a Sync.
 ///
 /// # Errors
@@ -80,12 +92,26 @@ pub fn sync(spec: &SyncSpec, resolved: Resolved) -> Result<Task, Vec<Finding>> {
     if !findings.is_empty() {
         return Err(findings);
     }
+    if let (Resolved::Mapping { source, .. }, RunMode::Replay | RunMode::DryRun) = (&resolved, spec.mode)
+        && source.diff == DiffEngine::Pushdown
+    {
+        let mut findings = Findings::default();
+        let mode = format!("{:?}", spec.mode);
+        findings.value_not_supported(
+            "spec.mode",
+            &mode,
+            "a Source with diff Pushdown has no such run; use Full, or diff Streaming",
+        );
+        findings.finish(())?;
+    }
     Ok(match resolved {
         Resolved::Mapping { source, model, mapping, destination } => Task::Sync(Box::new(SyncPlan {
-            mode: match (spec.mode, &spec.test) {
-                (RunMode::Full, _) => Mode::Full,
-                (RunMode::Reset, _) => Mode::Reset,
-                (RunMode::Test, Some(test)) => Mode::Test { key: test.key.clone() },
+            mode: match (spec.mode, &spec.test, replay(spec)) {
+                (RunMode::Full, ..) => Mode::Full,
+                (RunMode::Reset, ..) => Mode::Reset,
+                (RunMode::DryRun, ..) => Mode::DryRun,
+                (RunMode::Replay, _, Some(replay)) => Mode::Replay(replay),
+                (RunMode::Test, Some(test), _) => Mode::Test { key: test.key.clone() },
                 _ => Mode::Incremental,
             },
             source,

@@ -51,6 +51,15 @@ pub fn sync_status(result: &RunResult) -> SyncStatus {
         checkpoint_before: result.checkpoint_before.as_ref().map(checkpoint),
         checkpoint_after: result.checkpoint_after.as_ref().map(checkpoint),
         errors: errors(result),
+        estimate: result.estimate.as_ref().map(|estimate| api::Estimate {
+            inserts: whole(estimate.inserts),
+            updates: whole(estimate.updates),
+            upserts: whole(estimate.upserts),
+            deletes: whole(estimate.deletes),
+            requests: whole(estimate.requests),
+            bytes: whole(estimate.bytes),
+            minutes: estimate.minutes.map(whole),
+        }),
         ..SyncStatus::default()
     }
 }
@@ -137,6 +146,20 @@ mod tests {
         let status = sync_status(&result);
         assert_eq!(status.reason.as_deref(), Some("MassRejection"));
         assert_eq!(status.errors[0].count, 0);
+    }
+
+    #[test]
+    fn a_dry_run_says_what_a_run_would_do() {
+        let estimate = backflow_core::result::Estimate {
+            upserts: 7,
+            requests: 2,
+            bytes: 90,
+            minutes: Some(1),
+            ..Default::default()
+        };
+        let status = sync_status(&RunResult { estimate: Some(estimate), ..RunResult::default() });
+        let expected = api::Estimate { upserts: 7, requests: 2, bytes: 90, minutes: Some(1), ..Default::default() };
+        assert_eq!(status.estimate, Some(expected));
     }
 
     #[test]

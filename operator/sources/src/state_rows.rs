@@ -34,6 +34,7 @@ pub(crate) fn too_new(place: &str, found: &str) -> Failure {
 pub(crate) struct RunColumns {
     pub(crate) name: String,
     pub(crate) number: i64,
+    pub(crate) first_epoch: i64,
     pub(crate) epoch: i64,
     pub(crate) phase: String,
     pub(crate) counters: String,
@@ -57,6 +58,7 @@ impl RunColumns {
         Ok(RunRow {
             name: self.name,
             number: self.number as u64,
+            first_epoch: self.first_epoch as u64,
             epoch: self.epoch as u64,
             phase,
             counters,

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use backflow_core::change::{Change, ChangeKind};
+use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Verdict};
-use backflow_core::record::{Outcome, Record, idempotency_key};
+use backflow_core::record::{Outcome, Record, Rejection, idempotency_key};
 use backflow_core::report::Reporter;
 use backflow_core::result::{Phase, RESULT_VERSION, RunResult};
 use backflow_core::selection::Operation;
@@ -21,6 +21,8 @@ use crate::stop::Stop;
 const WINDOW_RECORDS: usize = 10_000;
 /// The longest that an acknowledgement waits for its commit.
 const WINDOW_TIME: Duration = Duration::from_secs(2);
+/// Deletions come first: an address that moves to another record is free by then.
+pub(crate) const ORDER: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
 /// The first batch of a run is small: if all is rejected, little quota is burnt.
 const FIRST_BATCH: usize = 200;
 
@@ -70,6 +72,21 @@ struct Batch {
     bytes: usize,
 }
 
+/// What is made of a change before it is sent.
+pub(crate) enum Prepared {
+    /// The sync mode does not send it.
+    NotSelected,
+    /// It cannot be sent as it is.
+    Rejected(Rejection),
+    /// The operation and the record's data.
+    Record(Operation, String),
+}
+
+/// Whether one record more, of `next` bytes, needs another batch than one of so many records and bytes.
+pub(crate) fn batch_is_full(records: usize, bytes: usize, next: usize, max_records: usize, max_bytes: usize) -> bool {
+    records > 0 && (records >= max_records || bytes + next > max_bytes)
+}
+
 /// Delivers everything that the extraction offers, or as much as can be. Returns why it ended early, if it did.
 ///
 /// # Errors
@@ -91,27 +108,59 @@ pub(crate) async fn deliver(
         first: true,
         ended: None,
     };
-    let mut kind: Option<ChangeKind> = None;
-    while !running.ended() {
-        let page = extraction.next_page(limits.max_records).await?;
-        let Some(first) = page.first() else { break };
-        // Deletions are through before updates begin, and updates before additions.
-        if kind.replace(first.kind) != Some(first.kind) {
-            running.settle_all(extraction).await?;
+    for kind in ORDER {
+        while !running.ended() {
+            let page = extraction.next_page(kind, limits.max_records).await?;
+            if page.is_empty() {
+                break;
+            }
+            running.page(extraction, page).await?;
         }
-        running.page(extraction, page).await?;
-    }
-    running.settle_all(extraction).await?;
-    running.commit(extraction).await?;
-    // What an early end leaves is counted; of a pod that is taken away, its replacement does that.
-    while !given.stop.is(Code::Terminated) {
-        let page = extraction.next_page(limits.max_records).await?;
-        if page.is_empty() {
+        // Deletions are through before updates begin, and updates before additions.
+        running.settle_all(extraction).await?;
+        running.commit(extraction).await?;
+        if running.ended() {
             break;
         }
-        page.iter().for_each(|_| running.ledger.left());
+    }
+    // What is left is counted; of a pod that is taken away, its replacement does that.
+    if !given.stop.is(Code::Terminated) {
+        running.ledger.left(extraction.left().await?);
     }
     Ok(running.ended)
+}
+
+/// Records of a batch; the first one of a run is small.
+pub(crate) fn batch_records(first: bool, limits: BatchLimits) -> usize {
+    if first { limits.max_records.min(FIRST_BATCH) } else { limits.max_records }
+}
+
+impl Delivering<'_> {
+    /// Makes a record of a change, and takes its row away: it is not needed any more.
+    pub(crate) fn prepare(&self, change: &mut Change) -> Prepared {
+        let row = std::mem::take(&mut change.row);
+        let op = self.plan.selection.operation(change.kind, change.unsent);
+        // What was sent before is found by what it had then, as long as nothing else is sent.
+        if change.kind != ChangeKind::Deleted && (op.is_some() || !change.known || change.unsent) {
+            let memory = self.mapping.memory(&row);
+            change.memory = Memory { remote_id: change.memory.remote_id.take(), ..memory };
+        }
+        let Some(op) = op else { return Prepared::NotSelected };
+        let field = || self.plan.match_by.as_deref();
+        if change.duplicate {
+            let message = "another row with a greater primary key has the same match key; make it unique in the Model";
+            return Prepared::Rejected(Rejection::new("DUPLICATE_MATCH_KEY", field(), message));
+        }
+        if op != Operation::Delete && field().is_some() && change.memory.match_key.is_none() {
+            let message = "the column of the field that records are matched by is NULL; give each row a value";
+            return Prepared::Rejected(Rejection::new("NULL_MATCH_KEY", field(), message));
+        }
+        let rendered = if op == Operation::Delete { Ok(self.deletion.to_owned()) } else { self.mapping.render(&row) };
+        match rendered {
+            Ok(data) => Prepared::Record(op, data),
+            Err(rejection) => Prepared::Rejected(rejection),
+        }
+    }
 }
 
 impl Loop<'_, '_> {
@@ -119,23 +168,17 @@ impl Loop<'_, '_> {
         let mut batch = Batch::default();
         for mut change in page {
             if self.ended() {
-                self.ledger.left();
+                self.ledger.left(1);
                 continue;
             }
-            let Some(op) = self.given.plan.selection.operation(change.kind, change.unsent) else {
-                self.ledger.not_selected(&change);
-                self.acknowledge(change, Verdict::Seen);
-                continue;
-            };
-            let row = std::mem::take(&mut change.row);
-            let rendered = if op == Operation::Delete {
-                Ok(self.given.deletion.to_owned())
-            } else {
-                self.given.mapping.render(&row)
-            };
-            let data = match rendered {
-                Ok(data) => data,
-                Err(rejection) => {
+            let (op, data) = match self.given.prepare(&mut change) {
+                Prepared::Record(op, data) => (op, data),
+                Prepared::NotSelected => {
+                    self.ledger.not_selected(&change);
+                    self.acknowledge(change, Verdict::Seen);
+                    continue;
+                }
+                Prepared::Rejected(rejection) => {
                     self.ledger.rejected(&change, &rejection);
                     self.acknowledge(change, Verdict::Rejected(rejection));
                     self.stop_on_mass_rejection();
@@ -155,7 +198,7 @@ impl Loop<'_, '_> {
     }
 
     fn batch_records(&self) -> usize {
-        if self.first { self.limits.max_records.min(FIRST_BATCH) } else { self.limits.max_records }
+        batch_records(self.first, self.limits)
     }
 
     fn ended(&mut self) -> bool {
@@ -179,7 +222,7 @@ impl Loop<'_, '_> {
         }
         self.make_room(extraction, batch.records.len()).await?;
         if self.ended() {
-            batch.changes.iter().for_each(|_| self.ledger.left());
+            self.ledger.left(batch.changes.len() as u64);
             return Ok(());
         }
         let sink = self.given.sink.clone();
@@ -294,7 +337,7 @@ impl Loop<'_, '_> {
 
 impl Batch {
     fn full(&self, max_records: usize, max_bytes: usize, next: usize) -> bool {
-        !self.records.is_empty() && (self.records.len() >= max_records || self.bytes + next > max_bytes)
+        batch_is_full(self.records.len(), self.bytes, next, max_records, max_bytes)
     }
 
     fn push(&mut self, change: Change, op: Operation, data: String, incarnation: &str, fingerprint: &str) {
@@ -302,7 +345,7 @@ impl Batch {
         change.key.write_json(&mut id);
         let key = idempotency_key(incarnation, &change, fingerprint, op);
         self.bytes += data.len();
-        self.records.push(Record { id, op, data, key });
+        self.records.push(Record { id, op, memory: change.memory.clone(), data, key });
         self.changes.push(change);
     }
 }

@@ -79,10 +79,10 @@ impl Ledger {
         self.settle(change.kind);
     }
 
-    /// A change that was not offered to the destination, because the run ends.
-    pub(crate) fn left(&mut self) {
-        self.counters.retrying += 1;
-        self.done += 1;
+    /// Changes that were not offered to the destination, because the run ends or because they have to wait for a deletion.
+    pub(crate) fn left(&mut self, count: u64) {
+        self.counters.retrying += count;
+        self.done += count;
     }
 
     fn settle(&mut self, kind: ChangeKind) {

@@ -4,6 +4,7 @@
 
 mod check;
 mod deliver;
+mod dry_run;
 mod ledger;
 pub mod pod;
 mod preview;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use backflow_core::code::{Class, Code, Failure};
-use backflow_core::plan::{Plan, Task};
+use backflow_core::plan::{Mode, Plan, Task};
 use backflow_core::report::Reporter;
 use backflow_core::result::{Phase, RESULT_VERSION, RunResult, exit};
 use backflow_core::secret::Secrets;
@@ -45,7 +46,8 @@ pub async fn execute(plan: &Plan, environment: &Environment) -> RunResult {
     let started_at = Some(now());
     let result = match &plan.task {
         Task::Sync(sync) => match &sync.mode {
-            backflow_core::plan::Mode::Test { key } => test_record::run(plan, sync, key, environment).await,
+            Mode::Test { key } => test_record::run(plan, sync, key, environment).await,
+            Mode::DryRun => dry_run::run(plan, sync, environment).await,
             _ => run::run(plan, sync, environment).await,
         },
         Task::CheckSource(source) => check::source(plan, source, environment).await,

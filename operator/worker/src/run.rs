@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use backflow_core::cell::Cell;
+use backflow_core::change::Identify;
 use backflow_core::code::{Code, Failure};
-use backflow_core::extraction::{Extraction, Findings};
+use backflow_core::extraction::{Extraction, Findings, row_columns};
 use backflow_core::failpoint;
 use backflow_core::guard::{DeletesAction, Deletions};
 use backflow_core::plan::{Plan, SyncPlan};
 use backflow_core::result::{Phase, RunResult};
+use backflow_core::sink::Sink;
 use backflow_mapping::Compiled;
 use backflow_sources::diff;
 
@@ -23,7 +26,20 @@ pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment)
     }
 }
 
-async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {
+/// A run before its first change.
+pub(crate) struct Opened {
+    pub(crate) mapping: Compiled,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) extraction: Box<dyn Extraction>,
+}
+
+/// Reads the model and compares it: everything before delivery. The warehouse is closed when this returns. `Err` in the answer: the run
+/// was asked to end.
+pub(crate) async fn open(
+    plan: &Plan,
+    sync: &SyncPlan,
+    environment: &Environment,
+) -> Result<Result<Opened, Failure>, Failure> {
     let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
     // To describe a model may take as long as to read it: a table that it names may be locked.
     let opening = async {
@@ -31,18 +47,21 @@ async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Res
         let mapping = compile(sync, &columns)?;
         let stop = environment.stop.watch();
         let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+        let renderer = mapping.bind(&row_columns(&columns, mapping.used_columns(), &sync.model.primary_key))?;
+        let identifies = renderer.identifies();
         let request = diff::Request {
             plan: sync,
             run: &plan.run,
             owner: &plan.owner,
             used: mapping.used_columns(),
             described: &columns,
+            identify: identifies.then(|| Arc::new(move |row: &[Cell]| renderer.memory(row)) as Identify),
             scratch: &environment.scratch,
             clock: Arc::new(jiff::Timestamp::now),
             reporter: environment.reporter.clone(),
         };
         let extraction = diff::open(&*warehouse, warehouse.state(), request).await?;
-        Ok::<_, Failure>((mapping, sink, extraction))
+        Ok::<_, Failure>(Opened { mapping, sink, extraction })
     };
     let opened = tokio::select! {
         opened = opening => Ok(opened),
@@ -50,9 +69,15 @@ async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Res
     };
     // An extraction that ended early has its query cancelled; a process that is gone could not do that.
     warehouse.idle().await;
-    drop(warehouse);
-    let (mapping, sink, mut extraction) = match opened {
-        Ok(opened) => opened?,
+    match opened {
+        Ok(opened) => opened.map(Ok),
+        Err(asked) => Ok(Err(asked)),
+    }
+}
+
+async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {
+    let Opened { mapping, sink, mut extraction } = match open(plan, sync, environment).await? {
+        Ok(opened) => opened,
         Err(asked) => return Ok(stopped(plan, asked)),
     };
     failpoint::hit("after-extract");
@@ -69,7 +94,7 @@ async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Res
 }
 
 /// The result of a run that was asked to end before there was anything to deliver.
-fn stopped(plan: &Plan, failure: Failure) -> RunResult {
+pub(crate) fn stopped(plan: &Plan, failure: Failure) -> RunResult {
     let phase = match failure.code {
         Code::Canceled => Phase::Canceled,
         Code::Terminated => Phase::Running,
@@ -91,20 +116,7 @@ async fn conclude(
     // What earlier pods of this run had rejected is counted as rejected, and not as left out beside.
     found.still_rejected = found.still_rejected.saturating_sub(extraction.carried().rejected);
     let mut ledger = Ledger::new(extraction.carried(), found.added + found.updated + found.deleted);
-    ledger.counters.still_rejected = found.still_rejected;
-    ledger.errors.count_many(
-        "NULL_KEY",
-        None,
-        "rows with a NULL in the primary key are not sent; give each row a key",
-        found.invalid_null_key,
-    );
-    ledger.errors.count_many(
-        "DUPLICATE_KEY",
-        None,
-        "rows that share a primary key are not sent; make the key unique",
-        found.invalid_duplicate_key,
-    );
-
+    noted(&mut ledger, &found);
     let mut ended = guard(sync, &mut found, extraction, &mut ledger);
     if ended.is_none() {
         ended = deliver(extraction, delivering, &mut ledger).await?;
@@ -137,8 +149,25 @@ async fn conclude(
     Ok(RunResult { phase, failure, checkpoint_after: Some(checkpoint), ..base })
 }
 
+/// Counts what the comparison left out.
+pub(crate) fn noted(ledger: &mut Ledger, found: &Findings) {
+    ledger.counters.still_rejected = found.still_rejected;
+    ledger.errors.count_many(
+        "NULL_KEY",
+        None,
+        "rows with a NULL in the primary key are not sent; give each row a key",
+        found.invalid_null_key,
+    );
+    ledger.errors.count_many(
+        "DUPLICATE_KEY",
+        None,
+        "rows that share a primary key are not sent; make the key unique",
+        found.invalid_duplicate_key,
+    );
+}
+
 /// Withholds the deletions of a run that has too many, or refuses the run.
-fn guard(
+pub(crate) fn guard(
     sync: &SyncPlan,
     found: &mut Findings,
     extraction: &mut dyn Extraction,
@@ -157,8 +186,10 @@ fn guard(
         DeletesAction::Withhold => {
             extraction.withhold_deletions();
             ledger.counters.withheld = ahead;
-            // Those of rows that were never sent wait too, and nobody has to approve them: the next run finds them again.
+            // Those of rows that were never sent wait too, and so do additions that need their deletion first. Nobody has to approve
+            // them: the next run finds them again.
             found.deleted = ahead;
+            found.added -= found.rekeyed;
             None
         }
         DeletesAction::Fail => Some(Failure::new(

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
-use backflow_core::change::Change;
+use backflow_core::change::{Change, ChangeKind};
 use backflow_core::extraction::{Ack, Checkpoint};
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{
-    Connection, DestinationLimits, DestinationPlan, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry,
-    RunOptions, DiffEngine, SourcePlan, Sqlite, StateLocation,
+    Connection, DestinationLimits, DestinationPlan, DiffEngine, MappingPlan, Mode, ModelPlan, ModelQuery,
+    OnMappingChange, Retry, RunOptions, SourcePlan, Sqlite, StateLocation,
 };
 use backflow_core::result::Counters;
 use backflow_core::selection::{Selection, SyncMode};
@@ -47,8 +47,12 @@ impl Extraction for Found {
         &self.carried
     }
 
-    async fn next_page(&mut self, _: usize) -> Result<Vec<Change>, Failure> {
+    async fn next_page(&mut self, _: ChangeKind, _: usize) -> Result<Vec<Change>, Failure> {
         Ok(Vec::new())
+    }
+
+    async fn left(&mut self) -> Result<u64, Failure> {
+        Ok(0)
     }
 
     fn withhold_deletions(&mut self) {
@@ -86,6 +90,8 @@ fn sync(deletes: Deletes, approved: Option<u64>) -> SyncPlan {
             selection: Selection::SyncMode(SyncMode::Mirror),
             config: BTreeMap::new(),
             fields: BTreeMap::new(),
+            match_by: None,
+            group_by: None,
             include: None,
             filter: None,
             fingerprint: text("f1"),

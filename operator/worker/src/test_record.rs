@@ -1,8 +1,9 @@
 //! Test: one record, really sent, nothing moved.
 
 use backflow_core::cell::Cell;
-use backflow_core::change::{Change, ChangeKind, Key, Memory};
+use backflow_core::change::{Change, ChangeKind, Key, Memory, NamedKeys};
 use backflow_core::code::{Code, Failure};
+use backflow_core::extraction::row_columns;
 use backflow_core::plan::{Plan, SyncPlan};
 use backflow_core::record::{Outcome, Record, idempotency_key};
 use backflow_core::result::{Counters, ErrorCounts, Phase, RunResult};
@@ -26,9 +27,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
     let columns = warehouse.describe(&sync.model).await?;
     let mapping = backflow_mapping::compile(&sync.mapping, &columns).map_err(first)?;
-    let mut bound = columns.clone();
-    let used = mapping.used_columns();
-    bound.retain(|column| used.contains(&column.name) || sync.model.primary_key.contains(&column.name));
+    let bound = row_columns(&columns, mapping.used_columns(), &sync.model.primary_key);
     let mapping = mapping.bind(&bound)?;
     let positions: Vec<usize> =
         sync.model.primary_key.iter().filter_map(|name| bound.iter().position(|column| column.name == *name)).collect();
@@ -40,11 +39,12 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
         limit: None,
     };
     let mut rows = warehouse.rows(query).await?;
+    let wanted = NamedKeys::new([key]);
     let mut found: Option<(Key, Vec<Cell>)> = None;
     'reading: while let Some(batch) = rows.next().await {
         for row in batch? {
             let candidate = Key(positions.iter().map(|at| row[*at].clone()).collect());
-            if is_key(&candidate, key) {
+            if wanted.contains(&candidate) {
                 found = Some((candidate, row));
                 break 'reading;
             }
@@ -62,7 +62,18 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
 
     let kind = ChangeKind::Added;
     let op = sync.mapping.selection.operation(kind, false).unwrap_or(Operation::Upsert);
-    let change = Change { kind, key, row, rev: 0, hash: 0, unsent: false, known: false, memory: Memory::default(), place: 0 };
+    let change = Change {
+        kind,
+        key,
+        row,
+        rev: 0,
+        hash: 0,
+        unsent: false,
+        known: false,
+        duplicate: false,
+        memory: Memory::default(),
+        place: 0,
+    };
     let mut id = String::new();
     change.key.write_json(&mut id);
     let mut counters = Counters::default();
@@ -71,7 +82,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
         Ok(data) => {
             // The run's name makes the key: a Test is a delivery of its own, and never shadows a real one.
             let key = idempotency_key(&plan.run, &change, &sync.mapping.fingerprint, op);
-            let record = Record { id, op, data, key };
+            let record = Record { id, op, memory: mapping.memory(&change.row), data, key };
             write_line(
                 environment,
                 &format!("request: {{\"id\":{},\"op\":\"{}\",\"data\":{}}}", record.id, op.as_str(), record.data),
@@ -110,37 +121,4 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     };
     write_line(environment, &line)?;
     Ok(RunResult { phase, counters, errors: errors.to_vec(), ..empty(plan) })
-}
-
-/// Whether the text names this key: the value as text, or a JSON array of a composite key.
-fn is_key(key: &Key, text: &str) -> bool {
-    let mut json = String::new();
-    key.write_json(&mut json);
-    if json == text {
-        return true;
-    }
-    match &*key.0 {
-        [Cell::Text(value) | Cell::Decimal(value) | Cell::Time(value)] => **value == *text,
-        [Cell::Int(value)] => value.to_string() == text,
-        [_] => false,
-        _ => serde_json::from_str::<serde_json::Value>(text)
-            .is_ok_and(|wanted| serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|actual| actual == wanted)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_named_as_text_or_as_json() {
-        let simple = Key([Cell::Int(42)].into());
-        assert!(is_key(&simple, "42") && !is_key(&simple, "4"));
-        let text = Key([Cell::Text("a b".into())].into());
-        assert!(is_key(&text, "a b") && is_key(&text, "\"a b\""));
-        let composite = Key([Cell::Text("eu".into()), Cell::Int(42)].into());
-        assert!(is_key(&composite, "[\"eu\", 42]") && !is_key(&composite, "[\"eu\", \"42\"]"));
-        let large = Key([Cell::Int(i64::MAX)].into());
-        assert!(is_key(&large, "9223372036854775807"));
-    }
 }

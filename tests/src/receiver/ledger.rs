@@ -50,6 +50,12 @@ pub struct Item {
     pub op: String,
     /// Idempotency key.
     pub key: String,
+    /// What the record is found by, if not by its primary key.
+    #[serde(default, rename = "match", skip_serializing_if = "Option::is_none")]
+    pub match_key: Option<Value>,
+    /// What it is grouped by.
+    #[serde(default, rename = "group", skip_serializing_if = "Option::is_none")]
+    pub group_key: Option<Value>,
     /// Mapped fields.
     pub data: Value,
 }
@@ -81,15 +87,19 @@ impl Ledger {
         all
     }
 
-    /// The rows as a destination holds them now: data by id as JSON text.
+    /// The rows as a destination holds them now: data by what it finds them by (match and group, or the id) as JSON text.
     #[must_use]
     pub fn rows(&self) -> BTreeMap<String, Value> {
         let mut rows = BTreeMap::new();
         for item in &self.items {
+            let found_by = match (&item.match_key, &item.group_key) {
+                (None, None) => item.id.to_string(),
+                (found_by, group) => serde_json::json!([found_by, group]).to_string(),
+            };
             if item.op == "delete" {
-                rows.remove(&item.id.to_string());
+                rows.remove(&found_by);
             } else {
-                rows.insert(item.id.to_string(), item.data.clone());
+                rows.insert(found_by, item.data.clone());
             }
         }
         rows

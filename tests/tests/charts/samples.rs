@@ -101,8 +101,8 @@ fn samples_show_every_schedule_sync_mode_and_run_mode() {
     let modes = texts(&of("Mapping"), "syncMode");
     assert_eq!(modes, set(&["Delete", "Insert", "Mirror", "Update", "Upsert"]));
     assert!(of("Mapping").iter().any(|spec| spec["records"].is_array()), "no sample has records");
-    // Replay and DryRun are not supported yet.
-    assert_eq!(texts(&of("Sync"), "mode"), set(&["Forget", "Full", "Incremental", "Preview", "Reset", "Test"]));
+    let modes = texts(&of("Sync"), "mode");
+    assert_eq!(modes, set(&["DryRun", "Forget", "Full", "Incremental", "Preview", "Replay", "Reset", "Test"]));
 }
 
 #[test]

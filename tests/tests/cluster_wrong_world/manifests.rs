@@ -105,16 +105,9 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     }
     says(&scene, ("mapping", "after-itself"), "Stalled", "ScheduleCycle").await;
     says(&scene, ("mapping", MAPPING), "Ready", "Accepted").await;
-    let modes: [(&str, Value); 2] = [("DryRun", json!({})), ("Replay", json!({"replay": {"keys": ["1"]}}))];
-    for (mode, mut spec) in modes {
-        spec["mode"] = json!(mode);
-        let refused = status(&scene.run(spec).await.unwrap());
-        assert_eq!(
-            (refused.phase, refused.reason.as_deref()),
-            (Some(SyncPhase::Failed), Some("NotSupported")),
-            "{mode}"
-        );
-    }
+    let forgotten = json!({"mode": "Replay", "replay": {"syncRef": {"name": "never"}}});
+    let refused = status(&scene.run(forgotten).await.unwrap());
+    assert_eq!((refused.phase, refused.reason.as_deref()), (Some(SyncPhase::Failed), Some("RunNotFound")));
     let absent = json!({"mode": "Preview", "modelRef": {"name": "absent"}});
     scene.namespace.apply(&[object("Sync", "waits", absent)]).await.unwrap();
     let waits = |sync: &backflow_crds::v1alpha1::Sync| status(sync).reason.as_deref() == Some("ModelNotFound");

@@ -19,7 +19,7 @@ fn every_history_ends_with_what_the_model_has() {
         .run(&steps(), |steps| {
             runtime.block_on(async {
                 let site = first.beside(DiffEngine::Pushdown).await.unwrap();
-                World::new(site).live(steps).await;
+                World::new(site, false).live(steps).await;
             });
             Ok(())
         })

@@ -35,7 +35,11 @@ async fn a_killed_runs_delta_goes_with_the_next_claim_and_that_of_a_later_claim_
 
     // The old pod still lives: it can neither read on, nor commit, nor end.
     is(&page(&mut *old, 4).await.unwrap_err(), Code::Fenced, &["taken over"]);
-    is(&old.commit(first.into_iter().map(delivered).collect(), &Counters::default()).await.unwrap_err(), Code::Fenced, &[]);
+    is(
+        &old.commit(first.into_iter().map(delivered).collect(), &Counters::default()).await.unwrap_err(),
+        Code::Fenced,
+        &[],
+    );
     is(&old.finish(&Counters::default(), Phase::Failed).await.unwrap_err(), Code::Fenced, &[]);
     assert_eq!(site.own_tables().await.len(), 2);
 
@@ -157,7 +161,8 @@ async fn duplicates_are_found_wherever_they_hide() {
         assert_eq!((found.invalid_duplicate_key, found.known, found.deleted), (duplicates, 10, 0), "{case}");
         assert_eq!(sent, [], "{case}");
     }
-    site.sql("INSERT INTO model VALUES (NULL, 'a', 'b'), (NULL, 'a', 'b'); DELETE FROM model WHERE id IN (1, 20)").await;
+    site.sql("INSERT INTO model VALUES (NULL, 'a', 'b'), (NULL, 'a', 'b'); DELETE FROM model WHERE id IN (1, 20)")
+        .await;
     let (found, sent) = deliver(&site, "run-9").await;
     assert_eq!((found.invalid_null_key, found.invalid_duplicate_key, sent.len()), (2, 0, 1));
 }
@@ -166,10 +171,13 @@ async fn duplicates_are_found_wherever_they_hide() {
 async fn statements_of_a_run_are_few() {
     let mut site = site().await;
     let role = site.database().to_owned();
-    site.sql(&format!("ALTER ROLE {role} SET log_statement = 'all'; ALTER ROLE {role} SET log_min_messages = 'log'")).await;
+    site.sql(&format!("ALTER ROLE {role} SET log_statement = 'all'; ALTER ROLE {role} SET log_min_messages = 'log'"))
+        .await;
     let site = &mut site.beside(DiffEngine::Pushdown).await.unwrap();
     site.sql("INSERT INTO model SELECT n, 'name', 'a' FROM generate_series(1, 950) AS n").await;
-    for (run, change, changes) in [("run-1", "SELECT 1", 950), ("run-2", "UPDATE model SET name = 'b'", 950), ("run-3", "SELECT 1", 0)] {
+    for (run, change, changes) in
+        [("run-1", "SELECT 1", 950), ("run-2", "UPDATE model SET name = 'b'", 950), ("run-3", "SELECT 1", 0)]
+    {
         site.sql(change).await;
         let before = site.statements();
         assert_eq!(deliver(site, run).await.1.len(), changes);

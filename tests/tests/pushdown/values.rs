@@ -99,7 +99,10 @@ async fn keys_of_every_type_are_the_same_key_when_they_go() {
         assert_eq!((found.added, found.invalid()), (2, 0), "{model}");
         assert_eq!(over(&mut site, "run-2", &model).await.1, [], "{model}");
         let (_, mut deleted) = over(&mut site, "run-3", &format!("{model} LIMIT 0")).await;
-        added.iter_mut().chain(&mut deleted).for_each(|(kind, _, row)| (*kind, *row) = (ChangeKind::Deleted, Vec::new()));
+        added
+            .iter_mut()
+            .chain(&mut deleted)
+            .for_each(|(kind, _, row)| (*kind, *row) = (ChangeKind::Deleted, Vec::new()));
         assert_eq!(added, deleted, "{model}");
 
         let mut streaming = site.beside(DiffEngine::Streaming).await.unwrap();
@@ -162,7 +165,12 @@ async fn what_is_too_large_stops_the_run_before_anything_is_sent() {
         assert!(site.own_tables().await.iter().all(|table| table.starts_with("entries_")));
     }
     site.plan.mapping.state_key = "large/just-so".into();
-    let (found, _) = over(&mut site, "run-1", "SELECT n AS id, repeat('x', 500000) AS name, 'b' AS plan FROM generate_series(1, 9) AS n").await;
+    let (found, _) = over(
+        &mut site,
+        "run-1",
+        "SELECT n AS id, repeat('x', 500000) AS name, 'b' AS plan FROM generate_series(1, 9) AS n",
+    )
+    .await;
     assert_eq!(found.added, 9);
     let wide: Vec<String> = (0..500).map(|n| format!("n + {n} AS w{n}")).collect();
     site.used = (0..500).map(|n| format!("w{n}")).collect();

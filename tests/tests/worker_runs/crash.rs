@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use backflow_core::code::Code;
-use backflow_core::plan::{Connection, DiffEngine, Sqlite};
+use backflow_core::plan::{Connection, DiffEngine, Retry, Sqlite};
 use backflow_core::result::{Phase, RunResult};
 use backflow_tests::receiver::{Fault, Item, Script};
 use backflow_tests::worker::{Scenario, Sent, balanced, sorted};
@@ -136,9 +136,57 @@ async fn killed_again_and_again_a_run_still_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_pod_sent_and_the_model_takes_back_is_mended() {
+    let mut shop = Scenario::with_customers(20).await.unwrap();
+    shop.sync.mapping.retry = Retry { max_attempts: 3, window_seconds: 60 };
+    shop.succeed("run").await.unwrap();
+    let before = shop.receiver.ledger().rows();
+    shop.items();
+    let steps = [
+        (
+            "updated",
+            "UPDATE customers SET plan = 'lost' WHERE id = 7",
+            "UPDATE customers SET plan = 'pro' WHERE id = 7",
+            "upsert",
+        ),
+        ("added", "INSERT INTO customers (id) VALUES (21)", "DELETE FROM customers WHERE id = 21", "delete"),
+        (
+            "deleted",
+            "CREATE TABLE kept AS SELECT * FROM customers WHERE id = 7; DELETE FROM customers WHERE id = 7",
+            "INSERT INTO customers SELECT * FROM kept; DROP TABLE kept",
+            "upsert",
+        ),
+    ];
+    for (name, change, undo, mends) in steps {
+        shop.sql(change).await.unwrap();
+        // The receiver takes it, the answer is lost, and the pod is killed while it tries again.
+        let next = [Fault::LostAnswer].into();
+        shop.receiver.script(Script { next, always: Some(Fault::Hold), ..Script::default() });
+        let mut pod = shop.pod(name).start().unwrap();
+        shop.receiver.holding(1).await;
+        pod.kill().unwrap();
+        assert_eq!(pod.ended().await.unwrap().signal, Some(SIGKILL), "{name}");
+        assert_ne!(shop.receiver.ledger().rows(), before, "{name}: it arrived");
+        shop.sql(undo).await.unwrap();
+        shop.receiver.script(Script::default());
+        shop.receiver.release();
+        shop.items();
+
+        let result = shop.succeed(&format!("{name}-after")).await.unwrap();
+        let mended = shop.items();
+        assert_eq!(mended.iter().map(|item| item.op.as_str()).collect::<Vec<_>>(), [mends], "{name}");
+        assert_eq!(shop.receiver.ledger().rows(), before, "{name}: the receiver holds what the model has");
+        assert!(balanced(&result), "{name}: {result:?}");
+        shop.succeed(&format!("{name}-quiet")).await.unwrap();
+        assert_eq!(shop.items().len(), 0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_at_each_failpoint() {
     let failpoints = [
         "after-extract",
+        "after-mark",
         "after-send",
         "after-send:9",
         "after-acknowledge",

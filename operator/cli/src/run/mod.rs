@@ -17,7 +17,7 @@ use backflow_core::plan::Plan;
 use backflow_core::report::Reporter;
 use backflow_core::result::RunResult;
 use backflow_core::secret::Secrets;
-use backflow_crds::v1alpha1::{Finding, LocalRef, RunMode, SyncPhase, SyncSpec, Test};
+use backflow_crds::v1alpha1::{Finding, LocalRef, Replay, RunMode, SyncPhase, SyncSpec, Test};
 use backflow_worker::stop::Stop;
 use backflow_worker::{Environment, execute};
 
@@ -40,8 +40,8 @@ pub(crate) async fn run(args: &RunArgs) -> u8 {
         Ok(given) => given,
         Err(message) => return select::usage(&message, &console),
     };
-    if args.mode != Mode::Test && args.key.is_some() {
-        return select::usage("--key is for --mode Test; add that, or leave --key out", &console);
+    if let Some(misfit) = args.misfit() {
+        return select::usage(misfit, &console);
     }
     let (manifests, problems) = validate::load(&args.input, &given);
     let chains = match chosen(&manifests, args) {
@@ -80,8 +80,9 @@ pub(crate) async fn run(args: &RunArgs) -> u8 {
 /// The Mappings to run, in their order.
 fn chosen<'a>(manifests: &'a Manifests, args: &RunArgs) -> Result<Vec<Chain<'a>>, Why> {
     let mappings = select::named(manifests, "Mapping", &args.mappings)?;
-    if args.mode == Mode::Test && mappings.len() > 1 {
-        return Err("--mode Test sends one record of one Mapping; say which with --mapping NAME".to_owned().into());
+    if matches!(args.mode(), Mode::Test | Mode::Replay) && mappings.len() > 1 {
+        let message = format!("--mode {:?} is about rows of one Mapping; say which with --mapping NAME", args.mode());
+        return Err(message.into());
     }
     order::in_order(mappings).into_iter().map(|mapping| Ok(Chain::of(manifests, mapping)?)).collect()
 }
@@ -91,15 +92,23 @@ fn plan(chain: &Chain<'_>, args: &RunArgs) -> Result<Plan, Vec<Finding>> {
         mapping_ref: Some(LocalRef::new(&chain.mapping.name)),
         model_ref: None,
         forget: None,
-        mode: match args.mode {
+        mode: match args.mode() {
             Mode::Incremental => RunMode::Incremental,
             Mode::Full => RunMode::Full,
             Mode::Reset => RunMode::Reset,
+            Mode::Replay => RunMode::Replay,
+            Mode::DryRun => RunMode::DryRun,
             Mode::Test => RunMode::Test,
         },
         trigger: Default::default(),
-        replay: None,
-        test: args.key.as_ref().map(|key| Test { key: key.clone() }),
+        replay: (args.mode() == Mode::Replay).then(|| Replay {
+            sync_ref: args.sync.as_ref().map(|sync| LocalRef::new(sync)),
+            keys: (!args.keys.is_empty()).then(|| args.keys.clone()),
+        }),
+        test: match (args.mode(), args.keys.first()) {
+            (Mode::Test, Some(key)) => Some(Test { key: key.clone() }),
+            _ => None,
+        },
         limit: None,
         approve_deletes: args.approve_deletes.map(i64::from),
         retry_rejected: args.retry_rejected,
@@ -152,7 +161,7 @@ async fn execute_all(
         };
         let began = Instant::now();
         let result = watched(plan, &environment, &interrupt).await;
-        let run = Ran::new(mapping, plan, args.mode, began.elapsed(), result);
+        let run = Ran::new(mapping, plan, args.mode(), began.elapsed(), result);
         progress.end(&run);
         if args.output == Output::Json {
             console.json(&run.line());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backflow_core::plan::Plan;
 use backflow_core::result::RunResult;
-use backflow_crds::v1alpha1::{SyncPhase, SyncStatus};
+use backflow_crds::v1alpha1::{Estimate, SyncPhase, SyncStatus};
 use serde::Serialize;
 
 use crate::args::Mode;
@@ -104,6 +104,9 @@ impl Ran {
                  approve them if they are meant to be gone"
             ));
         }
+        if let Some(estimate) = &status.estimate {
+            lines.push(format!("{name}: {}", estimated(estimate)));
+        }
         let withheld = status.withheld_deletes.unwrap_or_default();
         let flag = match status.reason.as_deref() {
             Some("DeletesRefused") => {
@@ -114,6 +117,7 @@ impl Ran {
             Some("IdentityChanged") => Some("--adopt-state (or --mode Reset)".to_owned()),
             Some("PrimaryKeyChanged" | "DiffChanged") => Some("--mode Reset".to_owned()),
             Some("RowNotFound") => Some("--mode Test --key KEY".to_owned()),
+            Some("RunNotFound") => Some("--mode Replay --key KEY".to_owned()),
             Some("RowsRejected") => Some("--retry-rejected".to_owned()),
             _ if withheld > 0 => Some(format!("--approve-deletes {withheld}")),
             _ => None,
@@ -123,6 +127,28 @@ impl Ran {
         }
         lines
     }
+}
+
+/// What a run would do, as a sentence.
+fn estimated(estimate: &Estimate) -> String {
+    let counts = [
+        (estimate.inserts, "insert"),
+        (estimate.updates, "update"),
+        (estimate.upserts, "upsert"),
+        (estimate.deletes, "delete"),
+    ];
+    let records: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, verb)| format!("{verb} {count}")).collect();
+    if records.is_empty() {
+        return "a run would send nothing".to_owned();
+    }
+    let minutes = estimate.minutes.map(|minutes| format!(", {minutes} min")).unwrap_or_default();
+    format!(
+        "a run would {} in {} requests, {} KiB{minutes}",
+        records.join(", "),
+        estimate.requests,
+        estimate.bytes.max(0).cast_unsigned().div_ceil(1024)
+    )
 }
 
 /// Prints the table and all remarks.

@@ -1,7 +1,8 @@
 //! One resource against what a run makes of it: the findings of `backflow_plan`, which the controller reports too.
 
 use backflow_core::plan::{
-    Connection, DestinationLimits, DestinationPlan, ModelPlan, ModelQuery, DiffEngine, SourcePlan, Sqlite, StateLocation,
+    Connection, DestinationLimits, DestinationPlan, DiffEngine, ModelPlan, ModelQuery, SourcePlan, Sqlite,
+    StateLocation,
 };
 use backflow_crds::v1alpha1::{Finding, MappingSpec};
 use backflow_plan::Parts;

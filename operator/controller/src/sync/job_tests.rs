@@ -1,4 +1,4 @@
-use backflow_core::plan::{Connection, Postgres, DiffEngine, SourcePlan, StateLocation, Task, Tls, TlsMode};
+use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, StateLocation, Task, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use serde_json::json;
 

@@ -231,6 +231,7 @@ impl Draft {
         match self.resend {
             Some(Resend::MappingChanged) => text.push_str("; every row was sent again because the Mapping was edited"),
             Some(Resend::Full) => text.push_str("; every row was sent again because a Full run asked for it"),
+            Some(Resend::Replay) => text.push_str("; the rows of a Replay were sent again"),
             None => {}
         }
         text

@@ -56,6 +56,7 @@ fn records(n: usize) -> Vec<Record> {
     let record = |id: usize| Record {
         id: id.to_string(),
         op: Operation::Upsert,
+        memory: backflow_core::change::Memory::default(),
         data: format!("{{\"n\":{id}}}"),
         key: format!("k{id}"),
     };

@@ -92,8 +92,7 @@ impl Transport for Webhook {
     }
 
     fn encode(&self, records: &[Record]) -> Batch {
-        let size: usize =
-            records.iter().map(|record| record.id.len() + record.key.len() + record.data.len() + 48).sum();
+        let size: usize = records.iter().map(|record| size(record)).sum();
         let mut text = String::with_capacity(size + 2);
         let mut ends = Vec::with_capacity(records.len());
         text.push('[');
@@ -104,6 +103,14 @@ impl Transport for Webhook {
             text.push_str(record.op.as_str());
             text.push_str("\",\"key\":");
             write_string(&record.key, &mut text);
+            for (name, value) in [("match", &record.memory.match_key), ("group", &record.memory.group_key)] {
+                if let Some(json) = value {
+                    text.push_str(",\"");
+                    text.push_str(name);
+                    text.push_str("\":");
+                    text.push_str(json);
+                }
+            }
             text.push_str(",\"data\":");
             text.push_str(&record.data);
             text.push_str("},");
@@ -124,6 +131,13 @@ impl Transport for Webhook {
         }
         self.exchange(request).await
     }
+}
+
+/// Bytes of a record's item, about.
+fn size(record: &Record) -> usize {
+    let Record { id, key, data, memory, .. } = record;
+    let found_by = [&memory.match_key, &memory.group_key].into_iter().flatten().map(|text| text.len() + 11);
+    id.len() + key.len() + data.len() + found_by.sum::<usize>() + 48
 }
 
 /// A request's idempotency key: 22 characters of the base64url of the SHA-256 over its records' keys, each followed by a line feed.

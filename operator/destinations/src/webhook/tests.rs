@@ -40,7 +40,7 @@ fn webhook(settings: Value, names: &[&str], secrets: &Fixed) -> Result<Webhook, 
 }
 
 fn record(id: &str, op: Operation, data: &str, key: &str) -> Record {
-    Record { id: id.into(), op, data: data.into(), key: key.into() }
+    Record { id: id.into(), op, memory: backflow_core::change::Memory::default(), data: data.into(), key: key.into() }
 }
 
 #[test]

@@ -280,7 +280,7 @@ fn every_field_of_a_sync_does_something() {
         ("mode", Planned(json!({"mode": "Full"}))),
         // For information, and for the queue.
         ("trigger", Controller),
-        ("replay", Refused(replay, "spec.mode", "NotSupported")),
+        ("replay", Planned(replay)),
         ("test.key", Planned(json!({"mode": "Test", "test": {"key": "42"}}))),
         (
             "limit",

@@ -139,7 +139,8 @@ fn columns_are_checked_when_they_are_known() {
 fn every_code_is_a_documented_reason() {
     let mut all: Vec<Finding> = Vec::new();
     all.extend(
-        plan_source(&with(manifests::source(), json!({"worker": {"caBundle": key("ca")}, "postgres": {"port": 0}}))).unwrap_err(),
+        plan_source(&with(manifests::source(), json!({"worker": {"caBundle": key("ca")}, "postgres": {"port": 0}})))
+            .unwrap_err(),
     );
     all.extend(plan_source(&json!({"sqlite": {"path": "a"}})).unwrap_err());
     all.extend(

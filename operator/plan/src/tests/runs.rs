@@ -1,6 +1,6 @@
 //! Syncs, and the secrets that a run needs.
 
-use backflow_core::plan::{Mode, PLAN_VERSION, Plan, Task};
+use backflow_core::plan::{Mode, PLAN_VERSION, Plan, Replay, Task};
 use backflow_crds::v1alpha1::SyncSpec;
 use serde_json::{Value, json};
 
@@ -37,6 +37,10 @@ fn mode(manifest: Value) -> Mode {
 fn each_mode_runs_as_it_says() {
     assert_eq!(mode(json!({})), Mode::Incremental);
     assert_eq!(mode(json!({"mode": "Full"})), Mode::Full);
+    assert_eq!(mode(json!({"mode": "DryRun"})), Mode::DryRun);
+    let replayed = |replay: Value| mode(json!({"mode": "Replay", "replay": replay}));
+    assert_eq!(replayed(json!({"keys": ["1", "2"]})), Mode::Replay(Replay::Keys(vec!["1".into(), "2".into()])));
+    assert_eq!(replayed(json!({"syncRef": {"name": "crm-1"}})), Mode::Replay(Replay::Run("crm-1".into())));
     assert_eq!(mode(json!({"mode": "Reset"})), Mode::Reset);
     assert_eq!(
         mode(json!({"mode": "Test", "test": {"key": "[\"eu\", 42]"}})),
@@ -48,6 +52,25 @@ fn each_mode_runs_as_it_says() {
     let forget = json!({"mode": "Forget", "forget": {"sourceRef": {"name": "warehouse"}, "stateKey": "shop/old"}, "adoptState": true});
     let Task::Forget(_, forget) = plan(&forget).unwrap() else { panic!() };
     assert_eq!((forget.state_key.as_str(), forget.adopt_state), ("shop/old", true));
+}
+
+#[test]
+fn what_pushdown_has_not_is_refused_where_it_is_asked_for() {
+    let pushdown = with(manifests::source(), json!({"diff": "Pushdown"}));
+    let run = |manifest: Value| {
+        let manifest = with(json!({"mappingRef": {"name": "crm"}}), manifest);
+        between(&pushdown, &manifests::destination(), &manifest)
+    };
+    for asked in [json!({"mode": "DryRun"}), json!({"mode": "Replay", "replay": {"keys": ["1"]}})] {
+        let findings = run(asked).unwrap_err();
+        assert_eq!((findings[0].path.as_str(), findings[0].code.as_str()), ("spec.mode", "NotSupported"));
+        assert!(findings[0].message.contains("Streaming"), "{findings:?}");
+    }
+    for asked in
+        [json!({}), json!({"mode": "Full"}), json!({"mode": "Reset"}), json!({"mode": "Test", "test": {"key": "1"}})]
+    {
+        run(asked).unwrap();
+    }
 }
 
 #[test]
@@ -64,18 +87,21 @@ fn a_mode_goes_with_what_it_works_on_and_with_nothing_else() {
             _ => 0,
         };
         for (at, reference) in references.iter().enumerate() {
-            let manifest = with(reference.clone(), json!({"mode": mode, "test": {"key": "1"}}));
+            let manifest =
+                with(reference.clone(), json!({"mode": mode, "test": {"key": "1"}, "replay": {"keys": ["1"]}}));
             let found = check_sync(&read(&manifest));
             let misfit = found
                 .iter()
                 .any(|finding| (finding.path.as_str(), finding.code.as_str()) == ("spec.mode", "InvalidSpec"));
             assert_eq!(misfit, at != right, "{mode} with {reference}: {found:?}");
-            let unsupported = found.iter().any(|finding| finding.code == "NotSupported");
-            assert_eq!(unsupported, matches!(mode, "Replay" | "DryRun"), "{mode}: {found:?}");
         }
     }
     let found = check_sync(&read(&json!({"mappingRef": {"name": "a"}, "mode": "Test"})));
     assert_eq!((found[0].path.as_str(), found[0].code.as_str()), ("spec.test", "InvalidSpec"));
+    for replay in [json!(null), json!({}), json!({"keys": []}), json!({"keys": ["1"], "syncRef": {"name": "a"}})] {
+        let found = check_sync(&read(&json!({"mappingRef": {"name": "a"}, "mode": "Replay", "replay": replay})));
+        assert_eq!((found[0].path.as_str(), found[0].code.as_str()), ("spec.replay", "InvalidSpec"), "{replay}");
+    }
 }
 
 #[test]

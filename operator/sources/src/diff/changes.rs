@@ -1,5 +1,6 @@
-//! The changes of a run, in scratch: deletions, updates, additions. Rows are referred to by place and read back page by page.
+//! The changes of a run, in scratch: deletions, updates, additions. Rows are referred to by place and read back one by one.
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::vec::IntoIter;
 
@@ -7,18 +8,23 @@ use backflow_core::change::{Change, ChangeKind, Key, Memory};
 use backflow_core::code::Failure;
 
 use super::damage::internal;
-use super::entry::{Entry, Kind, put_number, take_number, take_u64};
-use super::payload::{Payload, Place};
+use super::hash::{key_hash, prefix};
+use super::listed::{Listed, Of};
+use super::payload::Payload;
 use super::spool::{BUCKETS, Spool, Usage};
-
-/// A page holds about this many bytes of rows at most, whatever `max` allows.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Lists of changes.
 pub(super) struct Changes {
     deletes: Spool,
     updates: Spool,
     adds: Spool,
+    /// Additions that need their deletion first, by key hash.
+    rekeyed: Spool,
+    /// Key hashes of deletions that are acknowledged.
+    freed: Spool,
+    /// Additions whose deletion has no acknowledgement.
+    held: u64,
+    withheld: bool,
     payload: Payload,
     /// Cells of a row that belong to a change.
     row: usize,
@@ -27,18 +33,20 @@ pub(super) struct Changes {
     cursor: Cursor,
 }
 
-struct Listed {
-    place: Place,
-    hash: u64,
-    rev: u64,
-    unsent: bool,
-    memory: Memory,
+/// A change on its way to whoever delivers it.
+pub(super) struct Offered {
+    pub change: Change,
+    /// Something that was sent before has no acknowledgement.
+    pub doubtful: bool,
+    /// Bytes that it takes, about.
+    pub bytes: usize,
 }
 
-enum Cursor {
-    Deletes { block: usize, entries: IntoIter<Entry> },
-    Rows { kind: ChangeKind, bucket: usize, rows: IntoIter<Listed> },
-    Done,
+struct Cursor {
+    kind: ChangeKind,
+    /// The next block of the deletions, or the next bucket of the others.
+    next: usize,
+    listed: IntoIter<Listed>,
 }
 
 impl Changes {
@@ -49,169 +57,197 @@ impl Changes {
         row: usize,
         key: Vec<usize>,
     ) -> Result<Self, Failure> {
+        let spool = |buckets| Spool::new(folder, buckets, usage.clone());
         Ok(Self {
-            deletes: Spool::new(folder, 1, usage.clone())?,
-            updates: Spool::new(folder, BUCKETS, usage.clone())?,
-            adds: Spool::new(folder, BUCKETS, usage.clone())?,
+            deletes: spool(1)?,
+            updates: spool(BUCKETS)?,
+            adds: spool(BUCKETS)?,
+            rekeyed: spool(BUCKETS)?,
+            freed: spool(BUCKETS)?,
+            held: 0,
+            withheld: false,
             payload,
             row,
             key,
-            cursor: Cursor::Deletes { block: 0, entries: Vec::new().into_iter() },
+            cursor: Cursor::at(ChangeKind::Deleted),
         })
     }
 
-    pub(super) fn delete(&mut self, entry: &Entry) -> Result<(), Failure> {
-        self.deletes.push(0, |out| entry.encode(out))
+    /// Lists a deletion.
+    pub(super) fn delete(&mut self, listed: &Listed) -> Result<(), Failure> {
+        self.deletes.push(0, |out| listed.encode(out))
     }
 
-    pub(super) fn update(&mut self, place: Place, hash: u64, entry: Entry) -> Result<(), Failure> {
-        let entry = Entry { key: Box::default(), rejected: None, ..entry };
-        self.updates.push(bucket(&self.payload, place), |out| {
-            put_row(out, place, hash);
-            entry.encode(out);
+    /// Lists an update.
+    pub(super) fn update(&mut self, listed: &Listed) -> Result<(), Failure> {
+        self.updates.push(bucket(&self.payload, listed), |out| listed.encode(out))
+    }
+
+    /// Lists an addition.
+    pub(super) fn add(&mut self, listed: &Listed) -> Result<(), Failure> {
+        self.adds.push(bucket(&self.payload, listed), |out| listed.encode(out))
+    }
+
+    /// Lists an addition that needs the deletion of its key first.
+    pub(super) fn add_after_deletion(&mut self, key: u128, listed: &Listed) -> Result<(), Failure> {
+        self.rekeyed.push(by_key(key), |out| {
+            out.extend_from_slice(&key.to_le_bytes());
+            listed.encode(out);
         })
     }
 
-    pub(super) fn add(&mut self, place: Place, hash: u64, rev: u64) -> Result<(), Failure> {
-        self.adds.push(bucket(&self.payload, place), |out| {
-            put_row(out, place, hash);
-            put_number(out, rev);
-        })
+    /// Notes that a deletion is acknowledged.
+    pub(super) fn freed(&mut self, key: &Key) -> Result<(), Failure> {
+        let hash = key_hash(&key.encode());
+        self.freed.push(by_key(hash), |out| out.extend_from_slice(&hash.to_le_bytes()))
     }
 
-    /// Leaves the deletions out.
-    pub(super) fn skip_deletes(&mut self) {
-        if matches!(self.cursor, Cursor::Deletes { .. }) {
-            self.cursor = Cursor::updates();
+    /// How many changes are not handed out, counted from the lists. Nothing comes after this.
+    pub(super) fn left(&mut self) -> Result<u64, Failure> {
+        let cursor = std::mem::replace(&mut self.cursor, Cursor::at(ChangeKind::Added));
+        self.cursor.next = BUCKETS;
+        let mut left = cursor.listed.len() as u64 + self.held;
+        let from = |kind| match rank(kind).cmp(&rank(cursor.kind)) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(cursor.next),
+            Ordering::Greater => Some(0),
+        };
+        if let Some(mut block) = from(ChangeKind::Deleted).filter(|_| !self.withheld) {
+            while let Some(bytes) = self.deletes.block(0, block)? {
+                left += read(&bytes)?.len() as u64;
+                block += 1;
+            }
         }
+        for (kind, spool) in [(ChangeKind::Updated, &self.updates), (ChangeKind::Added, &self.adds)] {
+            for bucket in from(kind).into_iter().flat_map(|first| first..BUCKETS) {
+                left += read(&spool.read(bucket)?)?.len() as u64;
+            }
+        }
+        if cursor.kind != ChangeKind::Added && !self.withheld {
+            for bucket in 0..BUCKETS {
+                left += read_rekeyed(&self.rekeyed.read(bucket)?)?.len() as u64;
+            }
+        }
+        Ok(left)
     }
 
-    /// The next changes of one kind, at most `max`; none at the end.
-    pub(super) fn page(&mut self, max: usize) -> Result<Vec<Change>, Failure> {
+    /// Leaves the deletions out, and the additions that need them.
+    pub(super) const fn skip_deletes(&mut self) {
+        self.withheld = true;
+    }
+
+    /// The next change of a kind; `None` if there is no more. An earlier kind is over once a later one was asked for.
+    pub(super) fn next(&mut self, kind: ChangeKind) -> Result<Option<Offered>, Failure> {
+        if rank(kind) < rank(self.cursor.kind) {
+            return Ok(None);
+        }
+        if kind != self.cursor.kind {
+            self.cursor = Cursor::at(kind);
+            if kind == ChangeKind::Added && !self.withheld {
+                self.release()?;
+            }
+        }
         loop {
-            let page = match &mut self.cursor {
-                Cursor::Deletes { .. } => self.deletes_page(max)?,
-                Cursor::Rows { .. } => self.rows_page(max)?,
-                Cursor::Done => return Ok(Vec::new()),
-            };
-            if !page.is_empty() {
-                return Ok(page);
+            if let Some(listed) = self.cursor.listed.next() {
+                return self.offered(kind, listed).map(Some);
             }
-            self.cursor = match self.cursor {
-                Cursor::Deletes { .. } => Cursor::updates(),
-                Cursor::Rows { kind: ChangeKind::Updated, .. } => {
-                    Cursor::Rows { kind: ChangeKind::Added, bucket: 0, rows: Vec::new().into_iter() }
-                }
-                Cursor::Rows { .. } | Cursor::Done => Cursor::Done,
+            let at = self.cursor.next;
+            let bytes = match kind {
+                ChangeKind::Deleted if self.withheld => None,
+                ChangeKind::Deleted => self.deletes.block(0, at)?,
+                _ if at == BUCKETS => None,
+                ChangeKind::Updated => Some(self.updates.read(at)?),
+                ChangeKind::Added => Some(self.adds.read(at)?),
             };
+            let Some(bytes) = bytes else { return Ok(None) };
+            let mut listed = read(&bytes)?;
+            if kind != ChangeKind::Deleted {
+                // Each block of rows is unpacked once.
+                listed.sort_unstable_by_key(Listed::place);
+            }
+            self.cursor = Cursor { kind, next: at + 1, listed: listed.into_iter() };
         }
     }
 
-    fn deletes_page(&mut self, max: usize) -> Result<Vec<Change>, Failure> {
-        let Cursor::Deletes { block, entries } = &mut self.cursor else { return Ok(Vec::new()) };
-        let mut page = Vec::new();
-        while page.len() < max {
-            if let Some(entry) = entries.next() {
-                page.push(deletion(entry)?);
-                continue;
+    /// Moves the additions whose deletion is acknowledged to the others, and counts those that have to wait.
+    fn release(&mut self) -> Result<(), Failure> {
+        for at in (0..BUCKETS).filter(|at| !self.rekeyed.is_empty(*at)) {
+            let mut freed: Vec<[u8; 16]> = self.freed.read(at)?.as_chunks().0.to_vec();
+            freed.sort_unstable();
+            for (key, listed) in read_rekeyed(&self.rekeyed.read(at)?)? {
+                if freed.binary_search(&key).is_ok() {
+                    self.adds.push(bucket(&self.payload, &listed), |out| listed.encode(out))?;
+                } else {
+                    self.held += 1;
+                }
             }
-            let Some(bytes) = self.deletes.block(0, *block)? else { break };
-            *block += 1;
-            let mut input = bytes.as_slice();
-            let mut read = Vec::new();
-            while !input.is_empty() {
-                read.push(Entry::decode(&mut input).ok_or_else(damaged)?);
-            }
-            *entries = read.into_iter();
         }
-        Ok(page)
+        Ok(())
     }
 
-    fn rows_page(&mut self, max: usize) -> Result<Vec<Change>, Failure> {
-        let Cursor::Rows { kind, bucket, rows } = &mut self.cursor else { return Ok(Vec::new()) };
-        let spool = if *kind == ChangeKind::Updated { &self.updates } else { &self.adds };
-        let mut page = Vec::new();
-        let mut bytes = 0;
-        while page.len() < max && bytes < PAGE_BYTES {
-            let Some(listed) = rows.next() else {
-                if *bucket == BUCKETS {
-                    break;
-                }
-                *rows = read_bucket(&spool.read(*bucket)?, *kind)?.into_iter();
-                *bucket += 1;
-                continue;
-            };
-            let (row, length) = self.payload.row(listed.place, self.row)?;
-            bytes += length;
-            page.push(Change {
-                kind: *kind,
-                key: Key(self.key.iter().map(|at| row[*at].clone()).collect()),
-                row,
-                rev: listed.rev,
-                hash: listed.hash,
-                unsent: listed.unsent,
-                known: *kind == ChangeKind::Updated,
-                memory: listed.memory,
-                place: 0,
-            });
-        }
-        Ok(page)
+    fn offered(&mut self, kind: ChangeKind, listed: Listed) -> Result<Offered, Failure> {
+        let (key, row, length) = match &listed.of {
+            Of::Key(key) => (Key::decode(key).ok_or_else(damaged)?, Vec::new(), key.len()),
+            Of::Row(place) => {
+                let (row, length) = self.payload.row(*place, self.row)?;
+                (Key(self.key.iter().map(|at| row[*at].clone()).collect()), row, length)
+            }
+        };
+        let Listed { hash, rev, unsent, known, doubtful, duplicate, memory, .. } = listed;
+        let bytes = length + texts(&memory);
+        let change = Change { kind, key, row, rev, hash, unsent, known, duplicate, memory, place: 0 };
+        Ok(Offered { change, doubtful, bytes })
     }
 }
 
 impl Cursor {
-    fn updates() -> Self {
-        Self::Rows { kind: ChangeKind::Updated, bucket: 0, rows: Vec::new().into_iter() }
+    fn at(kind: ChangeKind) -> Self {
+        Self { kind, next: 0, listed: Vec::new().into_iter() }
     }
 }
 
-fn bucket(payload: &Payload, place: Place) -> usize {
-    place.block() * BUCKETS / payload.blocks().max(1)
+/// Deletions are offered before updates, and updates before additions.
+pub(super) fn rank(kind: ChangeKind) -> u8 {
+    match kind {
+        ChangeKind::Deleted => 0,
+        ChangeKind::Updated => 1,
+        ChangeKind::Added => 2,
+    }
 }
 
-fn put_row(out: &mut Vec<u8>, place: Place, hash: u64) {
-    out.extend_from_slice(&place.0.to_le_bytes());
-    out.extend_from_slice(&hash.to_le_bytes());
+/// Rows that lie together are in one bucket.
+fn bucket(payload: &Payload, listed: &Listed) -> usize {
+    match listed.of {
+        Of::Row(place) => place.block() * BUCKETS / payload.blocks().max(1),
+        Of::Key(_) => 0,
+    }
 }
 
-fn read_bucket(bytes: &[u8], kind: ChangeKind) -> Result<Vec<Listed>, Failure> {
+fn by_key(hash: u128) -> usize {
+    prefix(hash, BUCKETS.ilog2() as u8) as usize
+}
+
+fn texts(memory: &Memory) -> usize {
+    [&memory.match_key, &memory.group_key, &memory.remote_id].into_iter().flatten().map(|text| text.len()).sum()
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Listed>, Failure> {
     let mut input = bytes;
-    let mut rows = Vec::new();
+    let mut all = Vec::new();
     while !input.is_empty() {
-        rows.push(read_listed(&mut input, kind).ok_or_else(damaged)?);
+        all.push(Listed::decode(&mut input).ok_or_else(damaged)?);
     }
-    rows.sort_unstable_by_key(|row| row.place);
-    Ok(rows)
+    Ok(all)
 }
 
-fn read_listed(input: &mut &[u8], kind: ChangeKind) -> Option<Listed> {
-    let place = Place(take_u64(input)?);
-    let hash = take_u64(input)?;
-    if kind == ChangeKind::Added {
-        return Some(Listed { place, hash, rev: take_number(input)?, unsent: false, memory: Memory::default() });
+fn read_rekeyed(bytes: &[u8]) -> Result<Vec<([u8; 16], Listed)>, Failure> {
+    let mut input = bytes;
+    let mut all = Vec::new();
+    while let Some((key, rest)) = input.split_first_chunk::<16>() {
+        input = rest;
+        all.push((*key, Listed::decode(&mut input).ok_or_else(damaged)?));
     }
-    let entry = Entry::decode(input)?;
-    let unsent = matches!(entry.kind, Kind::Seen(_));
-    Some(Listed { place, hash, rev: entry.rev, unsent, memory: entry.memory })
-}
-
-fn deletion(entry: Entry) -> Result<Change, Failure> {
-    let (hash, unsent) = match entry.kind {
-        Kind::Delivered(hash) => (hash, false),
-        Kind::Seen(hash) => (hash, true),
-        _ => return Err(damaged()),
-    };
-    Ok(Change {
-        kind: ChangeKind::Deleted,
-        key: Key::decode(&entry.key).ok_or_else(damaged)?,
-        row: Vec::new(),
-        rev: entry.rev,
-        hash,
-        unsent,
-        known: true,
-        memory: entry.memory,
-        place: 0,
-    })
+    Ok(all)
 }
 
 fn damaged() -> Failure {

@@ -58,6 +58,20 @@ pub(super) async fn claim(store: &dyn StateStore, claimant: &Claimant<'_>, spec:
     take(store, claimant, spec, seen.as_ref()).await
 }
 
+/// What a claim would be: nothing is written.
+pub(super) async fn look(store: &dyn StateStore, claimant: &Claimant<'_>, spec: Spec) -> Result<Claim, Failure> {
+    let seen = existing(store, &claimant.plan.mapping.state_key).await?;
+    Ok(next(claimant, spec, seen.as_ref(), None)?.0)
+}
+
+/// The head of a key. Without a schema there is none.
+async fn existing(store: &dyn StateStore, state_key: &str) -> Result<Option<Head>, Failure> {
+    match store.head(state_key).await {
+        Err(failure) if failure.code == Code::StateSchemaMissing => Ok(None),
+        other => other,
+    }
+}
+
 /// Claims the state if its head is still as it was seen.
 async fn take(
     store: &dyn StateStore,
@@ -67,6 +81,19 @@ async fn take(
 ) -> Result<Claim, Failure> {
     let key = claimant.plan.mapping.state_key.as_str();
     let earlier = store.run(key, claimant.run).await?;
+    let (claim, reset) = next(claimant, spec, seen, earlier)?;
+    store.claim(key, seen, &claim.head, &claim.run, reset).await?;
+    Ok(claim)
+}
+
+/// The next claim after what was seen, and whether it starts over.
+fn next(
+    claimant: &Claimant<'_>,
+    spec: Spec,
+    seen: Option<&Head>,
+    earlier: Option<RunRow>,
+) -> Result<(Claim, bool), Failure> {
+    let key = claimant.plan.mapping.state_key.as_str();
     let (mut head, mut document, reset) = match seen {
         None => (empty_head(claimant.owner), fresh(claimant, spec.clone())?, false),
         Some(head) => {
@@ -102,6 +129,7 @@ async fn take(
             RunRow {
                 name: claimant.run.to_owned(),
                 number: document.runs,
+                first_epoch: head.epoch,
                 epoch: head.epoch,
                 phase: Phase::Running,
                 counters: Counters::default(),
@@ -111,8 +139,7 @@ async fn take(
         }
     };
     head.document = document.text()?;
-    store.claim(key, seen, &head, &run, reset).await?;
-    Ok(Claim { head, document, carried: run.counters.clone(), run })
+    Ok((Claim { head, document, carried: run.counters.clone(), run }, reset))
 }
 
 /// Removes all state of a key. Whether there was any.
@@ -120,12 +147,8 @@ async fn take(
 /// # Errors
 /// [`Code::StateOwnedElsewhere`] unless `adopt`; [`Code::Fenced`] if a run claims it meanwhile; else what the store says.
 pub async fn forget(store: &dyn StateStore, state_key: &str, owner: &str, adopt: bool) -> Result<bool, Failure> {
-    let head = match store.head(state_key).await {
-        // Nothing to forget, and no reason to make tables for it.
-        Err(failure) if failure.code == Code::StateSchemaMissing => None,
-        other => other?,
-    };
-    match head {
+    // Without a schema there is nothing to forget, and no reason to make tables for it.
+    match existing(store, state_key).await? {
         None => Ok(false),
         Some(head) => {
             owned(state_key, &head.owner, owner, adopt)?;

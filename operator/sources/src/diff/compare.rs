@@ -7,6 +7,7 @@ use backflow_core::code::Failure;
 use backflow_core::extraction::{Findings, Resend};
 use backflow_core::plan::{OnMappingChange, SyncPlan};
 use backflow_core::report::Stage;
+use backflow_core::selection::{Selection, SyncMode};
 
 use super::changes::Changes;
 use super::damage::{Damage, internal};
@@ -15,8 +16,12 @@ use super::entry::{Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
 use super::layout::Layout;
+use super::leaving::{Leaving, elsewhere, offer, offer_deletion};
+use super::listed::{Listed, Of};
+use super::matches::{self, Matches};
 use super::payload::Place;
 use super::progress::Meter;
+use super::replay::Chosen;
 use super::spool::{BUCKETS, Spool};
 use super::stored::{Overlay, StateReader};
 
@@ -38,6 +43,8 @@ pub(super) struct Found {
     pub expired: BTreeSet<usize>,
     /// Key hashes of rejected entries that are offered again; `None`: too many to remember.
     pub rejected: Option<HashSet<u128>>,
+    /// Of [`Findings::superseded`], keys that were known.
+    pub superseded_known: u64,
 }
 
 /// The rules of one run.
@@ -46,9 +53,22 @@ pub(super) struct Compare<'a> {
     pub state_key: &'a str,
     pub document: &'a Document,
     pub layout: &'a Layout,
+    /// The rows of a Replay: no other change is looked for.
+    pub chosen: Option<&'a Chosen>,
     /// Unix seconds.
     pub now: u64,
     pub scratch_full: bool,
+}
+
+/// What a comparison reads.
+pub(super) struct From<'a> {
+    /// The rows.
+    pub index: Spool,
+    pub rows: u64,
+    /// The entries.
+    pub state: StateReader<'a>,
+    /// The records that rows stand for, and the rows that must not be sent for that; `None`: by primary key alone.
+    pub matches: Option<(Matches, Spool)>,
 }
 
 /// Where a comparison puts what it finds.
@@ -58,38 +78,39 @@ pub(super) struct Into<'a> {
     pub upkeep: &'a mut Overlay,
     /// Keys (JSON) that are no longer rejected.
     pub cleared: &'a mut Spool,
+    /// Records that may have to go.
+    pub leaving: Option<Leaving>,
 }
 
 type Indexed<'a> = (u128, IndexRow<'a>);
 
 impl Compare<'_> {
-    /// Goes through rows and entries once.
-    pub(super) async fn run(
-        &self,
-        index: Spool,
-        mut state: StateReader<'_>,
-        mut into: Into<'_>,
-        meter: &mut Meter,
-        rows: u64,
-    ) -> Result<Found, Failure> {
+    /// Goes through rows and entries once, then through the records that may have to go.
+    pub(super) async fn run(&self, from: From<'_>, mut into: Into<'_>, meter: &mut Meter) -> Result<Found, Failure> {
+        let From { index, rows, mut state, matches } = from;
         let mut found = Found { rejected: Some(HashSet::new()), ..Found::default() };
         let mut entry = state.next().await?;
         let mut done = 0;
         for bucket in 0..BUCKETS {
             let bytes = index.read(bucket)?;
             let sorted = self.sorted(&bytes)?;
+            let duplicates = match &matches {
+                Some((_, duplicates)) => matches::hashes(duplicates, bucket)?,
+                None => Vec::new(),
+            };
             for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
                 let Some((hash, row)) = group.first() else { continue };
                 while let Some((_, gone)) = entry.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
                     self.gone(gone, &mut into, &mut found)?;
                     entry = state.next().await?;
                 }
+                let duplicate = duplicates.binary_search(hash).is_ok();
                 match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
                     Some((_, known)) => {
-                        self.met(*hash, group, known, &mut into, &mut found)?;
+                        self.met(group, duplicate, known, &mut into, &mut found)?;
                         entry = state.next().await?;
                     }
-                    None => self.first_seen(group, &mut into, &mut found)?,
+                    None => self.first_seen(group, duplicate, &mut into, &mut found)?,
                 }
             }
             done += sorted.len() as u64;
@@ -100,6 +121,9 @@ impl Compare<'_> {
             self.gone(gone, &mut into, &mut found)?;
             entry = state.next().await?;
         }
+        if let (Some((matches, _)), Some(leaving)) = (&matches, into.leaving.take()) {
+            leaving.resolve(matches, (self.document.spec, self.now), &mut into, &mut found)?;
+        }
         Ok(found)
     }
 
@@ -107,7 +131,7 @@ impl Compare<'_> {
         let mut input = bytes;
         let mut rows = Vec::new();
         while !input.is_empty() {
-            let row = IndexRow::decode(&mut input, self.layout.specs.len());
+            let row = IndexRow::decode(&mut input, self.layout);
             let row = row.ok_or_else(|| internal("a row in scratch cannot be read back"))?;
             rows.push((key_hash(row.key), row));
         }
@@ -116,18 +140,28 @@ impl Compare<'_> {
     }
 
     /// Rows of a key that has no entry.
-    fn first_seen(&self, group: &[Indexed<'_>], into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
-        match single(group, found).filter(|row| row.place != Place::NONE) {
-            Some(row) => added(row.place, row.hash(0), self.document.rev_floor, into, found),
-            None => Ok(()),
+    fn first_seen(
+        &self,
+        group: &[Indexed<'_>],
+        duplicate: bool,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let Some(row) = single(group, found).filter(|row| row.place != Place::NONE) else { return Ok(()) };
+        if let Some(chosen) = self.chosen
+            && !chosen.key(row.key)?
+        {
+            return Ok(());
         }
+        let listed = Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor);
+        offer(&Listed { duplicate, ..listed }, into, found)
     }
 
     /// Rows of a key that has an entry.
     fn met(
         &self,
-        key: u128,
         group: &[Indexed<'_>],
+        duplicate: bool,
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
@@ -135,64 +169,133 @@ impl Compare<'_> {
         self.count(&entry, found)?;
         let Some(row) = single(group, found) else { return Ok(()) };
         let hash = row.hash(0);
-        let changed = match entry.kind {
-            Kind::Delivered(before) | Kind::Seen(before) => self.changed(&row, before, &entry, found),
-            _ => true,
+        let changed = match (self.chosen, entry.kind) {
+            (Some(chosen), _) if !chosen.entry(&entry)? => return Ok(()),
+            (Some(_), _) => {
+                found.findings.resend = Some(Resend::Replay);
+                true
+            }
+            (None, Kind::Delivered(before) | Kind::Seen(before)) => {
+                self.changed(&row, before, &entry, found) || entry.doubt.is_some() || duplicate || entry.is_duplicate()
+            }
+            (None, _) => true,
         };
         if !changed {
             return self.unchanged(hash, entry, into);
         }
-        if row.place == Place::NONE {
+        if row.place == Place::NONE && !duplicate {
             // Taken for unchanged while it was read: one changed row in 10^13 is (see `Known`). It stays changed, and is not taken
             // for it again, because every claim has another salt.
             return Ok(());
         }
         if let Some(rejected) = &entry.rejected {
-            if self.same_rejection(rejected, false) && rejected.hash == hash {
+            if self.same_rejection(rejected, false) && rejected.hash == hash && duplicate == entry.is_duplicate() {
                 found.findings.still_rejected += 1;
                 return Ok(());
             }
-            remember(key, found);
+            remember(key_hash(&entry.key), found);
         }
-        if entry.is_known() {
-            found.findings.updated += 1;
-            into.changes.update(row.place, hash, entry)
-        } else {
-            added(row.place, hash, entry.rev, into, found)
+        let of = if row.place == Place::NONE { Of::Key(entry.key.clone()) } else { Of::Row(row.place) };
+        let listed = Listed { duplicate, ..self.listed(of, hash, false, &entry) };
+        match self.moved(&row, &entry) {
+            Some(record) => self.rekeyed(record, listed, entry, into, found),
+            None => offer(&Listed { memory: entry.memory, ..listed }, into, found),
+        }
+    }
+
+    /// The record that the row's key stood for, if it stands for another one now and a Mirror has to take the old one away.
+    fn moved(&self, row: &IndexRow<'_>, entry: &Entry) -> Option<u128> {
+        let mirror = self.plan.mapping.selection == Selection::SyncMode(SyncMode::Mirror);
+        let sent = matches!(entry.kind, Kind::Delivered(_)) || entry.doubt.is_some();
+        if !(mirror && sent && self.layout.identifies) {
+            return None;
+        }
+        let before = matches::record(entry.last_memory());
+        (before != 0 && before != row.record).then_some(before)
+    }
+
+    /// A row whose record is another one than before.
+    fn rekeyed(
+        &self,
+        record: u128,
+        row: Listed,
+        entry: Entry,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        if entry.rejected.as_ref().is_some_and(|rejected| self.same_rejection(rejected, true)) {
+            found.findings.still_rejected += 1;
+            return Ok(());
+        }
+        let hash = match (&entry.kind, &entry.doubt) {
+            (Kind::Delivered(hash) | Kind::Seen(hash), _) => *hash,
+            (_, Some(doubt)) => doubt.hash,
+            _ => row.hash,
+        };
+        let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
+        let deletion = Listed { memory: entry.last_memory().clone(), unsent: false, ..deletion };
+        match &mut into.leaving {
+            Some(leaving) => leaving.push(record, &deletion, Some(&elsewhere(row))),
+            None => offer(&row, into, found),
+        }
+    }
+
+    /// A change of a key that has an entry.
+    fn listed(&self, of: Of, hash: u64, deletion: bool, entry: &Entry) -> Listed {
+        // What was handed out before has the `rev` that it had then, so that it comes again with its key. Anything else has one that
+        // nothing was handed out with: also what was sent before the last thing that was.
+        let rev = match &entry.doubt {
+            None => entry.rev,
+            Some(doubt) if doubt.epoch > entry.rev && doubt.is_of(deletion, hash, self.document.spec) => doubt.rev,
+            Some(doubt) => doubt.epoch.max(entry.rev),
+        };
+        Listed {
+            unsent: matches!(entry.kind, Kind::Seen(_)) && entry.doubt.is_none(),
+            known: entry.is_known(),
+            doubtful: entry.doubt.is_some(),
+            ..Listed::new(of, hash, rev)
         }
     }
 
     /// An entry whose key is not in the model.
     fn gone(&self, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
         self.count(&entry, found)?;
-        if self.scratch_full {
-            // The key may be in the part that was not read.
+        // When scratch is full, the key may be in the part that was not read. A Replay sends what is there.
+        if self.scratch_full || self.chosen.is_some() {
             return Ok(());
         }
-        match entry.kind {
-            Kind::Delivered(_) | Kind::Seen(_) => {
-                if let Some(rejected) = &entry.rejected {
-                    if self.same_rejection(rejected, true) {
-                        found.findings.still_rejected += 1;
-                        return Ok(());
-                    }
-                    remember(key_hash(&entry.key), found);
-                }
-                found.findings.deleted += 1;
-                found.findings.deleted_unsent += u64::from(matches!(entry.kind, Kind::Seen(_)));
-                into.changes.delete(&entry)
-            }
-            Kind::NeverDelivered => {
+        match (entry.kind, &entry.doubt) {
+            (Kind::Delivered(hash) | Kind::Seen(hash), _) => self.deleted(hash, entry, into, found),
+            // It may have arrived.
+            (_, Some(doubt)) => self.deleted(doubt.hash, entry, into, found),
+            (Kind::NeverDelivered, None) => {
                 clear(&entry.key, into)?;
                 into.upkeep.push(&Entry::new(entry.key, entry.rev, entry.spec, Kind::Tombstone(self.now)))
             }
-            Kind::Tombstone(at) => {
+            (Kind::Tombstone(at), None) => {
                 if expired(at, self.now) {
                     found.expired.insert(prefix(key_hash(&entry.key), self.document.bits) as usize);
                 }
                 Ok(())
             }
-            Kind::Kept => Ok(()),
+            (Kind::Kept, None) => Ok(()),
+        }
+    }
+
+    fn deleted(&self, hash: u64, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+        if let Some(rejected) = &entry.rejected {
+            if self.same_rejection(rejected, true) {
+                found.findings.still_rejected += 1;
+                return Ok(());
+            }
+            remember(key_hash(&entry.key), found);
+        }
+        let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
+        let deletion = Listed { memory: entry.last_memory().clone(), ..listed };
+        let record = matches::record(&deletion.memory);
+        match &mut into.leaving {
+            Some(leaving) if record != 0 => leaving.push(record, &deletion, None),
+            _ => offer_deletion(&deletion, into, found),
         }
     }
 
@@ -204,6 +307,9 @@ impl Compare<'_> {
                 return Err(Damage::Spec.of(self.state_key, "an entry"));
             }
             found.specs.insert(entry.spec);
+        }
+        if let Some(doubt) = &entry.doubt {
+            found.specs.insert(doubt.spec);
         }
         Ok(())
     }
@@ -257,11 +363,6 @@ fn single<'a>(group: &[Indexed<'a>], found: &mut Found) -> Option<IndexRow<'a>> 
     }
 }
 
-fn added(place: Place, hash: u64, rev: u64, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
-    found.findings.added += 1;
-    into.changes.add(place, hash, rev)
-}
-
 fn remember(key: u128, found: &mut Found) {
     if let Some(rejected) = &mut found.rejected {
         rejected.insert(key);
@@ -272,7 +373,7 @@ fn remember(key: u128, found: &mut Found) {
 }
 
 /// Notes that a key is no longer rejected.
-fn clear(key: &[u8], into: &mut Into<'_>) -> Result<(), Failure> {
+pub(super) fn clear(key: &[u8], into: &mut Into<'_>) -> Result<(), Failure> {
     let key = Key::decode(key).ok_or_else(|| internal("a key of the state cannot be read"))?;
     let mut json = String::new();
     key.write_json(&mut json);

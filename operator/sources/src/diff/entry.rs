@@ -2,6 +2,8 @@
 
 use backflow_core::change::Memory;
 
+use super::matches::DUPLICATE;
+
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -17,6 +19,8 @@ pub(super) struct Entry {
     pub memory: Memory,
     /// The destination refused the content that it was last given.
     pub rejected: Option<Box<Rejected>>,
+    /// Something was sent since, or may have been, and has no acknowledgement.
+    pub doubt: Option<Box<Doubt>>,
 }
 
 /// What a key is to the destination.
@@ -30,7 +34,7 @@ pub(super) enum Kind {
     NeverDelivered,
     /// It is gone since then (Unix seconds); kept for its `rev`.
     Tombstone(u64),
-    /// Only in the journal: what was there stays, but for `rev` and `rejected`.
+    /// Only in the journal: what was there stays, but for what the entry says beside: a doubt, or a rejection and its `rev`.
     Kept,
 }
 
@@ -47,16 +51,78 @@ pub(super) struct Rejected {
     pub code: Box<str>,
 }
 
+/// A change that was handed out: it may have reached the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// The claim that handed it out.
+    pub epoch: u64,
+    /// Its `rev`: the same change has it again.
+    pub rev: u64,
+    /// It was a deletion.
+    pub deletion: bool,
+    /// There was a doubt before it, which a rejection does not clear.
+    pub earlier: bool,
+    /// Hash of its row; of a deletion, the hash last acknowledged.
+    pub hash: u64,
+    /// The spec of that hash.
+    pub spec: u32,
+    /// Match key and group key of the record that it was about.
+    pub memory: Memory,
+}
+
+impl Doubt {
+    /// Whether a change is the one that was handed out.
+    pub(super) fn is_of(&self, deletion: bool, hash: u64, spec: u32) -> bool {
+        (self.deletion, self.hash, self.spec) == (deletion, hash, spec)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let at = out.len();
+        let flags = if self.deletion { DELETION } else { 0 } | if self.earlier { EARLIER } else { 0 };
+        out.push(flags);
+        put_number(out, self.epoch);
+        put_number(out, self.rev);
+        out.extend_from_slice(&self.hash.to_le_bytes());
+        put_number(out, u64::from(self.spec));
+        out[at] |= put_memory(&self.memory, out);
+    }
+
+    fn decode(input: &mut &[u8]) -> Option<Self> {
+        let [flags] = *take(input, 1)? else { return None };
+        if flags & !(MATCH | GROUP | REMOTE | DELETION | EARLIER) != 0 {
+            return None;
+        }
+        Some(Self {
+            epoch: take_number(input)?,
+            rev: take_number(input)?,
+            deletion: flags & DELETION != 0,
+            earlier: flags & EARLIER != 0,
+            hash: take_u64(input)?,
+            spec: u32::try_from(take_number(input)?).ok()?,
+            memory: take_memory(input, flags)?,
+        })
+    }
+}
+
 const MATCH: u8 = 1;
 const GROUP: u8 = 2;
 const REMOTE: u8 = 4;
 const REJECTED: u8 = 8;
-const FLAGS: u8 = MATCH | GROUP | REMOTE | REJECTED;
+const DOUBT: u8 = 16;
+const FLAGS: u8 = MATCH | GROUP | REMOTE | REJECTED | DOUBT;
+/// Of a doubt, in the place of [`REJECTED`] and [`DOUBT`].
+const DELETION: u8 = 8;
+const EARLIER: u8 = 16;
 
 impl Entry {
     /// An entry without memory.
     pub(super) fn new(key: Box<[u8]>, rev: u64, spec: u32, kind: Kind) -> Self {
-        Self { key, rev, spec, kind, memory: Memory::default(), rejected: None }
+        Self { key, rev, spec, kind, memory: Memory::default(), rejected: None, doubt: None }
+    }
+
+    /// What the journal says of a change before it is handed out.
+    pub(super) fn mark(key: Box<[u8]>, doubt: Doubt) -> Self {
+        Self { doubt: Some(Box::new(doubt)), ..Self::new(key, 0, 0, Kind::Kept) }
     }
 
     /// Whether its row is at the destination, or would be had it been selected.
@@ -64,14 +130,36 @@ impl Entry {
         matches!(self.kind, Kind::Delivered(_) | Kind::Seen(_))
     }
 
+    /// What a deletion of its record goes by: the record may be there as it was last sent.
+    pub(super) fn last_memory(&self) -> &Memory {
+        match &self.doubt {
+            Some(doubt) if doubt.memory != Memory::default() => &doubt.memory,
+            _ => &self.memory,
+        }
+    }
+
+    /// Whether it was last rejected because another row stands for its record.
+    pub(super) fn is_duplicate(&self) -> bool {
+        self.rejected.as_ref().is_some_and(|rejected| &*rejected.code == DUPLICATE)
+    }
+
     /// What a journal entry makes of what was there.
     pub(super) fn apply(self, base: Option<Self>) -> Self {
         if self.kind != Kind::Kept {
             return self;
         }
+        if let Some(doubt) = self.doubt {
+            let base = base.unwrap_or_else(|| Self::new(self.key, doubt.rev, doubt.spec, Kind::NeverDelivered));
+            return Self { doubt: Some(doubt), ..base };
+        }
+        // The destination said what it thinks of the content that was handed out, and nothing of what was handed out before.
+        let (base, doubt) = match base {
+            Some(base) => (Some(Self { doubt: None, ..base.clone() }), base.doubt.filter(|doubt| doubt.earlier)),
+            None => (None, None),
+        };
         match base {
-            Some(base) if base.is_known() => Self { rev: self.rev, rejected: self.rejected, ..base },
-            _ => Self { kind: Kind::NeverDelivered, ..self },
+            Some(base) if base.is_known() => Self { rev: self.rev, rejected: self.rejected, doubt, ..base },
+            _ => Self { kind: Kind::NeverDelivered, doubt, ..self },
         }
     }
 
@@ -85,19 +173,10 @@ impl Entry {
             Kind::Tombstone(at) => (3, at),
             Kind::Kept => (4, 0),
         };
-        let memory = &self.memory;
-        let mut flags = 0;
-        for (flag, set) in [
-            (MATCH, memory.match_key.is_some()),
-            (GROUP, memory.group_key.is_some()),
-            (REMOTE, memory.remote_id.is_some()),
-            (REJECTED, self.rejected.is_some()),
-        ] {
-            if set {
-                flags |= flag;
-            }
-        }
-        out.extend_from_slice(&[kind, flags]);
+        let flags = if self.rejected.is_some() { REJECTED } else { 0 } | if self.doubt.is_some() { DOUBT } else { 0 };
+        out.push(kind);
+        let at = out.len();
+        out.push(flags);
         put_number(out, self.rev);
         put_number(out, u64::from(self.spec));
         match self.kind {
@@ -105,14 +184,15 @@ impl Entry {
             Kind::Tombstone(_) => put_number(out, number),
             Kind::NeverDelivered | Kind::Kept => {}
         }
-        for text in [&memory.match_key, &memory.group_key, &memory.remote_id].into_iter().flatten() {
-            put_bytes(out, text.as_bytes());
-        }
+        out[at] |= put_memory(&self.memory, out);
         if let Some(rejected) = &self.rejected {
             out.push(u8::from(rejected.deletion));
             out.extend_from_slice(&rejected.hash.to_le_bytes());
             put_number(out, u64::from(rejected.spec));
             put_bytes(out, rejected.code.as_bytes());
+        }
+        if let Some(doubt) = &self.doubt {
+            doubt.encode(out);
         }
     }
 
@@ -133,10 +213,7 @@ impl Entry {
             4 => Kind::Kept,
             _ => return None,
         };
-        let mut text = |flag: u8| -> Option<Option<Box<str>>> {
-            if flags & flag == 0 { Some(None) } else { take_text(input).map(Some) }
-        };
-        let memory = Memory { match_key: text(MATCH)?, group_key: text(GROUP)?, remote_id: text(REMOTE)? };
+        let memory = take_memory(input, flags)?;
         let rejected = if flags & REJECTED == 0 {
             None
         } else {
@@ -149,8 +226,29 @@ impl Entry {
             let spec = u32::try_from(take_number(input)?).ok()?;
             Some(Box::new(Rejected { deletion, hash, spec, code: take_text(input)? }))
         };
-        Some(Self { key, rev, spec, kind, memory, rejected })
+        let doubt = if flags & DOUBT == 0 { None } else { Some(Box::new(Doubt::decode(input)?)) };
+        Some(Self { key, rev, spec, kind, memory, rejected, doubt })
     }
+}
+
+/// Appends the texts that there are, and returns the flags that say which.
+pub(super) fn put_memory(memory: &Memory, out: &mut Vec<u8>) -> u8 {
+    let mut flags = 0;
+    for (flag, text) in [(MATCH, &memory.match_key), (GROUP, &memory.group_key), (REMOTE, &memory.remote_id)] {
+        if let Some(text) = text {
+            put_bytes(out, text.as_bytes());
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+/// The texts that the flags announce.
+pub(super) fn take_memory(input: &mut &[u8], flags: u8) -> Option<Memory> {
+    let mut text = |flag: u8| -> Option<Option<Box<str>>> {
+        if flags & flag == 0 { Some(None) } else { take_text(input).map(Some) }
+    };
+    Some(Memory { match_key: text(MATCH)?, group_key: text(GROUP)?, remote_id: text(REMOTE)? })
 }
 
 /// Appends a number in base 128, least significant group first (LEB128).
@@ -232,11 +330,21 @@ mod tests {
     }
 
     prop_compose! {
+        fn doubts()(
+            epoch in any::<u64>(), rev in any::<u64>(), deletion in any::<bool>(), earlier in any::<bool>(),
+            hash in any::<u64>(), spec in any::<u32>(), match_key in text(), group_key in text(), remote_id in text(),
+        ) -> Doubt {
+            Doubt { epoch, rev, deletion, earlier, hash, spec, memory: Memory { match_key, group_key, remote_id } }
+        }
+    }
+
+    prop_compose! {
         fn entries()(
             key in proptest::collection::vec(any::<u8>(), 0..300),
             rev in any::<u64>(), spec in any::<u32>(), kind in kinds(),
             match_key in text(), group_key in text(), remote_id in text(),
             rejected in proptest::option::of((any::<bool>(), any::<u64>(), any::<u32>(), ".{0,9}")),
+            doubt in proptest::option::of(doubts()),
         ) -> Entry {
             Entry {
                 key: key.into(), rev, spec, kind,
@@ -244,6 +352,7 @@ mod tests {
                 rejected: rejected.map(|(deletion, hash, spec, code)| {
                     Box::new(Rejected { deletion, hash, spec, code: code.into() })
                 }),
+                doubt: doubt.map(Box::new),
             }
         }
     }
@@ -280,6 +389,36 @@ mod tests {
                 after,
                 Entry { rejected: rejected.clone(), ..Entry::new([1].into(), 9, 1, Kind::NeverDelivered) }
             );
+        }
+    }
+
+    #[test]
+    fn a_doubt_lies_over_what_was_there_until_it_is_acknowledged() {
+        let doubt = |earlier| Doubt {
+            epoch: 7,
+            rev: 3,
+            deletion: false,
+            earlier,
+            hash: 2,
+            spec: 0,
+            memory: Memory { match_key: Some("m".into()), ..Memory::default() },
+        };
+        let bases = [
+            Some(Entry::new([1].into(), 3, 0, Kind::Delivered(1))),
+            Some(Entry::new([1].into(), 3, 0, Kind::Tombstone(5))),
+            None,
+        ];
+        for base in bases {
+            let marked = Entry::mark([1].into(), doubt(false)).apply(base.clone());
+            let unmarked = base.unwrap_or_else(|| Entry::new([1].into(), 3, 0, Kind::NeverDelivered));
+            assert_eq!(marked, Entry { doubt: Some(Box::new(doubt(false))), ..unmarked });
+            let delivered = Entry::new([1].into(), 7, 0, Kind::Delivered(2));
+            assert_eq!(delivered.clone().apply(Some(marked.clone())), delivered);
+            let rejected = Some(Box::new(Rejected { deletion: false, hash: 2, spec: 0, code: "HTTP_422".into() }));
+            let rejection = Entry { rejected, ..Entry::new([1].into(), 7, 0, Kind::Kept) };
+            assert_eq!(rejection.clone().apply(Some(marked)).doubt, None);
+            let twice = Entry::mark([1].into(), doubt(true)).apply(Some(delivered));
+            assert!(rejection.apply(Some(twice)).doubt.is_some(), "the change before this one may still be there");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backflow_core::cell::Cell;
+use backflow_core::change::Identify;
 use backflow_core::code::{Code, Failure};
 use backflow_core::report::Stage;
 use futures::StreamExt as _;
@@ -14,6 +15,7 @@ use super::entry::{put_bytes, take, take_bytes, take_u64};
 use super::hash::{EncodedRow, key_hash, prefix};
 use super::known::Known;
 use super::layout::Layout;
+use super::matches::{self, Matches};
 use super::payload::{Payload, PayloadWriter, Place};
 use super::progress::Meter;
 use super::spool::{BUCKETS, Spool, Usage};
@@ -34,6 +36,8 @@ pub(super) struct Extracted {
     pub index: Spool,
     /// The rows.
     pub payload: Payload,
+    /// The records that rows stand for, if there is more to it than the key.
+    pub matches: Option<Matches>,
     /// Rows that the model returned.
     pub rows: u64,
     /// Rows without a key.
@@ -48,23 +52,29 @@ pub(super) struct IndexRow<'a> {
     pub key: &'a [u8],
     /// A hash for each of [`Layout::specs`], 64 bits each.
     hashes: &'a [u8],
+    /// The record that it stands for: [`matches::record`].
+    pub record: u128,
     pub place: Place,
 }
 
 impl<'a> IndexRow<'a> {
-    fn encode(key: &[u8], hashes: &[u64], place: Place, out: &mut Vec<u8>) {
+    fn encode(key: &[u8], hashes: &[u64], record: Option<u128>, place: Place, out: &mut Vec<u8>) {
         put_bytes(out, key);
         for hash in hashes {
             out.extend_from_slice(&hash.to_le_bytes());
         }
+        if let Some(record) = record {
+            out.extend_from_slice(&record.to_le_bytes());
+        }
         out.extend_from_slice(&place.0.to_le_bytes());
     }
 
-    /// Reads one record of an index whose rows have `specs` hashes.
-    pub(super) fn decode(input: &mut &'a [u8], specs: usize) -> Option<Self> {
+    /// Reads the next row of an index that was written by this layout.
+    pub(super) fn decode(input: &mut &'a [u8], layout: &Layout) -> Option<Self> {
         let key = take_bytes(input)?;
-        let hashes = take(input, 8 * specs)?;
-        Some(Self { key, hashes, place: Place(take_u64(input)?) })
+        let hashes = take(input, 8 * layout.specs.len())?;
+        let record = if layout.identifies { u128::from_le_bytes(take(input, 16)?.try_into().ok()?) } else { 0 };
+        Some(Self { key, hashes, record, place: Place(take_u64(input)?) })
     }
 
     /// The hash by the spec at this place of [`Layout::specs`].
@@ -79,6 +89,8 @@ pub(super) struct Scratch<'a> {
     pub usage: Usage,
     /// Bytes that all of the run's scratch may take.
     pub limit: u64,
+    /// Says what record a row stands for.
+    pub identify: Option<Identify>,
 }
 
 /// Reads the model into scratch, but for the content of rows that are `known`. The warehouse's stream is closed when this returns.
@@ -122,6 +134,7 @@ struct Writer {
     known: Known,
     index: Spool,
     payload: PayloadWriter,
+    identify: Option<(Identify, Matches)>,
     row: EncodedRow,
     hashes: Vec<u64>,
     usage: Usage,
@@ -134,8 +147,13 @@ struct Writer {
 
 impl Writer {
     fn new(layout: Arc<Layout>, model: String, known: Known, scratch: Scratch<'_>) -> Result<Self, Failure> {
-        let Scratch { folder, usage, limit } = scratch;
+        let Scratch { folder, usage, limit, identify } = scratch;
+        let identify = match identify {
+            Some(identify) => Some((identify, Matches::new(folder, &usage)?)),
+            None => None,
+        };
         Ok(Self {
+            identify,
             layout,
             model,
             known,
@@ -190,7 +208,18 @@ impl Writer {
         let unchanged = self.hashes.first().is_some_and(|row| self.known.contains(hash, *row));
         let place = if unchanged { Place::NONE } else { self.payload.push(&self.row.bytes)? };
         let key = self.row.gather(&layout.key);
-        self.index.push(bucket, |out| IndexRow::encode(key, &self.hashes, place, out))
+        let record = match &mut self.identify {
+            Some((identify, matches)) => {
+                let memory = identify(&cells[..layout.row]);
+                let record = matches::record(&memory);
+                if memory.match_key.is_some() {
+                    matches.push(record, key)?;
+                }
+                Some(record)
+            }
+            None => None,
+        };
+        self.index.push(bucket, |out| IndexRow::encode(key, &self.hashes, record, place, out))
     }
 
     /// Nothing was sent yet, so that a row beyond the limits stops the run instead of being left out in silence.
@@ -211,6 +240,7 @@ impl Writer {
         Ok(Extracted {
             index: self.index,
             payload: self.payload.finish()?,
+            matches: self.identify.map(|(_, matches)| matches),
             rows: self.rows,
             null_keys: self.null_keys,
             scratch_full: self.scratch_full,

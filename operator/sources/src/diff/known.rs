@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::document::Document;
 use super::entry::Kind;
+use super::replay::Chosen;
 use super::stored::StateReader;
 
 /// The most rows that are remembered: 16 MiB. Of more, the others' content goes to scratch although it is not needed.
@@ -21,11 +22,20 @@ pub(super) struct Known {
 
 impl Known {
     /// Reads the state's rows that need not be sent while they stay as they are.
-    pub(super) async fn read(document: &Document, mut state: StateReader<'_>, salt: u64) -> Result<Self, Failure> {
+    pub(super) async fn read(
+        document: &Document,
+        mut state: StateReader<'_>,
+        chosen: Option<&Chosen>,
+        salt: u64,
+    ) -> Result<Self, Failure> {
         let mut prints = Vec::new();
         while let Some((key, entry)) = state.next().await? {
             let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { continue };
-            if entry.spec == document.spec && entry.rev >= document.resend_below() {
+            let sent_again = match chosen {
+                Some(chosen) => chosen.entry(&entry)?,
+                None => entry.rev < document.resend_below() || entry.doubt.is_some() || entry.is_duplicate(),
+            };
+            if entry.spec == document.spec && !sent_again {
                 prints.push(fingerprint(key, hash, salt));
                 if prints.len() == MAX_ROWS {
                     break;

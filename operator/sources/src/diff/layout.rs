@@ -2,6 +2,7 @@
 
 use backflow_core::cell::Column;
 use backflow_core::code::{Code, Failure};
+use backflow_core::extraction::row_columns;
 use backflow_core::plan::ModelPlan;
 
 use super::document::{Document, HASH_VERSION, Spec};
@@ -19,6 +20,8 @@ pub(super) struct Layout {
     pub key: Vec<usize>,
     /// Specs that rows are hashed by: the current one first. Old ones whose columns are gone are not among them.
     pub specs: Vec<(u32, Vec<usize>)>,
+    /// Rows are told apart by more than their keys: the index has the record of each.
+    pub identifies: bool,
 }
 
 impl Layout {
@@ -41,10 +44,9 @@ impl Layout {
                 &format!("column \"{missing}\" of the Mapping"),
             ));
         }
-        let wanted = |name: &String| used.contains(name) || model.primary_key.contains(name);
-        let columns: Vec<Column> = described.iter().filter(|column| wanted(&column.name)).cloned().collect();
+        let columns = row_columns(described, used, &model.primary_key);
         let key = places(&columns, &model.primary_key).unwrap_or_default();
-        let layout = Self { row: columns.len(), columns, key, specs: Vec::new() };
+        let layout = Self { row: columns.len(), columns, key, specs: Vec::new(), identifies: false };
         layout.bounded(model)?;
         Ok(layout)
     }

@@ -21,11 +21,15 @@ mod fold;
 mod hash;
 mod known;
 mod layout;
+mod leaving;
+mod listed;
+mod matches;
 mod opening;
 mod packed;
 mod payload;
 mod progress;
 pub(crate) mod pushdown;
+mod replay;
 mod run;
 mod spool;
 mod stored;
@@ -36,6 +40,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backflow_core::cell::Column;
+use backflow_core::change::Identify;
 use backflow_core::code::Failure;
 use backflow_core::extraction::Extraction;
 use backflow_core::plan::{DiffEngine, SyncPlan};
@@ -51,7 +56,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a run asks of the engine.
 pub struct Request<'a> {
-    /// The run's plan; its mode is Incremental, Full or Reset.
+    /// The run's plan; its mode is any but Test.
     pub plan: &'a SyncPlan,
     /// Name of the run. A replacement pod has the same.
     pub run: &'a str,
@@ -61,6 +66,8 @@ pub struct Request<'a> {
     pub used: &'a [String],
     /// The model's columns.
     pub described: &'a [Column],
+    /// What a deletion will have to go by, if that is more than the key.
+    pub identify: Option<Identify>,
     /// A folder on a local disk with room for `plan.mapping.scratch_bytes`. Files in it have no names and go with the process.
     pub scratch: &'a Path,
     /// For what the state records.

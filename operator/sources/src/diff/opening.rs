@@ -1,5 +1,6 @@
 //! The first half of a run: claim, journal, extraction, comparison.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use backflow_core::code::Failure;
@@ -10,15 +11,17 @@ use backflow_core::state::{Commit, StateStore};
 
 use super::Request;
 use super::changes::Changes;
-use super::claim::{Claim, Claimant, claim};
-use super::compare::{Compare, Into};
+use super::claim::{Claim, Claimant, claim, look};
+use super::compare::{Compare, From, Into};
 use super::damage::internal;
 use super::document::{Document, Engine};
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
 use super::known::Known;
 use super::layout::Layout;
+use super::leaving::Leaving;
 use super::progress::Meter;
+use super::replay::Chosen;
 use super::run::{Streaming, unix_seconds};
 use super::spool::{Spool, Usage};
 use super::stored::{Overlay, StateReader};
@@ -33,7 +36,7 @@ pub(super) async fn open(
     store: Arc<dyn StateStore>,
     request: Request<'_>,
 ) -> Result<Streaming, Failure> {
-    let Request { plan, run, owner, used, described, scratch: folder, clock, reporter } = request;
+    let Request { plan, run, owner, used, described, identify, scratch: folder, clock, reporter } = request;
     if let Mode::Test { .. } = plan.mode {
         return Err(internal("a Test has no changes to look for"));
     }
@@ -43,35 +46,57 @@ pub(super) async fn open(
     meter.at(Stage::Starting, 0, 0);
     let mut layout = Layout::new(&plan.model, described, used)?;
     let spec = Layout::spec(&mapping.fingerprint, used);
-    store.prepare().await?;
     let claimant = Claimant { plan, run, owner, engine: Engine::Streaming, now: clock().to_string() };
-    let mut claim = claim(store.as_ref(), &claimant, spec.clone()).await?;
+    let dry = plan.mode == Mode::DryRun;
+    let mut claim = if dry {
+        look(store.as_ref(), &claimant, spec.clone()).await?
+    } else {
+        store.prepare().await?;
+        claim(store.as_ref(), &claimant, spec.clone()).await?
+    };
+    let chosen = Chosen::by(&plan.mode, store.as_ref(), key, &claim.run).await?;
     let keep = mapping.on_change == OnMappingChange::Keep;
+    layout.identifies = identify.is_some();
     layout.hash_by(&claim.document, &plan.model, described, |old| keep || old.same_mapping(&spec))?;
     let layout = Arc::new(layout);
 
     let usage = Usage::default();
-    let mut overlay = journal(store.as_ref(), key, &mut claim, folder, &usage).await?;
+    let mut overlay = Overlay::new(folder, usage.clone(), claim.document.bits)?;
+    overlay.replay(store.as_ref(), key, claim.document.folded + 1..=claim.head.segment).await?;
+    if !dry && claim.head.segment - claim.document.folded > LONG_JOURNAL {
+        fold_journal(store.as_ref(), key, &mut claim, &overlay).await?;
+        overlay = Overlay::new(folder, usage.clone(), claim.document.bits)?;
+    }
     let Claim { head, document, run, carried } = claim;
     let all = || StateReader::all(store.as_ref(), key, &document, &overlay);
-    let known = Known::read(&document, all(), head.epoch).await?;
+    let known = Known::read(&document, all(), chosen.as_ref(), head.epoch).await?;
     let query = Query {
         model: plan.model.clone(),
         columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
         filter: mapping.filter.clone(),
         limit: None,
     };
-    let scratch = Scratch { folder, usage: usage.clone(), limit: mapping.scratch_bytes };
+    let scratch = Scratch { folder, usage: usage.clone(), limit: mapping.scratch_bytes, identify: identify.clone() };
     let read = extract(warehouse, query, &layout, known, scratch, &mut meter).await?;
 
     let mut changes = Changes::new(folder, &usage, read.payload, layout.row, layout.key.clone())?;
     let mut upkeep = Overlay::new(folder, usage.clone(), document.bits)?;
-    let mut cleared = Spool::new(folder, 1, usage)?;
+    let mut cleared = Spool::new(folder, 1, usage.clone())?;
     let now = unix_seconds(&clock);
     let scratch_full = read.scratch_full;
-    let compare = Compare { plan, state_key: key, document: &document, layout: &layout, now, scratch_full };
-    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared };
-    let found = compare.run(read.index, all(), into, &mut meter, read.rows).await?;
+    let chosen = chosen.as_ref();
+    let matches = match read.matches {
+        Some(matches) => {
+            let duplicates = matches.duplicates(folder, &usage)?;
+            Some((matches, duplicates))
+        }
+        None => None,
+    };
+    let leaving = if matches.is_some() { Some(Leaving::new(folder, &usage)?) } else { None };
+    let compare = Compare { plan, state_key: key, document: &document, layout: &layout, chosen, now, scratch_full };
+    let from = From { index: read.index, rows: read.rows, state: all(), matches };
+    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving };
+    let found = compare.run(from, into, &mut meter).await?;
     overlay.absorb(&upkeep)?;
 
     let findings = Findings { rows: read.rows, invalid_null_key: read.null_keys, scratch_full, ..found.findings };
@@ -79,8 +104,11 @@ pub(super) async fn open(
         state_key: key.to_owned(),
         selection: mapping.selection.clone(),
         before: document.checkpoint(),
-        document: Document { rows: findings.known, ..document },
+        document: Document { rows: findings.known - found.superseded_known, ..document },
         columns: layout.columns[..layout.row].to_vec(),
+        identify,
+        mode: plan.mode.clone(),
+        ahead: VecDeque::new(),
         head,
         run,
         carried,
@@ -101,20 +129,9 @@ pub(super) async fn open(
     })
 }
 
-/// Reads back what earlier runs committed and did not fold.
-async fn journal(
-    store: &dyn StateStore,
-    key: &str,
-    claim: &mut Claim,
-    folder: &std::path::Path,
-    usage: &Usage,
-) -> Result<Overlay, Failure> {
+/// Makes what earlier runs committed and did not fold part of the partitions.
+async fn fold_journal(store: &dyn StateStore, key: &str, claim: &mut Claim, overlay: &Overlay) -> Result<(), Failure> {
     let Claim { head, document, run, .. } = claim;
-    let mut overlay = Overlay::new(folder, usage.clone(), document.bits)?;
-    overlay.replay(store, key, document.folded + 1..=head.segment).await?;
-    if head.segment - document.folded <= LONG_JOURNAL {
-        return Ok(overlay);
-    }
     head.generation += 1;
     let fold = Fold {
         store,
@@ -124,10 +141,9 @@ async fn journal(
         entries: document.rows,
         prune: None,
     };
-    fold.write(document, &overlay).await?;
+    fold.write(document, overlay).await?;
     document.folded = head.segment;
     head.document = document.text()?;
     let commit = Commit { state_key: key, head, segment: None, run, rejects: &[] };
-    store.fold(commit, &document.current()).await?;
-    Overlay::new(folder, usage.clone(), document.bits)
+    store.fold(commit, &document.current()).await
 }

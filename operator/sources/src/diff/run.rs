@@ -1,30 +1,38 @@
 //! One run of the streaming engine, from claim to fold.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
-use backflow_core::change::{Change, ChangeKind};
+use backflow_core::change::{Change, ChangeKind, Identify, Memory};
 use backflow_core::code::Failure;
 use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
 use backflow_core::failpoint;
+use backflow_core::plan::Mode;
 use backflow_core::report::Stage;
 use backflow_core::result::{Counters, Phase};
 use backflow_core::selection::Selection;
 use backflow_core::state::{Commit, Head, RejectChange, RejectRow, RunRow, StateStore};
 
 use super::Clock;
-use super::changes::Changes;
+use super::changes::{Changes, Offered, rank};
 use super::damage::internal;
 use super::document::Document;
-use super::entry::{Entry, Kind, Rejected, take_bytes};
+use super::entry::{Doubt, Entry, Kind, Rejected, take_bytes};
 use super::fold::Fold;
 use super::hash::key_hash;
 use super::packed::{Content, Packer};
 use super::progress::Meter;
 use super::spool::Spool;
 use super::stored::Overlay;
+
+/// Changes that are marked in one commit before the first of them is handed out.
+const WINDOW_CHANGES: usize = 10_000;
+/// And the most bytes of rows that wait in memory to be handed out.
+const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// A page holds about this many bytes of rows at most, whatever `max` allows.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Rejects that are taken off the list in one commit at the end.
 pub(super) const CLEARED_PER_COMMIT: usize = 10_000;
@@ -40,7 +48,11 @@ pub(super) struct Streaming {
     pub document: Document,
     pub run: RunRow,
     pub carried: Counters,
+    pub mode: Mode,
     pub columns: Vec<Column>,
+    pub identify: Option<Identify>,
+    /// Changes of one kind that are marked and not handed out yet.
+    pub ahead: VecDeque<Offered>,
     pub findings: Findings,
     pub before: Checkpoint,
     pub changes: Changes,
@@ -105,6 +117,79 @@ impl Streaming {
         Some(RejectChange::Remove(key))
     }
 
+    /// The next changes of a kind, as many as one commit marks.
+    fn window(&mut self, kind: ChangeKind) -> Result<Vec<Offered>, Failure> {
+        let mut window = Vec::new();
+        let mut bytes = 0;
+        while window.len() < WINDOW_CHANGES && bytes < WINDOW_BYTES {
+            let Some(offered) = self.changes.next(kind)? else { break };
+            bytes += offered.bytes;
+            window.push(offered);
+        }
+        Ok(window)
+    }
+
+    /// What the journal must hold before these changes are handed out.
+    fn marks(&self, window: &[Offered]) -> Vec<Entry> {
+        if self.mode == Mode::DryRun {
+            return Vec::new();
+        }
+        let sent =
+            |change: &Change| !change.duplicate && self.selection.operation(change.kind, change.unsent).is_some();
+        window.iter().filter(|offered| sent(&offered.change)).map(|offered| self.mark(offered)).collect()
+    }
+
+    fn mark(&self, offered: &Offered) -> Entry {
+        let Offered { change, doubtful, .. } = offered;
+        let deletion = change.kind == ChangeKind::Deleted;
+        let memory = match &self.identify {
+            Some(identify) if !deletion => {
+                Memory { remote_id: change.memory.remote_id.clone(), ..identify(&change.row) }
+            }
+            _ => change.memory.clone(),
+        };
+        let doubt = Doubt {
+            epoch: self.head.epoch,
+            rev: change.rev,
+            deletion,
+            earlier: *doubtful,
+            hash: change.hash,
+            spec: self.document.spec,
+            memory,
+        };
+        Entry::mark(change.key.encode().into(), doubt)
+    }
+
+    /// Appends one journal segment and moves head, run and rejects.
+    async fn append(
+        &mut self,
+        entries: &[Entry],
+        document: Document,
+        run: RunRow,
+        rejects: &[RejectChange],
+    ) -> Result<(), Failure> {
+        let mut head = self.head.clone();
+        let mut segment = None;
+        if !entries.is_empty() {
+            head.segment += 1;
+            let mut packer = Packer::new(Content::Segment { number: head.segment })?;
+            for entry in entries {
+                packer.push(entry)?;
+            }
+            segment = Some(packer.finish()?);
+            head.document = document.text()?;
+        }
+        let commit =
+            Commit { state_key: &self.state_key, head: &head, segment: segment.as_deref(), run: &run, rejects };
+        self.store.commit(commit).await?;
+        self.head = head;
+        self.run = run;
+        self.document = document;
+        // If scratch fails now, the journal still has the entries, and the next run folds them.
+        self.whole &= entries.iter().all(|entry| self.overlay.push(entry).is_ok());
+        Ok(())
+    }
+
     fn run_row(&self, counters: &Counters, phase: Phase) -> RunRow {
         RunRow { counters: counters.clone(), phase, updated_at: (self.clock)().to_string(), ..self.run.clone() }
     }
@@ -130,11 +215,6 @@ impl Streaming {
         }
         Ok(removes)
     }
-
-    /// Nothing that was found is left without acknowledgement, as far as this kind goes.
-    fn nothing_left(&self, found: u64, acked: u64) -> bool {
-        found == acked && !self.findings.scratch_full
-    }
 }
 
 #[async_trait]
@@ -159,8 +239,34 @@ impl Extraction for Streaming {
         &self.carried
     }
 
-    async fn next_page(&mut self, max: usize) -> Result<Vec<Change>, Failure> {
-        self.changes.page(max)
+    async fn next_page(&mut self, kind: ChangeKind, max: usize) -> Result<Vec<Change>, Failure> {
+        if self.ahead.front().is_some_and(|offered| rank(offered.change.kind) > rank(kind)) {
+            return Ok(Vec::new());
+        }
+        self.ahead.retain(|offered| offered.change.kind == kind);
+        if self.ahead.is_empty() {
+            let window = self.window(kind)?;
+            let marks = self.marks(&window);
+            if !marks.is_empty() {
+                self.append(&marks, self.document.clone(), self.run.clone(), &[]).await?;
+                failpoint::hit("after-mark");
+            }
+            self.ahead.extend(window);
+        }
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        while page.len() < max && bytes < PAGE_BYTES {
+            let Some(offered) = self.ahead.pop_front() else { break };
+            bytes += offered.bytes;
+            page.push(offered.change);
+        }
+        Ok(page)
+    }
+
+    async fn left(&mut self) -> Result<u64, Failure> {
+        let ahead = self.ahead.len() as u64;
+        self.ahead.clear();
+        Ok(ahead + self.changes.left()?)
     }
 
     fn withhold_deletions(&mut self) {
@@ -168,52 +274,42 @@ impl Extraction for Streaming {
     }
 
     async fn commit(&mut self, acks: Vec<Ack>, counters: &Counters) -> Result<(), Failure> {
-        let entries: Vec<Entry> = acks.iter().map(|ack| self.entry(ack)).collect();
+        let mut entries: Vec<Entry> = acks.iter().map(|ack| self.entry(ack)).collect();
         let rejects: Vec<RejectChange> =
             acks.iter().zip(&entries).filter_map(|(ack, entry)| self.reject_change(ack, entry)).collect();
         let run = self.run_row(counters, Phase::Running);
-        let mut head = self.head.clone();
         let mut document = self.document.clone();
-        let mut segment = None;
-        if !entries.is_empty() {
-            head.segment += 1;
-            let mut packer = Packer::new(Content::Segment { number: head.segment })?;
-            for entry in &entries {
-                packer.push(entry)?;
-            }
-            segment = Some(packer.finish()?);
-            for ack in &acks {
-                match (ack.change.kind, &ack.verdict) {
-                    (_, Verdict::Rejected(_)) | (ChangeKind::Updated, _) => {}
-                    (ChangeKind::Added, _) => document.rows += 1,
-                    (ChangeKind::Deleted, _) => document.rows = document.rows.saturating_sub(1),
-                }
-            }
+        if !acks.is_empty() {
             document.committed_at = Some(run.updated_at.clone());
             document.sync_name = Some(run.name.clone());
-            head.document = document.text()?;
         }
-        let commit = Commit {
-            state_key: &self.state_key,
-            head: &head,
-            segment: segment.as_deref(),
-            run: &run,
-            rejects: &rejects,
-        };
-        self.store.commit(commit).await?;
+        for Ack { change, verdict } in &acks {
+            match (change.kind, verdict) {
+                (_, Verdict::Rejected(_)) | (ChangeKind::Updated, _) => {}
+                (ChangeKind::Added, _) => document.rows += 1,
+                (ChangeKind::Deleted, _) => document.rows = document.rows.saturating_sub(u64::from(change.known)),
+            }
+        }
+        // The marks of the next window go with the acknowledgements of this one.
+        let mut window = Vec::new();
+        if let Some(kind) = self.ahead.back().map(|offered| offered.change.kind)
+            && self.ahead.len() < WINDOW_CHANGES / 2
+        {
+            window = self.window(kind)?;
+            entries.extend(self.marks(&window));
+        }
+        self.append(&entries, document, run, &rejects).await?;
         failpoint::hit("after-commit");
-        self.head = head;
-        self.document = document;
-        self.run = run;
-        for ack in &acks {
-            match ack.change.kind {
+        self.ahead.extend(window);
+        for Ack { change, verdict } in &acks {
+            match change.kind {
                 ChangeKind::Added => self.acked_adds += 1,
                 ChangeKind::Updated => self.acked_updates += 1,
+                ChangeKind::Deleted if matches!(verdict, Verdict::Rejected(_)) => {}
+                ChangeKind::Deleted if self.findings.rekeyed > 0 => self.changes.freed(&change.key)?,
                 ChangeKind::Deleted => {}
             }
         }
-        // If scratch fails now, the journal still has the entries, and the next run folds them.
-        self.whole &= entries.iter().all(|entry| self.overlay.push(entry).is_ok());
         Ok(())
     }
 
@@ -222,19 +318,17 @@ impl Extraction for Streaming {
         let run = self.run_row(counters, phase);
         let rejects = self.clear_rejects(&run).await?;
         let mut document = self.document.clone();
-        if self.nothing_left(self.findings.updated, self.acked_updates)
+        let all_sent = self.findings.updated == self.acked_updates && !self.findings.scratch_full;
+        if all_sent
+            && !matches!(self.mode, Mode::Replay(_))
             && let Some(full) = &mut document.full
         {
             full.below = 0;
         }
         let current = document.spec;
         document.specs.retain(|id, _| *id == current || self.specs.contains(id));
-        // A key that was sent and not acknowledged must be sent again with the same `rev`, so that the floor stays until none is left.
-        let prune = self.nothing_left(self.findings.added, self.acked_adds).then(|| unix_seconds(&self.clock));
-        if prune.is_some() {
-            for partition in &self.expired {
-                self.overlay.touch(*partition);
-            }
+        for partition in &self.expired {
+            self.overlay.touch(*partition);
         }
         let mut head = self.head.clone();
         let folds = self.whole && self.overlay.touched().contains(&true);
@@ -246,7 +340,7 @@ impl Extraction for Streaming {
                 epoch: head.epoch,
                 generation: head.generation,
                 entries: self.entries + self.acked_adds,
-                prune,
+                prune: Some(unix_seconds(&self.clock)),
             };
             fold.write(&mut document, &self.overlay).await?;
             document.folded = head.segment;

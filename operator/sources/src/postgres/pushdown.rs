@@ -74,7 +74,11 @@ fn typed(catalog: &Catalog, name: &str, id: u32) -> Option<Typed<Wire>> {
         Wire::Bool => (cast("bool"), "bool", cast("bool")),
         Wire::Int2 | Wire::Int4 | Wire::Int8 | Wire::Oid => (cast("int8"), "int", cast("int8")),
         // 0 is -0 then, as SQL has it. A float4 is the decimal that people see.
-        Wire::Float4 => (format!("({} + 0::pg_catalog.float4)", cast("float4")), "float", format!("{}::pg_catalog.float8", cast("text"))),
+        Wire::Float4 => (
+            format!("({} + 0::pg_catalog.float4)", cast("float4")),
+            "float",
+            format!("{}::pg_catalog.float8", cast("text")),
+        ),
         Wire::Float8 => (format!("({} + 0::pg_catalog.float8)", cast("float8")), "float", cast("float8")),
         Wire::Numeric => (cast("numeric"), "decimal", bytewise(&read)),
         // A cast to text would cut the blanks off.
@@ -93,9 +97,7 @@ fn typed(catalog: &Catalog, name: &str, id: u32) -> Option<Typed<Wire>> {
         Wire::Interval => (cast("interval"), "interval", bytewise(&read)),
         Wire::Json => (cast("text"), "json", bytewise(&read)),
         Wire::Jsonb => (cast("jsonb"), "json", bytewise(&read)),
-        Wire::Array(_) | Wire::Composite(_) => {
-            (cast("text"), "json", bytewise(&format!("pg_catalog.to_json({read})")))
-        }
+        Wire::Array(_) | Wire::Composite(_) => (cast("text"), "json", bytewise(&format!("pg_catalog.to_json({read})"))),
     };
     let length = match &wire {
         Wire::Bytea => Some(format!("octet_length({read})")),
@@ -161,7 +163,10 @@ impl PostgresWarehouse {
             drop(reading);
         });
         receiver.await.unwrap_or_else(|_| {
-            Err(Failure::new(Code::Internal, "a statement ended without an answer; this is an error of Backflow, please report it"))
+            Err(Failure::new(
+                Code::Internal,
+                "a statement ended without an answer; this is an error of Backflow, please report it",
+            ))
         })
     }
 }
@@ -321,9 +326,7 @@ impl Transport for PostgresWarehouse {
             async move {
                 let found: Result<Vec<Vec<i64>>, _> =
                     sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut connection).await;
-                found
-                    .map(|rows| (connection, Step::Done(rows)))
-                    .map_err(|error| gone(&error, &state, &state_key))
+                found.map(|rows| (connection, Step::Done(rows))).map_err(|error| gone(&error, &state, &state_key))
             }
             .boxed()
         })
@@ -342,7 +345,10 @@ impl Transport for PostgresWarehouse {
             })
             .await?;
         rows.ok_or_else(|| {
-            Failure::new(Code::Internal, "a page of changes arrives in a form that this version does not read; please report it")
+            Failure::new(
+                Code::Internal,
+                "a page of changes arrives in a form that this version does not read; please report it",
+            )
         })
     }
 

@@ -18,8 +18,9 @@ CREATE TABLE {}.partitions (state_key text NOT NULL, generation bigint NOT NULL,
     PRIMARY KEY (state_key, generation, index));
 CREATE TABLE {}.journal (state_key text NOT NULL, segment bigint NOT NULL, epoch bigint NOT NULL, bytes bytea NOT NULL,
     PRIMARY KEY (state_key, segment));
-CREATE TABLE {}.runs (state_key text NOT NULL, name text NOT NULL, number bigint NOT NULL, epoch bigint NOT NULL,
-    phase text NOT NULL, counters jsonb NOT NULL, started_at text NOT NULL, updated_at text NOT NULL, PRIMARY KEY (state_key, name));
+CREATE TABLE {}.runs (state_key text NOT NULL, name text NOT NULL, number bigint NOT NULL,
+    first_epoch bigint NOT NULL, epoch bigint NOT NULL, phase text NOT NULL, counters jsonb NOT NULL,
+    started_at text NOT NULL, updated_at text NOT NULL, PRIMARY KEY (state_key, name));
 CREATE TABLE {}.rejects (state_key text NOT NULL, key_sha256 bytea NOT NULL, key text NOT NULL, operation text NOT NULL,
     code text NOT NULL, field text, message text NOT NULL, first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
     last_seen timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (state_key, key_sha256));

@@ -119,7 +119,12 @@ impl PostgresState {
     }
 
     /// Locks the head on condition of its epoch.
-    pub(super) async fn lock(&self, connection: &mut PgConnection, state_key: &str, epoch: u64) -> Result<bool, sqlx::Error> {
+    pub(super) async fn lock(
+        &self,
+        connection: &mut PgConnection,
+        state_key: &str,
+        epoch: u64,
+    ) -> Result<bool, sqlx::Error> {
         let row = self
             .sql("SELECT 1 FROM {}.mappings WHERE state_key = $1 AND epoch = $2 FOR UPDATE")
             .bind(state_key.to_owned())
@@ -131,14 +136,15 @@ impl PostgresState {
 
     async fn put_run(&self, connection: &mut PgConnection, state_key: &str, run: &RunRow) -> Result<(), sqlx::Error> {
         self.sql(
-            "INSERT INTO {}.runs (state_key, name, number, epoch, phase, counters, started_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8) ON CONFLICT (state_key, name) DO UPDATE SET number = excluded.number, \
-             epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
+            "INSERT INTO {}.runs (state_key, name, number, first_epoch, epoch, phase, counters, started_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9) ON CONFLICT (state_key, name) DO UPDATE SET \
+             number = excluded.number, first_epoch = excluded.first_epoch, epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
              updated_at = excluded.updated_at",
         )
         .bind(state_key.to_owned())
         .bind(run.name.clone())
         .bind(run.number as i64)
+        .bind(run.first_epoch as i64)
         .bind(run.epoch as i64)
         .bind(phase_text(run))
         .bind(serde_json::to_string(&run.counters).unwrap_or_default())
@@ -150,7 +156,11 @@ impl PostgresState {
     }
 
     /// Moves head, run and rejects, if the epoch is ours.
-    pub(super) async fn move_head(&self, connection: &mut PgConnection, commit: &Commit<'_>) -> Result<bool, sqlx::Error> {
+    pub(super) async fn move_head(
+        &self,
+        connection: &mut PgConnection,
+        commit: &Commit<'_>,
+    ) -> Result<bool, sqlx::Error> {
         let head = commit.head;
         let moved = self
             .sql(
@@ -356,8 +366,8 @@ impl StateStore for PostgresState {
             .transaction(true, |mut connection| async move {
                 let query = self
                     .sql(
-                        "SELECT name, number, epoch, phase, counters::text AS counters, started_at, updated_at FROM {}.runs \
-                         WHERE state_key = $1 AND name = $2",
+                        "SELECT name, number, first_epoch, epoch, phase, counters::text AS counters, started_at, updated_at \
+                         FROM {}.runs WHERE state_key = $1 AND name = $2",
                     )
                     .bind(state_key.to_owned())
                     .bind(name.to_owned());
@@ -508,6 +518,7 @@ fn run_columns(row: &PgRow) -> Result<RunColumns, sqlx::Error> {
     Ok(RunColumns {
         name: row.try_get("name")?,
         number: row.try_get("number")?,
+        first_epoch: row.try_get("first_epoch")?,
         epoch: row.try_get("epoch")?,
         phase: row.try_get("phase")?,
         counters: row.try_get("counters")?,

@@ -22,8 +22,8 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS {}journal\" (state_key TEXT NOT NULL, segment INTEGER NOT NULL, epoch INTEGER NOT NULL, \
      bytes BLOB NOT NULL, PRIMARY KEY (state_key, segment))",
     "CREATE TABLE IF NOT EXISTS {}runs\" (state_key TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, \
-     epoch INTEGER NOT NULL, phase TEXT NOT NULL, counters TEXT NOT NULL, started_at TEXT NOT NULL, updated_at TEXT NOT NULL, \
-     PRIMARY KEY (state_key, name)) WITHOUT ROWID",
+     first_epoch INTEGER NOT NULL, epoch INTEGER NOT NULL, phase TEXT NOT NULL, counters TEXT NOT NULL, \
+     started_at TEXT NOT NULL, updated_at TEXT NOT NULL, PRIMARY KEY (state_key, name)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS {}rejects\" (state_key TEXT NOT NULL, key_sha256 BLOB NOT NULL, key TEXT NOT NULL, \
      operation TEXT NOT NULL, code TEXT NOT NULL, field TEXT, message TEXT NOT NULL, \
      first_seen TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ')), \
@@ -122,14 +122,15 @@ impl SqliteState {
         run: &RunRow,
     ) -> Result<(), sqlx::Error> {
         self.sql(
-            "INSERT INTO {}runs\" (state_key, name, number, epoch, phase, counters, started_at, updated_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (state_key, name) DO UPDATE SET number = excluded.number, \
-             epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
+            "INSERT INTO {}runs\" (state_key, name, number, first_epoch, epoch, phase, counters, started_at, updated_at) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (state_key, name) DO UPDATE SET number = excluded.number, \
+             first_epoch = excluded.first_epoch, epoch = excluded.epoch, phase = excluded.phase, counters = excluded.counters, started_at = excluded.started_at, \
              updated_at = excluded.updated_at",
         )
         .bind(state_key.to_owned())
         .bind(run.name.clone())
         .bind(run.number as i64)
+        .bind(run.first_epoch as i64)
         .bind(run.epoch as i64)
         .bind(phase_text(run))
         .bind(serde_json::to_string(&run.counters).unwrap_or_default())
@@ -297,7 +298,7 @@ impl StateStore for SqliteState {
             .transaction(|mut connection| async move {
                 let row = self
                     .sql(
-                        "SELECT name, number, epoch, phase, counters, started_at, updated_at FROM {}runs\" \
+                        "SELECT name, number, first_epoch, epoch, phase, counters, started_at, updated_at FROM {}runs\" \
                          WHERE state_key = ? AND name = ?",
                     )
                     .bind(state_key.to_owned())
@@ -439,6 +440,7 @@ fn run_columns(row: &SqliteRow) -> Result<RunColumns, sqlx::Error> {
     Ok(RunColumns {
         name: row.try_get("name")?,
         number: row.try_get("number")?,
+        first_epoch: row.try_get("first_epoch")?,
         epoch: row.try_get("epoch")?,
         phase: row.try_get("phase")?,
         counters: row.try_get("counters")?,

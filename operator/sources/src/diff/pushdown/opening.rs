@@ -33,9 +33,10 @@ pub(crate) async fn open<T: Transport + 'static>(
     store: Arc<dyn StateStore>,
     request: Request<'_>,
 ) -> Result<Box<dyn Extraction>, Failure> {
-    let Request { plan, run, owner, used, described, clock, reporter, .. } = request;
-    if let Mode::Test { .. } = plan.mode {
-        return Err(internal("a Test has no changes to look for"));
+    let Request { plan, run, owner, used, described, identify, clock, reporter, .. } = request;
+    if !matches!(plan.mode, Mode::Incremental | Mode::Full | Mode::Reset) || identify.is_some() {
+        // Plans of such runs are refused where they are made.
+        return Err(internal("a run was planned that the pushdown engine has not"));
     }
     let mapping = &plan.mapping;
     let state_key = mapping.state_key.as_str();
@@ -102,7 +103,6 @@ pub(crate) async fn open<T: Transport + 'static>(
         rejected: Some(HashSet::new()),
         offered: Vec::new(),
         acked: BTreeMap::new(),
-        done: None,
         withheld: false,
         summary,
         shape,
@@ -150,7 +150,9 @@ async fn ready<T: Transport>(
     let mut statements = Vec::new();
     match found.iter().find(|table| table.name == entries) {
         None if document.rows > 0 => return Err(Damage::Missing.of(state_key, &format!("its table {entries}"))),
-        None => statements.extend(dialect.create_entries(&names, &format!("Backflow: the entries of state {state_key}"))),
+        None => {
+            statements.extend(dialect.create_entries(&names, &format!("Backflow: the entries of state {state_key}")))
+        }
         Some(table) => {
             for key in names.keys.iter().filter(|key| !table.keys.contains(&key.name)) {
                 statements.push(dialect.add_key(&names.entries, key));

@@ -64,7 +64,10 @@ impl<W: Clone> Shape<W> {
         let memory = Memory { match_key: text(), group_key: text(), remote_id: text() };
         let row = if kind == ChangeKind::Deleted { Vec::new() } else { cells.collect() };
         let hash = hash.ok_or_else(unreadable)?;
-        Ok(Paged { change: Change { kind, key, row, rev, hash, unsent, known, memory, place }, rejected })
+        Ok(Paged {
+            change: Change { kind, key, row, rev, hash, unsent, known, duplicate: false, memory, place },
+            rejected,
+        })
     }
 
     /// Place and key of a row of a list of keys.

@@ -50,8 +50,7 @@ fn model<W>(delta: &Delta<'_, W>) -> String {
     for at in 0..delta.columns.len() {
         let _ = write!(out, "{} AS c{}, ", raw(at), at + 1);
     }
-    let keys: Vec<String> =
-        delta.key.iter().map(|at| fill(&delta.columns[*at].key.expression, &raw(*at))).collect();
+    let keys: Vec<String> = delta.key.iter().map(|at| fill(&delta.columns[*at].key.expression, &raw(*at))).collect();
     for (key, column) in keys.iter().zip(&delta.names.keys) {
         let _ = write!(out, "{key} AS {}, ", column.name);
     }
@@ -93,14 +92,22 @@ fn judged<W>(delta: &Delta<'_, W>) -> String {
     let hash = "CASE WHEN m.row IS NULL THEN coalesce(c.hash, c.doubt_hash) ELSE m.h0 END";
     let mut why = String::from("CASE");
     if delta.resend {
-        let _ = write!(why, " WHEN c.kind <= 1 AND m.row IS NOT NULL AND {by_spec} IS NULL THEN {}", resend::MAPPING_CHANGED);
+        let _ = write!(
+            why,
+            " WHEN c.kind <= 1 AND m.row IS NOT NULL AND {by_spec} IS NULL THEN {}",
+            resend::MAPPING_CHANGED
+        );
     }
     if delta.resend_below > 0 {
-        let _ = write!(why, " WHEN c.kind <= 1 AND c.rev < {} AND {by_spec} = c.hash THEN {}", delta.resend_below, resend::FULL);
+        let _ = write!(
+            why,
+            " WHEN c.kind <= 1 AND c.rev < {} AND {by_spec} = c.hash THEN {}",
+            delta.resend_below,
+            resend::FULL
+        );
     }
     let why = if why == "CASE" { "NULL::integer".to_owned() } else { format!("{why} END") };
-    let keys: String =
-        key_names(delta.names).map(|name| format!(", coalesce(c.{name}, m.{name}) AS {name}")).collect();
+    let keys: String = key_names(delta.names).map(|name| format!(", coalesce(c.{name}, m.{name}) AS {name}")).collect();
     let columns: String = (1..=delta.row).map(|at| format!(", m.c{at}")).collect();
     let copies = if delta.exact { "m.copies, " } else { "" };
     format!(
@@ -281,8 +288,11 @@ impl Dialect for Postgres {
     fn page(&self, names: &Names, row: usize, after: After) -> String {
         let After { kind, place, rows, bytes } = after;
         let delta = &names.delta;
-        let columns: String =
-            key_names(names).map(str::to_owned).chain((1..=row).map(|at| format!("p{at}"))).map(|name| format!(", {name}")).collect();
+        let columns: String = key_names(names)
+            .map(str::to_owned)
+            .chain((1..=row).map(|at| format!("p{at}")))
+            .map(|name| format!(", {name}"))
+            .collect();
         let keys: String = key_names(names).map(|name| format!("s.{name}, ")).collect();
         let old: String = names.old_keys.iter().map(|(_, key)| format!("e.{}, ", key.name)).collect();
         let cells: String = (1..=row).map(|at| format!(", s.p{at}")).collect();

@@ -34,13 +34,20 @@ fn typed(name: &str, length: Option<&str>) -> Typed<()> {
 
 /// A statement with a line for each of its parts.
 fn lines(sql: &str) -> String {
-    sql.replace(", CASE", ",\n  CASE").replace(" WHEN ", "\n    WHEN ").replace(" FROM (", "\nFROM (").replace(" AS d)", "\nAS d)")
+    sql.replace(", CASE", ",\n  CASE")
+        .replace(" WHEN ", "\n    WHEN ")
+        .replace(" FROM (", "\nFROM (")
+        .replace(" AS d)", "\nAS d)")
 }
 
 fn delta(change: impl FnOnce(&mut Delta<'_, ()>)) -> String {
     let names = names("_backflow");
-    let columns =
-        [typed("id", None), typed("na\"me", Some("octet_length({})")), typed("plan", Some("octet_length({})")), typed("old", None)];
+    let columns = [
+        typed("id", None),
+        typed("na\"me", Some("octet_length({})")),
+        typed("plan", Some("octet_length({})")),
+        typed("old", None),
+    ];
     let specs = [(4, vec![1, 2]), (2, vec![3])];
     let mut delta = Delta {
         names: &names,
@@ -86,7 +93,13 @@ fn every_other_statement() {
     let after = After { kind: kind::UPDATED, place: 17, rows: 1000, bytes: 2_000_000 };
     let moves = [
         Move { kind: kind::ADDED, place: 3, becomes: entry::DELIVERED, remote_id: Some("r".into()), ..Move::default() },
-        Move { kind: kind::DELETED, place: 5, becomes: entry::NEVER_DELIVERED, rejected: Some("HTTP_422".into()), ..Move::default() },
+        Move {
+            kind: kind::DELETED,
+            place: 5,
+            becomes: entry::NEVER_DELIVERED,
+            rejected: Some("HTTP_422".into()),
+            ..Move::default()
+        },
     ];
     let apply = Postgres.apply(&names, 7, 4, 1_800_000_000, &moves);
     let keys: Vec<String> = names.keys.iter().map(|key| key.name.clone()).collect();

@@ -60,8 +60,6 @@ pub(super) struct Pushdown<T: Transport> {
     pub offered: Vec<Offered>,
     /// Acknowledged changes of each kind.
     pub acked: BTreeMap<ChangeKind, u64>,
-    /// The last kind of which there is no more.
-    pub done: Option<ChangeKind>,
     pub withheld: bool,
 }
 
@@ -245,25 +243,22 @@ impl<T: Transport> Extraction for Pushdown<T> {
         &self.carried
     }
 
-    async fn next_page(&mut self, max: usize) -> Result<Vec<Change>, Failure> {
-        if self.withheld && self.done.is_none() {
+    async fn next_page(&mut self, kind: ChangeKind, max: usize) -> Result<Vec<Change>, Failure> {
+        if !self.withheld {
+            return self.page(kind, max).await;
+        }
+        if self.offered.is_empty() && kind == ChangeKind::Deleted {
             // Taken out, so that a run after a crash does not think that they were sent.
             let withhold = self.transport.dialect().withhold(&self.names);
             self.transport.fenced(self.fence(), vec![withhold]).await?;
-            self.done = Some(ChangeKind::Deleted);
         }
-        for kind in KINDS {
-            // In the order of delivery, kinds are the other way round than they compare.
-            if self.done.is_some_and(|done| kind >= done) {
-                continue;
-            }
-            let page = self.page(kind, max).await?;
-            if !page.is_empty() {
-                return Ok(page);
-            }
-            self.done = Some(kind);
-        }
-        Ok(Vec::new())
+        if kind == ChangeKind::Deleted { Ok(Vec::new()) } else { self.page(kind, max).await }
+    }
+
+    async fn left(&mut self) -> Result<u64, Failure> {
+        let Findings { added, updated, deleted, .. } = self.findings;
+        let found = added + updated + if self.withheld { 0 } else { deleted };
+        Ok(found - self.offered.iter().map(|offered| offered.changes).sum::<u64>())
     }
 
     fn withhold_deletions(&mut self) {

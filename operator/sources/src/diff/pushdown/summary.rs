@@ -51,7 +51,7 @@ impl Summary {
                     duplicate_key,
                     quiet,
                     cleared,
-                    _doubtful,
+                    doubtful,
                     mapping_changed,
                     full,
                     of_model,
@@ -69,6 +69,7 @@ impl Summary {
                         invalid_null_key: *null_key as u64,
                         invalid_duplicate_key: *duplicate_key as u64,
                         still_rejected: *still_rejected as u64,
+                        doubtful: *doubtful as u64,
                         resend: match (mapping_changed, full) {
                             (1.., _) => Some(Resend::MappingChanged),
                             (_, 1..) => Some(Resend::Full),

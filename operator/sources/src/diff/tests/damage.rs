@@ -8,7 +8,7 @@ async fn used() -> (Place, Table) {
     place.deliver("r1", &table(&[(1, "a", "x"), (2, "b", "x"), (3, "c", "x")])).await;
     let rows = table(&[(1, "A", "x"), (2, "b", "x"), (3, "c", "x")]);
     let mut extraction = place.open("r2", &rows).await.unwrap();
-    let page = extraction.next_page(9).await.unwrap();
+    let page = page(&mut extraction, 9).await;
     extraction.commit(vec![Ack { change: page[0].clone(), verdict: rejection() }], &Counters::default()).await.unwrap();
     (place, rows)
 }

@@ -50,14 +50,14 @@ async fn state_of_format_1_is_read() {
     assert_eq!((found.added, found.updated, found.deleted), (0, 0, 0));
     assert_eq!(extraction.checkpoint().rows, 4);
     assert_eq!(extraction.checkpoint().sync_name.as_deref(), Some("r3"));
-    assert!(extraction.next_page(9).await.unwrap().is_empty());
+    assert!(page(&mut extraction, 9).await.is_empty());
     drop(extraction);
 
     let changed = table(&[(2, "", "x"), (3, "C", "x"), (5, "e", "x"), (6, "g", "x")]);
     let mut extraction = place.open("after", &changed).await.unwrap();
-    let deleted = extraction.next_page(9).await.unwrap();
-    let updated = extraction.next_page(9).await.unwrap();
-    let added = extraction.next_page(9).await.unwrap();
+    let deleted = page(&mut extraction, 9).await;
+    let updated = page(&mut extraction, 9).await;
+    let added = page(&mut extraction, 9).await;
     let of = |changes: &[Change]| {
         let mut all: Vec<_> = changes.iter().map(|change| (id(change), change.rev, change.unsent)).collect();
         all.sort_unstable();

@@ -2,8 +2,14 @@
 
 mod claims;
 mod damage;
+mod doubt;
 mod golden;
 mod history;
+mod modes;
+// The suites of both engines on real servers use it too.
+#[path = "../../../../../tests/src/oracle.rs"]
+#[allow(unreachable_pub, reason = "it is public in the test kit")]
+mod oracle;
 mod rules;
 mod store;
 
@@ -13,13 +19,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
-use backflow_core::change::{Change, ChangeKind, Memory};
+use backflow_core::change::{Change, ChangeKind, Identify, Memory};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{
-    Connection, DestinationPlan, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry, RunOptions,
-    DiffEngine, SourcePlan, Sqlite, StateLocation, SyncPlan,
+    Connection, DestinationPlan, DiffEngine, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry,
+    RunOptions, SourcePlan, Sqlite, StateLocation, SyncPlan,
 };
 use backflow_core::record::{Rejection, idempotency_key};
 use backflow_core::report::{Progress, Reporter};
@@ -96,6 +102,7 @@ struct Place {
     plan: SyncPlan,
     used: Vec<String>,
     owner: String,
+    identify: Option<Identify>,
     scratch: tempfile::TempDir,
 }
 
@@ -119,6 +126,8 @@ impl Place {
             selection: Selection::SyncMode(selection),
             config: BTreeMap::new(),
             fields: BTreeMap::new(),
+            match_by: None,
+            group_by: None,
             include: None,
             filter: None,
             fingerprint: "f1".into(),
@@ -151,6 +160,7 @@ impl Place {
             },
             used: ["id", "name", "plan"].map(String::from).into(),
             owner: "cluster".into(),
+            identify: None,
             scratch: tempfile::tempdir().unwrap(),
         }
     }
@@ -163,6 +173,7 @@ impl Place {
             owner: &self.owner,
             used: &self.used,
             described: &table.described(),
+            identify: self.identify.clone(),
             scratch: self.scratch.path(),
             clock: Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()),
             reporter: Arc::new(Quiet),
@@ -188,21 +199,24 @@ impl Place {
         let mut extraction = self.open(run, table).await.unwrap();
         let mut sent = Sent { findings: extraction.findings().clone(), changes: Vec::new() };
         loop {
-            let page = extraction.next_page(2).await.unwrap();
+            let page = page(&mut extraction, 2).await;
             if page.is_empty() {
                 break;
             }
             let mut acks = Vec::new();
             for change in page {
-                let key = self.key(extraction.as_ref(), &change);
                 let verdict = verdict(&change);
-                sent.changes.push(SentChange { id: id(&change), kind: change.kind, key, row: texts(&change) });
+                sent.changes.push(self.sent(extraction.as_ref(), &change));
                 acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
             }
             extraction.commit(acks, &Counters::default()).await.unwrap();
         }
         extraction.finish(&Counters::default(), Phase::Succeeded).await.unwrap();
         sent
+    }
+
+    fn sent(&self, extraction: &dyn Extraction, change: &Change) -> SentChange {
+        SentChange { id: id(change), kind: change.kind, key: self.key(extraction, change), row: texts(change) }
     }
 
     fn key(&self, extraction: &dyn Extraction, change: &Change) -> String {
@@ -253,6 +267,17 @@ impl Sent {
     }
 }
 
+/// The next changes, at most `max`, whatever their kind.
+async fn page(extraction: &mut Box<dyn Extraction>, max: usize) -> Vec<Change> {
+    for kind in [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added] {
+        let page = extraction.next_page(kind, max).await.unwrap();
+        if !page.is_empty() {
+            return page;
+        }
+    }
+    Vec::new()
+}
+
 fn id(change: &Change) -> i64 {
     let Cell::Int(id) = change.key.0[0] else { panic!("ids are integers") };
     id
@@ -288,7 +313,7 @@ impl Place {
         let mut extraction = self.open(run, table).await.unwrap();
         let mut count = 0;
         loop {
-            let page = extraction.next_page(max).await.unwrap();
+            let page = page(&mut extraction, max).await;
             if page.is_empty() {
                 break;
             }

@@ -49,7 +49,7 @@ async fn what_was_not_acknowledged_is_found_again_with_the_same_key() {
     let place = Place::new(SyncMode::Mirror);
     let rows = table(&[(1, "a", "x"), (2, "b", "x"), (3, "c", "x")]);
     let mut extraction = place.open("r1", &rows).await.unwrap();
-    let page = extraction.next_page(10).await.unwrap();
+    let page = page(&mut extraction, 10).await;
     let keys: BTreeMap<i64, String> =
         page.iter().map(|change| (id(change), place.key(extraction.as_ref(), change))).collect();
     let acks = vec![Ack { change: page[1].clone(), verdict: delivered("m") }];
@@ -183,8 +183,8 @@ async fn seen_rows_are_known_but_unsent() {
     assert_eq!(seen.added(), [1, 2]);
     let mut extraction = place.open("r2", &table(&[(1, "A", "x")])).await.unwrap();
     assert_eq!((extraction.findings().deleted, extraction.findings().deleted_unsent), (1, 1));
-    let deleted = extraction.next_page(9).await.unwrap();
-    let updated = extraction.next_page(9).await.unwrap();
+    let deleted = page(&mut extraction, 9).await;
+    let updated = page(&mut extraction, 9).await;
     assert!(deleted[0].unsent && updated[0].unsent);
     let ack = |change: &Change, verdict| Ack { change: change.clone(), verdict };
     let acks = vec![ack(&deleted[0], Verdict::Seen), ack(&updated[0], delivered("m"))];
@@ -192,7 +192,7 @@ async fn seen_rows_are_known_but_unsent() {
     assert_eq!(extraction.finish(&Counters::default(), Phase::Succeeded).await.unwrap().rows, 1);
     place.settle("r3", &table(&[(1, "B", "x")]), |_| Verdict::Seen).await;
     let mut extraction = place.open("r4", &table(&[])).await.unwrap();
-    let page = extraction.next_page(9).await.unwrap();
+    let page = super::page(&mut extraction, 9).await;
     assert!(!page[0].unsent, "what was sent once stays sent");
     assert_eq!(page[0].memory.match_key.as_deref(), Some("m"));
 }
@@ -236,13 +236,13 @@ async fn withheld_deletions_stay_and_come_again() {
     let mut extraction = place.open("r2", &table(&[(3, "c", "x")])).await.unwrap();
     assert_eq!(extraction.findings().deleted, 2);
     extraction.withhold_deletions();
-    let page = extraction.next_page(9).await.unwrap();
+    let page = super::page(&mut extraction, 9).await;
     assert_eq!(page.iter().map(|change| (change.kind, id(change))).collect::<Vec<_>>(), [(ChangeKind::Added, 3)]);
     extraction
         .commit(vec![Ack { change: page[0].clone(), verdict: delivered("m") }], &Counters::default())
         .await
         .unwrap();
-    assert!(extraction.next_page(9).await.unwrap().is_empty());
+    assert!(super::page(&mut extraction, 9).await.is_empty());
     assert_eq!(extraction.finish(&Counters::default(), Phase::PartiallySucceeded).await.unwrap().rows, 3);
     assert_eq!(place.deliver("r3", &table(&[(3, "c", "x")])).await.deleted(), [1, 2]);
 }
@@ -306,5 +306,5 @@ async fn the_remote_id_of_an_insert_outlives_updates_that_do_not_tell_it() {
     place.settle("r1", &table(&[(1, "a", "x")]), |_| Verdict::Delivered(remote(Some("77")))).await;
     place.settle("r2", &table(&[(1, "b", "x")]), |_| Verdict::Delivered(remote(None))).await;
     let mut extraction = place.open("r3", &table(&[])).await.unwrap();
-    assert_eq!(extraction.next_page(9).await.unwrap()[0].memory, remote(Some("77")));
+    assert_eq!(page(&mut extraction, 9).await[0].memory, remote(Some("77")));
 }
