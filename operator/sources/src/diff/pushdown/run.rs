@@ -74,7 +74,17 @@ impl<T: Transport> Pushdown<T> {
 
     /// The next page of a kind.
     async fn page(&mut self, kind: ChangeKind, max: usize) -> Result<Vec<Change>, Failure> {
-        let place = self.offered.iter().find(|offered| offered.kind == kind).map_or(-1, |offered| offered.place);
+        let before = self.offered.iter().find(|offered| offered.kind == kind);
+        let found = match kind {
+            ChangeKind::Deleted => self.findings.deleted,
+            ChangeKind::Updated => self.findings.updated,
+            ChangeKind::Added => self.findings.added,
+        };
+        // That there is no more is known without asking.
+        if before.map_or(0, |before| before.changes) >= found {
+            return Ok(Vec::new());
+        }
+        let place = before.map_or(-1, |before| before.place);
         let after = After { kind: number_of(kind), place, rows: max, bytes: PAGE_BYTES };
         let sql = self.transport.dialect().page(&self.names, self.columns.len(), after);
         let rows = self.transport.page(&self.state_key, sql, &self.shape.page).await?;
