@@ -89,8 +89,6 @@ async fn a_canceled_comparison_leaves_no_query_and_no_table() {
     let active = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'backflow/site' AND query LIKE 'CREATE TABLE%' \
                   AND state = 'active'";
     let mut opening = Box::pin(site.open_run("run-2"));
-    let admin = Arc::new(tokio::sync::Mutex::new(()));
-    drop(admin);
     let mut watcher = site.beside(DiffEngine::Pushdown).await.unwrap();
     let running = async {
         while watcher.number(active).await == 0 {

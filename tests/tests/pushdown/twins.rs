@@ -23,7 +23,9 @@ impl Engine for Twins {
         assert_eq!(pushdown.findings(), streaming.findings());
         assert_eq!(pushdown.columns().len(), streaming.columns().len());
         assert_eq!(pushdown.checkpoint(), streaming.checkpoint());
-        Ok(Box::new(Both { pushdown, streaming, pages: None }))
+        let mut both = Both { pushdown, streaming, pages: Vec::new() };
+        both.fill().await?;
+        Ok(Box::new(both))
     }
 
     async fn store_fails_after(&mut self, _: Option<u64>) {}
@@ -46,8 +48,8 @@ type Pair = (Change, Change);
 struct Both {
     pushdown: Box<dyn Extraction>,
     streaming: Box<dyn Extraction>,
-    /// Everything, handed out by both at once, so that both have the same doubts when the run dies.
-    pages: Option<Vec<Pair>>,
+    /// Everything that both have handed out, last first. They do it at once, so that both have the same doubts wherever the run dies.
+    pages: Vec<Pair>,
 }
 
 impl Both {
@@ -62,17 +64,15 @@ impl Both {
         }
     }
 
-    async fn pages(&mut self) -> Result<&mut Vec<Pair>, Failure> {
-        if self.pages.is_none() {
-            let (mut one, mut other) = (Self::all(&mut *self.pushdown).await?, Self::all(&mut *self.streaming).await?);
-            // Each in its own order within a kind.
-            one.sort_by_key(|change| (std::cmp::Reverse(change.kind), change.key.encode()));
-            other.sort_by_key(|change| (std::cmp::Reverse(change.kind), change.key.encode()));
-            let said = |change: &Change| (seen(change), change.rev, change.unsent, change.known, change.memory.clone());
-            assert_eq!(one.iter().map(said).collect::<Vec<_>>(), other.iter().map(said).collect::<Vec<_>>());
-            self.pages = Some(one.into_iter().zip(other).rev().collect());
-        }
-        Ok(self.pages.get_or_insert_default())
+    async fn fill(&mut self) -> Result<(), Failure> {
+        let (mut one, mut other) = (Self::all(&mut *self.pushdown).await?, Self::all(&mut *self.streaming).await?);
+        // Each in its own order within a kind.
+        one.sort_by_key(|change| (std::cmp::Reverse(change.kind), change.key.encode()));
+        other.sort_by_key(|change| (std::cmp::Reverse(change.kind), change.key.encode()));
+        let said = |change: &Change| (seen(change), change.rev, change.unsent, change.known, change.memory.clone());
+        assert_eq!(one.iter().map(said).collect::<Vec<_>>(), other.iter().map(said).collect::<Vec<_>>());
+        self.pages = one.into_iter().zip(other).rev().collect();
+        Ok(())
     }
 }
 
@@ -99,25 +99,22 @@ impl Extraction for Both {
     }
 
     async fn next_page(&mut self, kind: ChangeKind, max: usize) -> Result<Vec<Change>, Failure> {
-        let pages = self.pages().await?;
         let mut next = Vec::new();
         while next.len() < max {
             // The streaming engine needs nothing that is not in the other's change but the hash, which is its own.
-            let Some((one, other)) = pages.pop_if(|(change, _)| change.kind == kind) else { break };
+            let Some((one, other)) = self.pages.pop_if(|(change, _)| change.kind == kind) else { break };
             next.push(Change { hash: other.hash, ..one });
         }
         Ok(next)
     }
 
     async fn left(&mut self) -> Result<u64, Failure> {
-        let left = self.pages().await?.len() as u64;
         assert_eq!((self.pushdown.left().await?, self.streaming.left().await?), (0, 0), "both have handed out all");
-        Ok(left)
+        Ok(self.pages.len() as u64)
     }
 
     fn withhold_deletions(&mut self) {
-        self.pushdown.withhold_deletions();
-        self.streaming.withhold_deletions();
+        self.pages.retain(|(change, _)| change.kind != ChangeKind::Deleted);
     }
 
     async fn commit(&mut self, acks: Vec<Ack>, counters: &Counters) -> Result<(), Failure> {

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
 use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
-use backflow_core::plan::ModelPlan;
 use backflow_core::state::Commit;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -297,7 +296,7 @@ impl Transport for PostgresWarehouse {
         compose::check_filter(filter)?;
         let composed = Composed::around(&compose::relation(model)?, filter, &around);
         let (state, state_key, epoch) = (Arc::clone(&self.state), fence.state_key.to_owned(), fence.epoch);
-        let ModelPlan { name: model, .. } = model.clone();
+        let model = model.name.clone();
         self.long(Purpose::Compare, move |mut connection| {
             async move {
                 let failure = |error: sqlx::Error| errors::state(&error, &state.schema, &state.connector.target);

@@ -269,7 +269,7 @@ impl Dialect for Postgres {
             of(format!("{compared} AND resend = {}", resend::FULL)),
             of(format!("model AND kind <> {}", kind::UNCHANGED)),
             met,
-            of(format!("NOT model AND known")),
+            of("NOT model AND known".to_owned()),
             "coalesce(max(size), 0)".to_owned(),
             format!("coalesce(max({key_size}) FILTER (WHERE {changes}), 0)"),
         ];
