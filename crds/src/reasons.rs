@@ -148,6 +148,7 @@ reasons! {
     LimitExceeded Manifest "A limit of a run is exceeded: columns, bytes of a record, bytes of a key." "Select less, as the message says."
     MappingInvalid Manifest "The Mapping's fields cannot be compiled." "Mend what status.errors lists."
     IdentityChanged Manifest "The Mapping points at another account, action or database than its state does." "Point it back, or create a Sync of mode Reset, or one with adoptState."
+    DiffChanged Manifest "The state was made by the other way to find changes (Source.spec.diff), and neither can read the other's hashes." "Set diff back, or create a Sync of mode Reset."
     PrimaryKeyChanged Manifest "The Model's primary key is not the one of the state." "Change it back, or create a Sync of mode Reset."
     StateOwnedElsewhere Manifest "The state belongs to another cluster." "Stop the other cluster's Mapping, then create a Sync with adoptState."
     StateTooNew Manifest "The state was written by a newer version of Backflow." "Install that version, or a newer one."

@@ -3,7 +3,9 @@
 pub mod certificates;
 pub mod cli;
 pub mod cluster;
+pub mod diff_site;
 pub mod memory;
+pub mod oracle;
 pub mod postgres;
 pub mod program;
 pub mod receiver;

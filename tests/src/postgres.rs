@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use backflow_core::code::Failure;
-use backflow_core::plan::{Connection, Postgres, SourcePlan, StateLocation, Tls, TlsMode};
+use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, StateLocation, Tls, TlsMode};
 use backflow_core::secret::{SecretRef, Secrets};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -138,6 +138,12 @@ impl PostgresServer {
         self.give_away()?;
         self.run("pg_ctl", &["start", "-w", "-t", "60", "-s"], &[("-D", data), ("-l", self.path("log"))])
             .with_context(|| std::fs::read_to_string(self.path("log")).unwrap_or_else(|_| "no log".into()))
+    }
+
+    /// What the server logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// What TLS clients must trust, and what signs their certificates.
@@ -313,6 +319,7 @@ pub fn source(postgres: Postgres) -> SourcePlan {
         name: "warehouse".into(),
         connection: Connection::Postgres(Box::new(postgres)),
         state: StateLocation::Schema("_backflow".into()),
+        diff: DiffEngine::Streaming,
     }
 }
 

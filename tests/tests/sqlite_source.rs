@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use backflow_core::cell::Cell;
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{Connection, ModelPlan, ModelQuery, SourcePlan, Sqlite, StateLocation};
+use backflow_core::plan::{Connection, DiffEngine, ModelPlan, ModelQuery, SourcePlan, Sqlite, StateLocation};
 use backflow_core::secret::{SecretRef, Secrets};
 use backflow_sources::warehouse::{Query, Warehouse, open};
 use backflow_tests::state_conformance;
@@ -37,6 +37,7 @@ fn source(path: &Path) -> SourcePlan {
         name: "local".into(),
         connection: Connection::Sqlite(Sqlite { path: path.to_str().unwrap().into() }),
         state: StateLocation::Schema("_backflow".into()),
+        diff: DiffEngine::Streaming,
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Change {
     pub duplicate: bool,
     /// What was remembered when the row was last delivered.
     pub memory: Memory,
+    /// Where the diff engine that offers it finds it again: its own number, without meaning for others.
+    pub place: u64,
 }
 
 /// Keys that a person names: the value of a simple key as text or as JSON, a composite key as a JSON array.

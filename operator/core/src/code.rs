@@ -81,6 +81,8 @@ codes! {
     DuplicateColumn = Model,
     /// The Mapping's fields cannot be compiled.
     MappingInvalid = Model,
+    /// The state was made by the other diff engine.
+    DiffChanged = Configuration,
     /// The state was made with other key columns.
     PrimaryKeyChanged = Configuration,
     /// The state belongs to another destination, account or database.

@@ -77,7 +77,9 @@ pub fn decode(text: &str) -> Result<Plan, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Connection, ModelPlan, ModelQuery, PreviewPlan, SourcePlan, Sqlite, StateLocation, Task};
+    use crate::plan::{
+        Connection, DiffEngine, ModelPlan, ModelQuery, PreviewPlan, SourcePlan, Sqlite, StateLocation, Task,
+    };
 
     fn plan(sql: String) -> Plan {
         Plan {
@@ -92,6 +94,7 @@ mod tests {
                     name: "s".into(),
                     connection: Connection::Sqlite(Sqlite { path: "a.db".into() }),
                     state: StateLocation::Schema("_backflow".into()),
+                    diff: DiffEngine::Streaming,
                 },
                 ModelPlan { name: "m".into(), query: ModelQuery::Sql(sql), primary_key: vec!["id".into()] },
                 PreviewPlan { limit: 10 },

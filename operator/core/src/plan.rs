@@ -143,6 +143,19 @@ pub struct SourcePlan {
     pub connection: Connection,
     /// Where state lives.
     pub state: StateLocation,
+    /// Where changes are found.
+    #[serde(default)]
+    pub diff: DiffEngine,
+}
+
+/// Where changes are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiffEngine {
+    /// In the worker, through which the model streams once.
+    #[default]
+    Streaming,
+    /// In the warehouse, by one statement; only changes leave it.
+    Pushdown,
 }
 
 /// How to reach a warehouse.

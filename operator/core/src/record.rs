@@ -106,6 +106,7 @@ mod tests {
             known: true,
             duplicate: false,
             memory: Memory::default(),
+            place: 0,
         }
     }
 

@@ -6,8 +6,8 @@ use backflow_core::cell::Column;
 use backflow_core::change::ChangeKind;
 use backflow_core::guard::{Deletes, DeletesAction};
 use backflow_core::plan::{
-    Connection, DestinationPlan, Field, FieldSource, Include, MappingPlan, ModelPlan, OnMappingChange, OnNull, Retry,
-    SourcePlan,
+    Connection, DestinationPlan, DiffEngine, Field, FieldSource, Include, MappingPlan, ModelPlan, OnMappingChange,
+    OnNull, Retry, SourcePlan,
 };
 use backflow_core::selection::{Selection, SyncMode};
 use backflow_crds::v1alpha1::{self as api, FieldMapping, MappingSpec, RecordKind};
@@ -95,6 +95,12 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         },
         scratch_bytes,
     };
+    if parts.source.diff == DiffEngine::Pushdown && (plan.match_by.is_some() || plan.group_by.is_some()) {
+        findings.not_supported(
+            "spec.action",
+            "its records are found or grouped by a field, which the warehouse does not know: use a Source with diff Streaming",
+        );
+    }
     plan.fingerprint = fingerprint(&plan);
     if findings.is_empty() {
         findings.extend_at("spec", backflow_mapping::check(&plan, parts.columns));

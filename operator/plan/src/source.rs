@@ -1,6 +1,6 @@
 //! Source → [`SourcePlan`].
 
-use backflow_core::plan::{Connection, Postgres, SourcePlan, Sqlite, Tls, TlsMode};
+use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, Sqlite, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Warehouse, WorkerTemplate};
 
@@ -16,9 +16,6 @@ const LEAST_SCRATCH: u64 = 16 << 20;
 /// All findings.
 pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan, Vec<Finding>> {
     let mut findings = Findings::default();
-    if spec.diff == Diff::Pushdown {
-        findings.value_not_supported("spec.diff", "Pushdown", "use Auto or Streaming");
-    }
     worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
     let state = crate::state::location(&spec.state, place, &mut findings);
     let connection = match spec.warehouse() {
@@ -33,9 +30,30 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
             None
         }
     };
+    let diff = diff(spec, &mut findings);
     let plan = connection.zip(state);
     findings.finish(())?;
-    plan.map(|(connection, state)| SourcePlan { name: name.to_owned(), connection, state }).ok_or_else(Vec::new)
+    plan.map(|(connection, state)| SourcePlan { name: name.to_owned(), connection, state, diff }).ok_or_else(Vec::new)
+}
+
+/// Auto is what fits the warehouse: Postgres and SQLite stream.
+fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
+    if spec.diff != Diff::Pushdown {
+        return DiffEngine::Streaming;
+    }
+    if spec.state.store.is_some() {
+        findings.add(
+            "spec.diff",
+            "InvalidSpec",
+            "Pushdown compares rows and state in the warehouse, so that the state must be there: set spec.state.schema instead of \
+             spec.state.store, or use Auto or Streaming",
+        );
+    }
+    if let Some(warehouse @ Warehouse::Sqlite(_)) = spec.warehouse() {
+        let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
+        findings.add("spec.diff", "InvalidSpec", message);
+    }
+    DiffEngine::Pushdown
 }
 
 fn postgres(spec: &api::Postgres, findings: &mut Findings) -> Option<Connection> {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
-use backflow_core::code::Failure;
+use backflow_core::code::{Code, Failure};
+use backflow_core::extraction::Extraction;
 use backflow_core::plan::{Connection, ModelPlan, SourcePlan, StateLocation};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::stream::BoxStream;
 
+use crate::diff::Request;
 use crate::postgres::PostgresWarehouse;
 use crate::sqlite::SqliteWarehouse;
 use crate::store::PackedState;
@@ -64,6 +66,17 @@ pub trait Warehouse: Send + Sync {
 
     /// Where the state of its Mappings lives.
     fn state(&self) -> Arc<dyn StateStore>;
+
+    /// As [`crate::diff::open`], by the pushdown engine, with the state in the warehouse.
+    ///
+    /// # Errors
+    /// `PlanInvalid` if the warehouse has none.
+    async fn pushdown(&self, _request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        Err(Failure::new(
+            Code::PlanInvalid,
+            "this warehouse cannot compare rows with state itself; set the Source's diff to Auto or Streaming",
+        ))
+    }
 }
 
 /// Connects to what a plan names. `application_name` is what the server shows of our connections: `backflow/<run>`.
@@ -83,7 +96,7 @@ pub async fn open(
     };
     let warehouse: Arc<dyn Warehouse> = match &source.connection {
         Connection::Postgres(postgres) => {
-            Arc::new(PostgresWarehouse::open(postgres, schema, secrets, application_name).await?)
+            Arc::new(PostgresWarehouse::open(postgres, schema, source.diff, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     };

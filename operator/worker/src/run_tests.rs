@@ -8,8 +8,8 @@ use backflow_core::change::{Change, ChangeKind};
 use backflow_core::extraction::{Ack, Checkpoint};
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{
-    Connection, DestinationLimits, DestinationPlan, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry,
-    RunOptions, SourcePlan, Sqlite, StateLocation,
+    Connection, DestinationLimits, DestinationPlan, DiffEngine, MappingPlan, Mode, ModelPlan, ModelQuery,
+    OnMappingChange, Retry, RunOptions, SourcePlan, Sqlite, StateLocation,
 };
 use backflow_core::result::Counters;
 use backflow_core::selection::{Selection, SyncMode};
@@ -76,6 +76,7 @@ fn sync(deletes: Deletes, approved: Option<u64>) -> SyncPlan {
             name: text("warehouse"),
             connection: Connection::Sqlite(Sqlite { path: text("unused") }),
             state: StateLocation::Schema(text("_backflow")),
+            diff: DiffEngine::Streaming,
         },
         model: ModelPlan {
             name: text("customers"),

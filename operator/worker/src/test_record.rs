@@ -72,6 +72,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
         known: false,
         duplicate: false,
         memory: Memory::default(),
+        place: 0,
     };
     let mut id = String::new();
     change.key.write_json(&mut id);

@@ -69,9 +69,9 @@ async fn all_findings_are_listed_at_once_and_an_edit_cures_them() {
 #[tokio::test]
 async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     let scene = Scene::with_customers("wrong-unsupported", 3).await.unwrap();
-    let mut pushdown = scene.source();
-    pushdown["metadata"]["name"] = json!("pushdown");
-    pushdown["spec"]["diff"] = json!("Pushdown");
+    let mut bundle = scene.source();
+    bundle["metadata"]["name"] = json!("bundle");
+    bundle["spec"]["worker"] = json!({"caBundle": {"secretKeyRef": {"name": "s", "key": "k"}}});
     let mut elsewhere = scene.source();
     elsewhere["metadata"]["name"] = json!("elsewhere");
     elsewhere["spec"]["state"] = json!({"store": {"volume": {"claimName": "state"}}});
@@ -84,7 +84,7 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     scene
         .namespace
         .apply(&[
-            pushdown,
+            bundle,
             elsewhere,
             after,
             scene.model(),
@@ -97,7 +97,7 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
         .await
         .unwrap();
     for (name, reason) in
-        [("pushdown", "NotSupported"), ("elsewhere", "NotSupported"), ("mysql", "NotSupported"), ("local", "LocalOnly")]
+        [("bundle", "NotSupported"), ("elsewhere", "NotSupported"), ("mysql", "NotSupported"), ("local", "LocalOnly")]
     {
         says(&scene, ("source", name), "Stalled", reason).await;
         let errors = scene.namespace.get::<Source>(name).await.unwrap().status.unwrap().errors;

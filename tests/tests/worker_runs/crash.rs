@@ -1,9 +1,10 @@
 //! Kills at every kind of moment: nothing is lost, and what comes twice comes with the same key.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use backflow_core::code::Code;
-use backflow_core::plan::{Connection, Retry, Sqlite};
+use backflow_core::plan::{Connection, DiffEngine, Retry, Sqlite};
 use backflow_core::result::{Phase, RunResult};
 use backflow_tests::receiver::{Fault, Item, Script};
 use backflow_tests::worker::{Scenario, Sent, balanced, sorted};
@@ -45,9 +46,19 @@ async fn killed_at(shop: &Scenario, run: &str, request: usize) -> RunResult {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_twelve_moments_of_a_first_sync() {
+    killed_in_first_syncs(DiffEngine::Streaming, 0..12).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_four_moments_of_a_first_sync_by_pushdown() {
+    killed_in_first_syncs(DiffEngine::Pushdown, 12..16).await;
+}
+
+async fn killed_in_first_syncs(diff: DiffEngine, seeds: Range<u64>) {
     let mut shop = Scenario::with_customers(25_000).await.unwrap();
+    shop.sync.source.diff = diff;
     let expected = shop.expected("upsert", "true").await.unwrap();
-    for seed in 0..12 {
+    for seed in seeds {
         let request = fastrand::Rng::with_seed(seed).usize(1..=25);
         let run = format!("run-{seed}-at-{request}");
         shop.sync.mapping.state_key = format!("shop/{seed}");
@@ -63,10 +74,20 @@ async fn killed_at_twelve_moments_of_a_first_sync() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_eight_moments_of_a_sync_of_changes() {
-    let shop = Scenario::with_customers(25_000).await.unwrap();
+    killed_in_syncs_of_changes(DiffEngine::Streaming, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_four_moments_of_a_sync_of_changes_by_pushdown() {
+    killed_in_syncs_of_changes(DiffEngine::Pushdown, 4).await;
+}
+
+async fn killed_in_syncs_of_changes(diff: DiffEngine, moments: u32) {
+    let mut shop = Scenario::with_customers(25_000).await.unwrap();
+    shop.sync.source.diff = diff;
     shop.succeed("run").await.unwrap();
     shop.items();
-    for seed in 0..8 {
+    for seed in 0..moments {
         let (first, last) = (seed * 2_000 + 1, 25_000 + seed * 2_000);
         let changed = format!("id > {last} OR id % 3 = {}", seed % 3);
         shop.sql(&format!(
@@ -163,8 +184,6 @@ async fn what_a_killed_pod_sent_and_the_model_takes_back_is_mended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_at_each_failpoint() {
-    let mut shop = Scenario::with_customers(12_000).await.unwrap();
-    let all = shop.expected("upsert", "true").await.unwrap();
     let failpoints = [
         "after-extract",
         "after-mark",
@@ -180,6 +199,31 @@ async fn dead_at_each_failpoint() {
         "inside-fold",
         "before-result",
     ];
+    dead_at(DiffEngine::Streaming, &failpoints).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_at_each_failpoint_by_pushdown() {
+    let failpoints = [
+        "after-delta",
+        "after-extract",
+        "after-send:9",
+        "after-acknowledge",
+        "inside-commit",
+        "inside-apply",
+        "inside-apply:2",
+        "after-commit",
+        "before-fold",
+        "inside-apply:3",
+        "before-result",
+    ];
+    dead_at(DiffEngine::Pushdown, &failpoints).await;
+}
+
+async fn dead_at(diff: DiffEngine, failpoints: &[&str]) {
+    let mut shop = Scenario::with_customers(12_000).await.unwrap();
+    shop.sync.source.diff = diff;
+    let all = shop.expected("upsert", "true").await.unwrap();
     for failpoint in failpoints {
         shop.sync.mapping.state_key = format!("shop/{failpoint}");
         let run = format!("run-{}", failpoint.replace(':', "-"));
@@ -229,7 +273,14 @@ async fn dead_inside_transactions_of_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_pod_that_still_lives_cannot_commit() {
-    let shop = Scenario::with_customers(12_000).await.unwrap();
+    for diff in [DiffEngine::Streaming, DiffEngine::Pushdown] {
+        old_pod(diff).await;
+    }
+}
+
+async fn old_pod(diff: DiffEngine) {
+    let mut shop = Scenario::with_customers(12_000).await.unwrap();
+    shop.sync.source.diff = diff;
     shop.receiver.script(Script { next: [Fault::Pass].into(), always: Some(Fault::Hold), ..Script::default() });
     let mut old = shop.pod("run-1").start().unwrap();
     shop.receiver.holding(4).await;

@@ -115,7 +115,7 @@ impl Ran {
             Some("ConfirmRequired") => Some("--mode Reset --confirm".to_owned()),
             Some("StateOwnedElsewhere") => Some("--adopt-state".to_owned()),
             Some("IdentityChanged") => Some("--adopt-state (or --mode Reset)".to_owned()),
-            Some("PrimaryKeyChanged") => Some("--mode Reset".to_owned()),
+            Some("PrimaryKeyChanged" | "DiffChanged") => Some("--mode Reset".to_owned()),
             Some("RowNotFound") => Some("--mode Test --key KEY".to_owned()),
             Some("RunNotFound") => Some("--mode Replay --key KEY".to_owned()),
             Some("RowsRejected") => Some("--retry-rejected".to_owned()),

@@ -1,7 +1,8 @@
 //! One resource against what a run makes of it: the findings of `backflow_plan`, which the controller reports too.
 
 use backflow_core::plan::{
-    Connection, DestinationLimits, DestinationPlan, ModelPlan, ModelQuery, SourcePlan, Sqlite, StateLocation,
+    Connection, DestinationLimits, DestinationPlan, DiffEngine, ModelPlan, ModelQuery, SourcePlan, Sqlite,
+    StateLocation,
 };
 use backflow_crds::v1alpha1::{Finding, MappingSpec};
 use backflow_plan::Parts;
@@ -58,6 +59,7 @@ fn mapping(manifests: &Manifests, resource: &Resource, spec: &MappingSpec) -> Ve
         name: String::new(),
         connection: Connection::Sqlite(Sqlite { path: String::new() }),
         state: StateLocation::Schema(String::new()),
+        diff: DiffEngine::Streaming,
     };
     let parts = Parts {
         source: &nothing,

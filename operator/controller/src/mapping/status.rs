@@ -27,6 +27,7 @@ pub fn awaits_a_person(reason: Reason) -> bool {
         reason,
         Reason::IdentityChanged
             | Reason::PrimaryKeyChanged
+            | Reason::DiffChanged
             | Reason::StateOwnedElsewhere
             | Reason::StateTooNew
             | Reason::StateDamaged

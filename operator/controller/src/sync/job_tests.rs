@@ -1,5 +1,5 @@
 use backflow_core::plan::{
-    Connection, DirectoryState, ForgetPlan, ModelPlan, ModelQuery, Postgres, PreviewPlan, S3State, SourcePlan,
+    Connection, DiffEngine, DirectoryState, ForgetPlan, ModelPlan, ModelQuery, Postgres, PreviewPlan, S3State, SourcePlan,
     StateLocation, StateStorePlan, Task, Tls, TlsMode,
 };
 use backflow_core::secret::SecretRef;
@@ -30,6 +30,7 @@ fn plan(password: Option<SecretRef>, tls: Tls) -> Plan {
                 tls,
             })),
             state: StateLocation::Schema("_backflow".into()),
+            diff: DiffEngine::Streaming,
         }),
     }
 }

@@ -186,7 +186,7 @@ fn every_field_of_a_source_does_something() {
             Planned(store("azure", json!({"account": "acc", "container": "con", "accountKey": key("s")}))),
         ),
         ("state.store.volume.claimName", Planned(store("volume", json!({"claimName": "states"})))),
-        ("diff", Refused(json!({"diff": "Pushdown"}), "spec.diff", "NotSupported")),
+        ("diff", Planned(json!({"diff": "Pushdown"}))),
         ("maxConcurrentSyncs", Controller),
         (
             "worker.caBundle",

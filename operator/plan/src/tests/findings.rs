@@ -29,7 +29,6 @@ fn everything_wrong_with_a_source_is_said_at_once() {
             "podLabels": {"backflow.dev/run": "x"}, "podAnnotations": {"app.kubernetes.io/name": "y", "big": "b".repeat(40_000)}},
     });
     let expected = [
-        ("spec.diff", "NotSupported"),
         ("spec.worker.caBundle", "NotSupported"),
         ("spec.worker.env[1].name", "InvalidSpec"),
         ("spec.worker.podAnnotations", "InvalidSpec"),
@@ -43,8 +42,12 @@ fn everything_wrong_with_a_source_is_said_at_once() {
         ("spec.postgres.port", "InvalidSpec"),
         ("spec.postgres.tls", "InvalidSpec"),
         ("spec.postgres.tls.mode", "InvalidSpec"),
+        ("spec.diff", "InvalidSpec"),
     ];
     assert_eq!(named(plan_source(&with(manifests::source(), wrong))), pairs(&expected));
+    let file = json!({"sqlite": {"path": "shop.db"}, "diff": "Pushdown"});
+    let local = crate::source("warehouse", &manifests::read(&file), &crate::Place::Local(".".into()));
+    assert_eq!(named(local), pairs(&[("spec.diff", "InvalidSpec")]));
     assert_eq!(named(plan_source(&json!({}))), pairs(&[("spec", "InvalidSpec")]));
     let two = with(manifests::source(), json!({"sqlite": {"path": "a"}}));
     assert_eq!(named(plan_source(&two)), pairs(&[("spec", "InvalidSpec")]));
@@ -140,7 +143,8 @@ fn columns_are_checked_when_they_are_known() {
 fn every_code_is_a_documented_reason() {
     let mut all: Vec<Finding> = Vec::new();
     all.extend(
-        plan_source(&with(manifests::source(), json!({"diff": "Pushdown", "postgres": {"port": 0}}))).unwrap_err(),
+        plan_source(&with(manifests::source(), json!({"worker": {"caBundle": key("ca")}, "postgres": {"port": 0}})))
+            .unwrap_err(),
     );
     all.extend(plan_source(&json!({"sqlite": {"path": "a"}})).unwrap_err());
     all.extend(

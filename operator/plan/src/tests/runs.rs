@@ -55,6 +55,25 @@ fn each_mode_runs_as_it_says() {
 }
 
 #[test]
+fn what_pushdown_has_not_is_refused_where_it_is_asked_for() {
+    let pushdown = with(manifests::source(), json!({"diff": "Pushdown"}));
+    let run = |manifest: Value| {
+        let manifest = with(json!({"mappingRef": {"name": "crm"}}), manifest);
+        between(&pushdown, &manifests::destination(), &manifest)
+    };
+    for asked in [json!({"mode": "DryRun"}), json!({"mode": "Replay", "replay": {"keys": ["1"]}})] {
+        let findings = run(asked).unwrap_err();
+        assert_eq!((findings[0].path.as_str(), findings[0].code.as_str()), ("spec.mode", "NotSupported"));
+        assert!(findings[0].message.contains("Streaming"), "{findings:?}");
+    }
+    for asked in
+        [json!({}), json!({"mode": "Full"}), json!({"mode": "Reset"}), json!({"mode": "Test", "test": {"key": "1"}})]
+    {
+        run(asked).unwrap();
+    }
+}
+
+#[test]
 fn a_mode_goes_with_what_it_works_on_and_with_nothing_else() {
     let references = [
         json!({"mappingRef": {"name": "a"}}),

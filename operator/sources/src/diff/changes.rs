@@ -195,7 +195,7 @@ impl Changes {
         };
         let Listed { hash, rev, unsent, known, doubtful, duplicate, memory, .. } = listed;
         let bytes = length + texts(&memory);
-        let change = Change { kind, key, row, rev, hash, unsent, known, duplicate, memory };
+        let change = Change { kind, key, row, rev, hash, unsent, known, duplicate, memory, place: 0 };
         Ok(Offered { change, doubtful, bytes })
     }
 }

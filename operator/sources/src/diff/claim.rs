@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::damage::internal;
-use super::document::{Document, Full, Spec};
+use super::document::{Document, Engine, Full, Spec};
 use super::packed::FORMAT;
 
 /// How often a claim looks again because the run before it has just committed.
@@ -31,6 +31,8 @@ pub(super) struct Claimant<'a> {
     pub plan: &'a SyncPlan,
     pub run: &'a str,
     pub owner: &'a str,
+    /// Who is to keep the entries.
+    pub engine: Engine,
     /// RFC 3339.
     pub now: String,
 }
@@ -189,6 +191,7 @@ fn empty_head(owner: &str) -> Head {
 fn fresh(claimant: &Claimant<'_>, spec: Spec) -> Result<Document, Failure> {
     Ok(Document {
         incarnation: incarnation()?,
+        engine: claimant.engine,
         identity: claimant.plan.mapping.identity.clone(),
         primary_key: claimant.plan.model.primary_key.clone(),
         specs: BTreeMap::from([(0, spec)]),
@@ -215,6 +218,9 @@ fn started_over(claimant: &Claimant<'_>, runs: u64, head: &Head, spec: Spec) -> 
 /// The next run on the same state, if it may go on.
 fn kept(claimant: &Claimant<'_>, mut document: Document) -> Result<Document, Failure> {
     let plan = claimant.plan;
+    if document.engine != claimant.engine {
+        return Err(diff_changed(&plan.mapping.name, document.engine, claimant.engine));
+    }
     if document.primary_key != plan.model.primary_key {
         return Err(Failure::new(
             Code::PrimaryKeyChanged,
@@ -234,6 +240,17 @@ fn kept(claimant: &Claimant<'_>, mut document: Document) -> Result<Document, Fai
         document.identity.clone_from(&plan.mapping.identity);
     }
     Ok(document)
+}
+
+/// Hashes of one engine say nothing to the other: taken over, every row would look changed, and none deleted.
+fn diff_changed(mapping: &str, old: Engine, new: Engine) -> Failure {
+    Failure::new(
+        Code::DiffChanged,
+        format!(
+            "mapping \"{mapping}\": its state was made by diff {old:?}, and the Source says {new:?} now; set the Source's diff back to {old:?}, or \
+             start over with a Sync of mode Reset, which sends every row again"
+        ),
+    )
 }
 
 fn identity_changed(mapping: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Failure {

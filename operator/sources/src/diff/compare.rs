@@ -26,7 +26,7 @@ use super::spool::{BUCKETS, Spool};
 use super::stored::{Overlay, StateReader};
 
 /// Above this many rejected keys that are offered again, every acknowledged key is taken off the list of rejects.
-const MAX_REMEMBERED: usize = 100_000;
+pub(super) const MAX_REMEMBERED: usize = 100_000;
 
 /// How long a tombstone keeps the `rev` of a deleted key, in seconds.
 pub(super) const TOMBSTONE_SECONDS: u64 = 7 * 24 * 3600;

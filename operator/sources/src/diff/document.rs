@@ -44,12 +44,31 @@ pub(super) struct Full {
     pub below: u64,
 }
 
+/// The engine that keeps the entries, and so the way that keys and rows are hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Engine {
+    /// Packed partitions and a journal.
+    #[default]
+    Streaming,
+    /// A table of the warehouse.
+    Pushdown,
+}
+
+impl Engine {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Document {
     /// Random, new at Reset: part of every idempotency key.
     pub incarnation: String,
+    /// Who keeps the entries; absent for Streaming.
+    #[serde(default, skip_serializing_if = "Engine::is_default")]
+    pub engine: Engine,
     /// `MappingPlan::identity` that the state is bound to.
     pub identity: BTreeMap<String, String>,
     /// The key columns, in order.

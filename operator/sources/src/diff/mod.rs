@@ -1,6 +1,9 @@
-//! The streaming engine: the model passes through the worker once and is compared with packed state.
+//! The diff engines: what changed in a model since it was last delivered.
 //!
-//! [`open`] claims the state ([`claim`]), reads the model into scratch ([`extract`]), compares it with the state ([`compare`]) and
+//! There are two, with one contract: [`pushdown`], in which the warehouse compares, and the streaming engine, through which the model
+//! passes once and is compared with packed state. `Source.spec.diff` chooses. Claim, document and rules are the same.
+//!
+//! The streaming engine: [`open`] claims the state ([`claim`]), reads the model into scratch ([`extract`]), compares it with the state ([`compare`]) and
 //! returns the changes. The returned [`Extraction`] hands them out and moves the state by what was acknowledged ([`run`]); at the end
 //! the journal is folded into the partitions ([`fold`]). What is stored, byte by byte, is in `docs/state-format.md`.
 //!
@@ -38,6 +41,7 @@ mod payload;
 #[cfg(test)]
 mod planted;
 mod progress;
+pub(crate) mod pushdown;
 mod replay;
 mod run;
 mod spool;
@@ -52,7 +56,7 @@ use backflow_core::cell::Column;
 use backflow_core::change::Identify;
 use backflow_core::code::Failure;
 use backflow_core::extraction::Extraction;
-use backflow_core::plan::SyncPlan;
+use backflow_core::plan::{DiffEngine, SyncPlan};
 use backflow_core::report::Reporter;
 use backflow_core::state::StateStore;
 use jiff::Timestamp;
@@ -97,5 +101,8 @@ pub async fn open(
     store: Arc<dyn StateStore>,
     request: Request<'_>,
 ) -> Result<Box<dyn Extraction>, Failure> {
-    Ok(Box::new(opening::open(warehouse, store, request).await?))
+    match request.plan.source.diff {
+        DiffEngine::Streaming => Ok(Box::new(opening::open(warehouse, store, request).await?)),
+        DiffEngine::Pushdown => warehouse.pushdown(request).await,
+    }
 }

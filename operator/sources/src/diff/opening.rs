@@ -14,7 +14,7 @@ use super::changes::Changes;
 use super::claim::{Claim, Claimant, claim, look};
 use super::compare::{Compare, From, Into};
 use super::damage::internal;
-use super::document::Document;
+use super::document::{Document, Engine};
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
 use super::known::Known;
@@ -46,7 +46,7 @@ pub(super) async fn open(
     meter.at(Stage::Starting, 0, 0);
     let mut layout = Layout::new(&plan.model, described, used)?;
     let spec = Layout::spec(&mapping.fingerprint, used);
-    let claimant = Claimant { plan, run, owner, now: clock().to_string() };
+    let claimant = Claimant { plan, run, owner, engine: Engine::Streaming, now: clock().to_string() };
     let dry = plan.mode == Mode::DryRun;
     let mut claim = if dry {
         look(store.as_ref(), &claimant, spec.clone()).await?

@@ -36,7 +36,7 @@ const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Rejects that are taken off the list in one commit at the end.
-const CLEARED_PER_COMMIT: usize = 10_000;
+pub(super) const CLEARED_PER_COMMIT: usize = 10_000;
 
 /// The engine's side of a run.
 pub(super) struct Streaming {

@@ -3,6 +3,7 @@
 use backflow_core::code::Failure;
 use backflow_core::plan::{ModelPlan, ModelQuery};
 
+use crate::diff::pushdown::dialect::Around;
 use crate::sql::{Lexis, Subject, check_expression, check_statement, table};
 
 /// A statement that holds the user's text, with the place of each piece in characters.
@@ -85,6 +86,17 @@ impl Composed {
             composed.sql.push_str(&format!(" LIMIT {limit}"));
         }
         composed.sql.push_str(") TO STDOUT (FORMAT binary)");
+        composed
+    }
+
+    /// A statement of the pushdown engine around the model.
+    pub(crate) fn around(relation: &Relation, filter: Option<&str>, around: &Around) -> Self {
+        let mut composed = Self { sql: around.before.clone(), pieces: Vec::new() };
+        composed.push_relation(relation);
+        if let Some(filter) = filter {
+            composed.push_filter(filter);
+        }
+        composed.sql.push_str(&around.after);
         composed
     }
 

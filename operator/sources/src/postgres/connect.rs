@@ -32,6 +32,12 @@ const WATCH_CLIENT: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.
 /// for it without end.
 const BOUND_LOCKS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '90s'";
 
+/// The entries are the hashed side of a join: with the usual 4 MiB they would go through files.
+const COMPARE: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings \
+     WHERE name = 'client_connection_check_interval'; \
+     SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < 67108864; \
+     SET LOCAL idle_in_transaction_session_timeout = '60s'";
+
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -39,6 +45,8 @@ pub(crate) enum Purpose {
     Read,
     /// State: short, and conditional on rows that it locks.
     Write,
+    /// The warehouse compares: one snapshot, and long.
+    Compare,
 }
 
 /// The server as the user names it, for messages.
@@ -172,6 +180,7 @@ pub(crate) async fn begin(connection: &mut PgConnection, purpose: Purpose) -> Re
     let (mode, more) = match purpose {
         Purpose::Read => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", WATCH_CLIENT),
         Purpose::Write => ("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", BOUND_LOCKS),
+        Purpose::Compare => ("BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE", COMPARE),
     };
     run(connection, format!("{mode}; {SETTINGS}; {more}")).await
 }

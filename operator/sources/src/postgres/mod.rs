@@ -5,6 +5,7 @@ mod connect;
 mod decode;
 mod errors;
 mod instant;
+mod pushdown;
 mod rows;
 mod schema;
 mod state;
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::Failure;
-use backflow_core::plan::{ModelPlan, Postgres};
+use backflow_core::extraction::Extraction;
+use backflow_core::plan::{DiffEngine, ModelPlan, Postgres};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::StreamExt;
@@ -28,13 +30,16 @@ use self::rows::Reader;
 use self::state::PostgresState;
 use self::types::Catalog;
 use crate::claims::Claims;
+use crate::diff::Request;
 use crate::model;
 use crate::warehouse::{Query, Rows, Warehouse};
 
 /// A Postgres database.
+#[derive(Clone)]
 pub(crate) struct PostgresWarehouse {
     connector: Arc<Connector>,
     state: Arc<PostgresState>,
+    diff: DiffEngine,
     /// Read-locked by every stream until its query has ended or is cancelled.
     reading: Arc<RwLock<()>>,
 }
@@ -50,6 +55,7 @@ impl PostgresWarehouse {
     pub(crate) async fn open(
         plan: &Postgres,
         schema: &str,
+        diff: DiffEngine,
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
@@ -61,7 +67,7 @@ impl PostgresWarehouse {
             schema: schema.to_owned(),
             claims: Claims::default(),
         });
-        Ok(Self { connector, state, reading: Arc::default() })
+        Ok(Self { connector, state, diff, reading: Arc::default() })
     }
 
     /// Describes in the transaction that the caller began.
@@ -123,6 +129,9 @@ impl Warehouse for PostgresWarehouse {
     async fn check(&self) -> Result<String, Failure> {
         let server = self.server().await?;
         schema::probe(&self.state).await?;
+        if self.diff == DiffEngine::Pushdown {
+            self.may_make_tables().await?;
+        }
         Ok(server)
     }
 
@@ -178,5 +187,9 @@ impl Warehouse for PostgresWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        crate::diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

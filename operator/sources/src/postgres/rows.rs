@@ -123,6 +123,31 @@ async fn copy(
     Ok(Some(batch.take()))
 }
 
+/// Runs a COPY of a bounded number of rows and returns them; `None` if they are not in the form that `wires` say.
+pub(super) async fn copy_all(
+    connection: &mut PgConnection,
+    sql: &str,
+    wires: &[Wire],
+) -> Result<Option<BatchOfRows>, sqlx::Error> {
+    let mut stream = connection.copy_out_raw(sql).await?;
+    let mut parser = Parser { pending: BytesMut::new(), header: false, ended: false };
+    let mut rows = Vec::new();
+    let mut readable = true;
+    while let Some(chunk) = stream.next().await {
+        let mut chunk = parser.join(chunk?);
+        // Also what cannot be read is received, or the connection could not be used again.
+        while readable {
+            match parser.row(&mut chunk, wires) {
+                Parsed::Row(row, _) => rows.push(row),
+                Parsed::More => break,
+                Parsed::Wrong(_) => readable = false,
+            }
+        }
+        parser.keep(&chunk);
+    }
+    Ok((readable && parser.ended).then_some(rows))
+}
+
 fn unreadable(model: &str, column: Option<&String>) -> Failure {
     let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
     Failure::new(
@@ -134,7 +159,7 @@ fn unreadable(model: &str, column: Option<&String>) -> Failure {
 }
 
 /// Asks the server to stop what a backend does: it may compute for hours before it notices that nobody reads.
-async fn cancel(connector: &Connector, backend: i32) {
+pub(super) async fn cancel(connector: &Connector, backend: i32) {
     let Ok(mut connection) = connector.take().await else {
         tracing::warn!("the query could not be cancelled: no connection; the server ends it when it next sends rows");
         return;

@@ -9,6 +9,8 @@
 //! | `runs` | one row per run: phase, counters, times |
 //! | `rejects` | records that the destination or the mapping refused, with code and message |
 //!
+//! A state of the pushdown engine has tables of its own beside them: its entries, and while it runs a delta.
+//!
 //! Every write takes the lock of its `mappings` row first, on condition that the head there is the one that this process wrote last: a
 //! run that lost its claim changes nothing.
 
@@ -27,6 +29,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
 use super::connect::{Connector, Purpose, begin, end};
 use super::{errors, schema};
 use crate::claims::Claims;
+use crate::diff::pushdown::tables;
 use crate::sql::quote;
 use crate::state_rows::{HEAD, RunColumns, fenced, head, last_words, line, phase_text};
 
@@ -55,25 +58,39 @@ impl PostgresState {
         F: Fn(PgConnection) -> R,
         R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
     {
-        match self.bounded(&work).await {
-            Err(failure) if repeatable && failure.code == Code::ConnectionFailed => self.bounded(&work).await,
+        self.transaction_within(STEP_TIMEOUT, repeatable, work).await
+    }
+
+    /// As [`PostgresState::transaction`], for as long as `limit` each time.
+    pub(super) async fn transaction_within<T, F, R>(
+        &self,
+        limit: Duration,
+        repeatable: bool,
+        work: F,
+    ) -> Result<T, Failure>
+    where
+        F: Fn(PgConnection) -> R,
+        R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
+    {
+        match self.bounded(limit, &work).await {
+            Err(failure) if repeatable && failure.code == Code::ConnectionFailed => self.bounded(limit, &work).await,
             other => other,
         }
     }
 
     /// A connection whose other end is gone without a word must not stop a run for good.
-    async fn bounded<T, F, R>(&self, work: &F) -> Result<T, Failure>
+    async fn bounded<T, F, R>(&self, limit: Duration, work: &F) -> Result<T, Failure>
     where
         F: Fn(PgConnection) -> R,
         R: Future<Output = Result<(PgConnection, Step<T>), sqlx::Error>>,
     {
-        tokio::time::timeout(STEP_TIMEOUT, self.attempt(work)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(limit, self.attempt(work)).await.unwrap_or_else(|_| {
             Err(Failure::new(
                 Code::ConnectionFailed,
                 format!(
                     "{} did not answer within {} s while the state was read or written; it is tried again",
                     self.connector.target.address(),
-                    STEP_TIMEOUT.as_secs()
+                    limit.as_secs()
                 ),
             ))
         })
@@ -99,12 +116,17 @@ impl PostgresState {
     }
 
     /// A statement over our tables, where `{}` stands for the quoted schema. Unnamed, for poolers.
-    fn sql(&self, text: &str) -> Query<'static, Postgres, PgArguments> {
+    pub(super) fn sql(&self, text: &str) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(AssertSqlSafe(text.replace("{}", &quote(&self.schema)))).persistent(false)
     }
 
     /// Locks the head on condition that it is the one that was written last.
-    async fn lock(&self, connection: &mut PgConnection, state_key: &str, last: &Head) -> Result<bool, sqlx::Error> {
+    pub(super) async fn lock(
+        &self,
+        connection: &mut PgConnection,
+        state_key: &str,
+        last: &Head,
+    ) -> Result<bool, sqlx::Error> {
         let row = self
             .sql(
                 "SELECT 1 FROM {}.mappings WHERE state_key = $1 AND epoch = $2 AND generation = $3 AND segment = $4 AND document = $5 \
@@ -143,7 +165,7 @@ impl PostgresState {
 
     /// Moves head, run and rejects, if the head is the one that was written last, or already the new one: the step may be repeated
     /// because a break hid that it came through.
-    async fn move_head(
+    pub(super) async fn move_head(
         &self,
         connection: &mut PgConnection,
         commit: &Commit<'_>,
@@ -224,6 +246,45 @@ impl PostgresState {
         .map(drop)
     }
 
+    /// The tables that the pushdown engine has for a state, each with its key columns.
+    pub(super) async fn own_tables(
+        &self,
+        connection: &mut PgConnection,
+        state_key: &str,
+    ) -> Result<Vec<(String, Vec<String>)>, sqlx::Error> {
+        let rows = self
+            .sql(
+                "SELECT c.relname::text AS name, coalesce(array_agg(a.attname::text ORDER BY a.attnum) \
+                 FILTER (WHERE a.attname ~ '^key[0-9]+_'), ARRAY[]::text[]) AS keys \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+                 WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND (c.relname = $2 OR starts_with(c.relname, $3)) \
+                 GROUP BY c.oid, c.relname",
+            )
+            .bind(self.schema.clone())
+            .bind(tables::entries(state_key))
+            .bind(tables::delta_prefix(state_key))
+            .fetch_all(connection)
+            .await?;
+        let mut found = Vec::new();
+        for row in rows {
+            let name: String = row.try_get("name")?;
+            if tables::belongs(state_key, &name) {
+                found.push((name, row.try_get("keys")?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets what the pushdown engine has of a state.
+    async fn drop_tables(&self, connection: &mut PgConnection, state_key: &str) -> Result<(), sqlx::Error> {
+        for (table, _) in self.own_tables(connection, state_key).await? {
+            let drop = format!("DROP TABLE {{}}.{}", quote(&table));
+            self.sql(&drop).execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
     /// One value of one row, read outside of any explicit transaction of ours.
     async fn bytes(&self, text: &str, state_key: &str, numbers: &[i64]) -> Result<Option<Vec<u8>>, Failure> {
         self.transaction(true, |mut connection| async move {
@@ -302,6 +363,7 @@ impl StateStore for PostgresState {
                     .execute(&mut connection)
                     .await?;
                 if reset {
+                    self.drop_tables(&mut connection, state_key).await?;
                     for table in ["partitions", "journal", "rejects"] {
                         let delete = format!("DELETE FROM {{}}.{table} WHERE state_key = $1");
                         self.sql(&delete).bind(state_key.to_owned()).execute(&mut connection).await?;
@@ -436,6 +498,7 @@ impl StateStore for PostgresState {
                 Some(epoch) if epoch as u64 != expected => return Ok((connection, Step::Refused(fenced(state_key)))),
                 Some(_) => {}
             }
+            self.drop_tables(&mut connection, state_key).await?;
             for table in ["partitions", "journal", "rejects", "runs", "mappings"] {
                 let delete = format!("DELETE FROM {{}}.{table} WHERE state_key = $1");
                 self.sql(&delete).bind(state_key.to_owned()).execute(&mut connection).await?;

@@ -134,7 +134,12 @@ impl Catalog {
 
     /// How a column of this type is read.
     pub(crate) fn reading(&self, column: &str, id: u32) -> Reading {
-        let name = format!("_m.{}", quote(column));
+        self.reading_of(&format!("_m.{}", quote(column)), id)
+    }
+
+    /// How something of this type is read.
+    pub(crate) fn reading_of(&self, name: &str, id: u32) -> Reading {
+        let name = name.to_owned();
         if let Some(wire) = self.wire(id) {
             return Reading { expression: name, wire };
         }
@@ -151,7 +156,8 @@ impl Catalog {
         Reading { expression, wire }
     }
 
-    fn base(&self, id: u32) -> u32 {
+    /// What a domain is over.
+    pub(crate) fn base(&self, id: u32) -> u32 {
         match self.0.get(&id) {
             Some(Entry { shape: Shape::Domain(of), .. }) => self.base(*of),
             _ => id,

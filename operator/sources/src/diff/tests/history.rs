@@ -18,7 +18,7 @@ impl Engine for Place {
         Place::open(self, run, &table).await
     }
 
-    fn store_fails_after(&mut self, writes: Option<u64>) {
+    async fn store_fails_after(&mut self, writes: Option<u64>) {
         self.store.get(|contents| contents.writes_left = writes);
     }
 
@@ -26,7 +26,7 @@ impl Engine for Place {
         Place::days_pass(self, days);
     }
 
-    fn rejects(&mut self) -> usize {
+    async fn rejects(&mut self) -> usize {
         self.store.get(|contents| contents.rejects.len())
     }
 }

@@ -8,6 +8,9 @@ mod golden;
 mod history;
 mod inputs;
 mod modes;
+// The suites of both engines on real servers use it too.
+#[path = "../../../../../tests/src/oracle.rs"]
+#[allow(unreachable_pub, reason = "it is public in the test kit")]
 mod oracle;
 mod records;
 mod rules;
@@ -24,8 +27,8 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{
-    Connection, DestinationPlan, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry, RunOptions,
-    SourcePlan, Sqlite, StateLocation, SyncPlan,
+    Connection, DestinationPlan, DiffEngine, MappingPlan, Mode, ModelPlan, ModelQuery, OnMappingChange, Retry,
+    RunOptions, SourcePlan, Sqlite, StateLocation, SyncPlan,
 };
 use backflow_core::record::{Rejection, idempotency_key};
 use backflow_core::report::{Progress, Reporter};
@@ -112,6 +115,7 @@ impl Place {
             name: "warehouse".into(),
             connection: Connection::Sqlite(Sqlite { path: "unused".into() }),
             state: StateLocation::Schema("_backflow".into()),
+            diff: DiffEngine::Streaming,
         };
         let model = ModelPlan {
             name: "customers".into(),

@@ -3,6 +3,8 @@
 //!
 //! It knows an engine by [`Engine`] and [`Extraction`] only.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check fails by panicking, as any test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -24,35 +26,41 @@ const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, Change
 /// What a history needs of an engine: a Mirror of a model with the columns `id` (the key), `name` and `plan`, all of them used. If it is
 /// asked to match, the destination finds a record by `name`, and not by `id`.
 #[async_trait(?Send)]
-pub(super) trait Engine {
+pub trait Engine {
     /// Opens a run over these rows.
     async fn open(&mut self, run: &str, asked: &Asked, rows: &[Vec<Cell>]) -> Result<Box<dyn Extraction>, Failure>;
 
     /// From now on, the store fails after this many writes.
-    fn store_fails_after(&mut self, writes: Option<u64>);
+    async fn store_fails_after(&mut self, writes: Option<u64>);
 
     /// The clock goes on.
     fn days_pass(&mut self, days: i64);
 
     /// Keys that are on the list of rejected records.
-    fn rejects(&mut self) -> usize;
+    async fn rejects(&mut self) -> usize;
 }
 
 /// What a run asks for.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub struct Asked {
+    /// Incremental or Full.
     pub mode: Mode,
+    /// Of the Mapping.
     pub fingerprint: String,
+    /// What another fingerprint does.
     pub on_change: OnMappingChange,
+    /// Rejected content is offered again.
     pub retry_rejected: bool,
+    /// The destination finds a record by `name`.
     pub matched: bool,
 }
 
 /// One step of a history.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub enum Step {
     /// The row's content from now on, as numbers of [`TEXTS`].
     Put(i64, usize, usize),
+    /// The row goes.
     Remove(i64),
     /// The row is as it was before its last change.
     Undo(i64),
@@ -62,15 +70,19 @@ pub(super) enum Step {
     NullKey,
     /// The destination refuses this text in `name` from now on, or nothing.
     Refuse(Option<usize>),
+    /// The Mapping is edited.
     Fingerprint(u8),
+    /// `onMappingChange` is Keep from now on, or Resend.
     OnChange(bool),
+    /// Time passes.
     Days(i64),
+    /// A run.
     Run(Run),
 }
 
 /// How a run goes.
 #[derive(Clone, Debug)]
-pub(super) struct Run {
+pub struct Run {
     /// The same name as the run before: a replacement pod.
     same: bool,
     full: bool,
@@ -88,7 +100,7 @@ pub(super) struct Run {
 }
 
 /// Histories.
-pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = 0..6_i64;
     let text = 0..TEXTS.len();
     let run = (
@@ -161,7 +173,7 @@ struct Delivery {
 }
 
 /// The world: model, destination, and everything that was ever sent.
-pub(super) struct World<E> {
+pub struct World<E> {
     engine: E,
     asked: Asked,
     rows: BTreeMap<i64, (usize, usize)>,
@@ -182,7 +194,7 @@ pub(super) struct World<E> {
 
 impl<E: Engine> World<E> {
     /// A world in which nothing happened yet.
-    pub(super) fn new(engine: E, matched: bool) -> Self {
+    pub fn new(engine: E, matched: bool) -> Self {
         Self {
             engine,
             asked: Asked {
@@ -206,7 +218,7 @@ impl<E: Engine> World<E> {
     }
 
     /// Goes through a history, and checks that it ends well.
-    pub(super) async fn live(&mut self, steps: Vec<Step>) {
+    pub async fn live(&mut self, steps: Vec<Step>) {
         for step in steps {
             self.step(step).await;
         }
@@ -234,7 +246,11 @@ impl<E: Engine> World<E> {
                 self.asked.on_change = if keep { OnMappingChange::Keep } else { OnMappingChange::Resend };
             }
             Step::Days(days) => self.engine.days_pass(days),
-            Step::Run(run) => self.run(&run).await,
+            Step::Run(run) => {
+                if let Err(failure) = self.run(&run).await {
+                    assert!(run.store_fails_after.is_some(), "{failure}");
+                }
+            }
         }
     }
 
@@ -297,16 +313,17 @@ impl<E: Engine> World<E> {
         })
     }
 
-    async fn run(&mut self, run: &Run) {
+    async fn run(&mut self, run: &Run) -> Result<(), Failure> {
         if !run.same {
             self.runs += 1;
         }
         let name = format!("run-{}", self.runs);
         self.asked.mode = if run.full { Mode::Full } else { Mode::Incremental };
         self.asked.retry_rejected = run.retry_rejected;
-        self.engine.store_fails_after(run.store_fails_after);
-        let _ = self.try_run(&name, run).await;
-        self.engine.store_fails_after(None);
+        self.engine.store_fails_after(run.store_fails_after).await;
+        let result = self.try_run(&name, run).await;
+        self.engine.store_fails_after(None).await;
+        result
     }
 
     async fn try_run(&mut self, name: &str, run: &Run) -> Result<(), Failure> {
@@ -444,7 +461,7 @@ impl<E: Engine> World<E> {
         self.refused = None;
         self.doubled.clear();
         self.null_keys = 0;
-        self.run(&quiet).await;
+        self.run(&quiet).await.expect("nothing is in the way of the last run");
         let (wanted, unsendable) = self.final_state();
         let [every, once] = &self.receivers;
         assert_eq!(every.held, wanted, "the destination holds what the model has");
@@ -454,7 +471,7 @@ impl<E: Engine> World<E> {
         let last = self.engine.open("last", &self.asked, &rows).await.unwrap();
         let found = last.findings();
         assert_eq!((found.added, found.updated, found.deleted), (0, 0, 0), "nothing is left");
-        assert_eq!(self.engine.rejects(), unsendable, "no other reject is left");
+        assert_eq!(self.engine.rejects().await, unsendable, "no other reject is left");
     }
 
     /// What the destination must hold in the end, and how many rows cannot be sent.
@@ -474,7 +491,7 @@ impl<E: Engine> World<E> {
 }
 
 /// The name in a row, as JSON.
-pub(super) fn name_of(row: &[Cell]) -> Option<Box<str>> {
+pub fn name_of(row: &[Cell]) -> Option<Box<str>> {
     let name = row.get(1).filter(|cell| !cell.is_null())?;
     let mut json = String::new();
     name.write_json(&mut json);
