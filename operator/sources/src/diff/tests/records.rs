@@ -32,6 +32,7 @@ async fn run_and_find(place: &Place, name: &str, rows: &Table) -> (Vec<(ChangeKi
         for change in page {
             let memory = match change.kind {
                 ChangeKind::Deleted => change.memory.clone(),
+                _ if change.duplicate => Memory::default(),
                 _ => (place.identify.as_ref().unwrap())(&change.row),
             };
             let verdict = if change.duplicate {
