@@ -14,7 +14,7 @@ use crate::ours::Ours;
 use crate::report::{Line, rounded};
 use crate::taken::{Taken, compare};
 
-/// One row of a thousand: half of them updated, a quarter each added and deleted … as near as whole rows of a thousand allow.
+/// One row of a thousand of each kind.
 const SHARE: Share = Share { added: 1, updated: 1, deleted: 1 };
 
 /// What a pod is limited to.
