@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{Connection, DirectoryState, SourcePlan, Sqlite, StateLocation, StateStorePlan};
+use backflow_core::plan::{Connection, DiffEngine, DirectoryState, SourcePlan, Sqlite, StateLocation, StateStorePlan};
 use backflow_core::secret::{SecretRef, Secrets};
 use backflow_core::state::StateStore;
 use backflow_sources::warehouse::open_state;
@@ -27,6 +27,7 @@ async fn store(folder: &Path) -> Arc<dyn StateStore> {
             path: folder.to_string_lossy().into_owned(),
             claim: None,
         })),
+        diff: DiffEngine::Streaming,
     };
     open_state(&plan, &NoSecrets, "backflow/test").await.unwrap()
 }

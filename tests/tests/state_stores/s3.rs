@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::Method;
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{Connection, SourcePlan, Sqlite, StateLocation, StateStorePlan};
+use backflow_core::plan::{Connection, DiffEngine, SourcePlan, Sqlite, StateLocation, StateStorePlan};
 use backflow_core::secret::Secrets;
 use backflow_core::state::{Commit, Head, StateStore};
 use backflow_sources::warehouse::{open, open_state};
@@ -12,7 +12,12 @@ use backflow_tests::s3::{BUCKET, Fault, S3Server};
 use backflow_tests::state_conformance::{self, head, run};
 
 fn source(state: StateLocation) -> SourcePlan {
-    SourcePlan { name: "warehouse".into(), connection: Connection::Sqlite(Sqlite { path: "unused.db".into() }), state }
+    SourcePlan {
+        name: "warehouse".into(),
+        connection: Connection::Sqlite(Sqlite { path: "unused.db".into() }),
+        state,
+        diff: DiffEngine::Streaming,
+    }
 }
 
 async fn store(server: &S3Server, prefix: &str) -> Arc<dyn StateStore> {

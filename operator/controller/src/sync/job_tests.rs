@@ -1,6 +1,6 @@
 use backflow_core::plan::{
-    Connection, DiffEngine, DirectoryState, ForgetPlan, ModelPlan, ModelQuery, Postgres, PreviewPlan, S3State, SourcePlan,
-    StateLocation, StateStorePlan, Task, Tls, TlsMode,
+    Connection, DiffEngine, DirectoryState, ForgetPlan, ModelPlan, ModelQuery, Postgres, PreviewPlan, S3State,
+    SourcePlan, StateLocation, StateStorePlan, Task, Tls, TlsMode,
 };
 use backflow_core::secret::SecretRef;
 use serde_json::json;
