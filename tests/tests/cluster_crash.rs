@@ -4,5 +4,9 @@
 
 #[path = "cluster_crash/controller.rs"]
 mod controller;
+#[path = "cluster_crash/leaders.rs"]
+mod leaders;
+#[path = "cluster_crash/moments.rs"]
+mod moments;
 #[path = "cluster_crash/worker.rs"]
 mod worker;

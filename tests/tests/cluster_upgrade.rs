@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "cluster_upgrade/scope.rs"]
+mod scope;
+
 use std::process::Command;
 
 use backflow_crds::conditions::ConditionType;

@@ -22,7 +22,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 
 pub use namespace::{Namespace, Watched};
-pub use operator::{CONTROLLER, NAMESPACE as OPERATOR_NAMESPACE, Operator};
+pub use operator::{CONTROLLER, NAMESPACE as OPERATOR_NAMESPACE, Operator, RIVAL};
 pub use process::{processes, worker_processes};
 pub use scene::Scene;
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use tokio::sync::Mutex;
 
 use super::Cluster;
@@ -11,6 +13,9 @@ use super::Cluster;
 pub const NAMESPACE: &str = "backflow-system";
 /// Name of its release and its Deployment.
 pub const CONTROLLER: &str = "backflow";
+
+/// Name of the second operator's release, of its Deployment and of its Lease.
+pub const RIVAL: &str = "backflow-rival";
 
 /// What this process has installed: the CRDs, and the controller.
 static INSTALLED: Mutex<(bool, bool)> = Mutex::const_new((false, false));
@@ -82,11 +87,48 @@ impl Operator {
     /// # Errors
     /// As [`Operator::install`].
     pub async fn install_of(cluster: &Cluster, charts: &Path, values: &[&str]) -> anyhow::Result<()> {
+        Self::upgrade(cluster, charts, (CONTROLLER, NAMESPACE), values, true).await
+    }
+
+    /// Installs the controller, and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// As [`Operator::install`].
+    pub async fn begin(cluster: &Cluster) -> anyhow::Result<()> {
+        Self::upgrade(cluster, Path::new("charts"), (CONTROLLER, NAMESPACE), &[], false).await
+    }
+
+    /// Installs a second operator with a Lease of its own, which serves one namespace and lives in it: two lead there at once.
+    /// Nothing of it is left when the namespace goes.
+    ///
+    /// # Errors
+    /// As [`Operator::install`].
+    pub async fn install_beside(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
+        let system = Api::<Namespace>::all(cluster.client.clone()).get("kube-system").await?;
+        let cluster_id = system.metadata.uid.context("kube-system has no uid")?;
+        let values = [
+            &format!("watchNamespaces={{{namespace}}}"),
+            &format!("clusterId={cluster_id}"),
+            "rbac.aggregateToUserRoles=false",
+        ];
+        Self::upgrade(cluster, Path::new("charts"), (RIVAL, namespace), &values, true).await
+    }
+
+    async fn upgrade(
+        cluster: &Cluster,
+        charts: &Path,
+        (release, namespace): (&str, &str),
+        values: &[&str],
+        wait: bool,
+    ) -> anyhow::Result<()> {
         let (repository, tag) = image()?;
         let chart = charts.join("backflow").display().to_string();
         let mut arguments =
-            ["upgrade", "--install", CONTROLLER, &chart, "--namespace", NAMESPACE].map(str::to_owned).to_vec();
-        arguments.extend(["--create-namespace", "--wait", "--timeout=2m", "--take-ownership"].map(str::to_owned));
+            ["upgrade", "--install", release, &chart, "--namespace", namespace].map(str::to_owned).to_vec();
+        arguments.extend(["--create-namespace", "--take-ownership"].map(str::to_owned));
+        if wait {
+            arguments.extend(["--wait", "--timeout=2m"].map(str::to_owned));
+        }
         arguments.extend([format!("--set=image.repository={repository}"), format!("--set=image.tag={tag}")]);
         arguments.extend(values.iter().map(|value| format!("--set={value}")));
         cluster.helm(arguments).await?;

@@ -32,7 +32,7 @@ async fn in_the_middle(name: &str) -> (Scene, String, Pod) {
     (scene, sync, pod)
 }
 
-async fn pod_of(scene: &Scene, sync: &str, what: &str, right: impl Fn(&Pod) -> bool) -> Pod {
+pub(crate) async fn pod_of(scene: &Scene, sync: &str, what: &str, right: impl Fn(&Pod) -> bool) -> Pod {
     let found = |pods: &[Arc<Pod>]| {
         let pod = pods
             .iter()
@@ -57,7 +57,7 @@ fn complete(scene: &Scene) {
 }
 
 /// After the crash nothing is left to do: the checkpoint knows of every row.
-async fn settled(scene: &Scene) {
+pub(crate) async fn settled(scene: &Scene) {
     scene.requests();
     let after = scene.succeed(json!({})).await.unwrap();
     assert_eq!((after.extracted, scene.requests()), (Some(Extracted::default()), 0));

@@ -29,8 +29,6 @@ pub struct View<'a> {
     pub pods: &'a [PodView],
     /// The status already says that this spec passed.
     pub settled: bool,
-    /// A check that ended before this moment may be of something else.
-    pub valid_since: Option<Timestamp>,
     /// Somebody needs more than was found: the check is repeated, as one that fails.
     pub falls_short: bool,
     /// The time.
@@ -105,9 +103,6 @@ pub fn decide(view: &View<'_>) -> Decision {
         state => return Decision::Follow(state),
     };
     if ending.ended.phase == Phase::Succeeded {
-        if ending.at.is_some() && ending.at < view.valid_since {
-            return Decision::Replace { uid: job.uid.clone(), tried: 0 };
-        }
         let again = again(view, job, ending.at);
         if view.falls_short && again <= view.now {
             return replace(job);

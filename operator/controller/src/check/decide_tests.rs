@@ -41,8 +41,7 @@ fn pod(phase: Phase, code: Option<Code>) -> PodView {
 }
 
 fn view<'a>(job: &'a JobView, pods: &'a [PodView], settled: bool, now: i64) -> View<'a> {
-    let (valid_since, falls_short) = (None, false);
-    View { name: "source-1", inputs: "inputs", job, pods, settled, valid_since, falls_short, now: at(now) }
+    View { name: "source-1", inputs: "inputs", job, pods, settled, falls_short: false, now: at(now) }
 }
 
 fn decision(job: &JobView, pods: &[PodView], settled: bool, now: i64) -> Decision {
@@ -131,15 +130,6 @@ fn a_repeated_check_that_fails_takes_nothing_away() {
     assert_eq!(wanting(&failed(2), &pods, true, 1_001), Decision::Settled(Some(at(1_060))));
     assert_eq!(wanting(&failed(2), &pods, true, 1_060), replaced(2));
     assert_eq!(decision(&failed(2), &pods, true, 1_001), Decision::Settled(None));
-}
-
-#[test]
-fn a_check_before_that_of_what_it_refers_to_is_made_again() {
-    let pods = [pod(Phase::Succeeded, None)];
-    let since = |second| View { valid_since: Some(at(second)), ..view(&JobView::None, &pods, false, 1_010) };
-    let done = passed(3);
-    assert_eq!(decide(&View { job: &done, ..since(1_001) }), replaced(0));
-    assert!(matches!(decide(&View { job: &done, ..since(1_000) }), Decision::Passed { .. }));
 }
 
 #[test]

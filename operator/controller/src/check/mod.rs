@@ -172,15 +172,13 @@ async fn check<K: Checked>(
     let was_ready = is_ready(parts.conditions, *parts.observed_generation, generation);
     let begun = *parts.observed_generation == generation;
     let last = parts.last_check_time.clone();
-    let valid_since = object.valid_since(context);
-    let settled = was_ready && last.as_ref().map(|last| last.0) >= valid_since;
+    let settled = was_ready && last.as_ref().map(|last| last.0) >= object.valid_since(context);
     let view = View {
         name: &name,
         inputs: &inputs,
         job: &job,
         pods: &pods,
         settled,
-        valid_since,
         falls_short: object.falls_short(context),
         now: context.now(),
     };

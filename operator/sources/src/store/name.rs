@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// The longest name of a part. File systems end at 255 bytes, and a part may carry numbers in front.
-const LONGEST: usize = 128;
+/// The longest name of a part. Some servers keep an object in a file whose name is made of all parts, and file systems end at 255 bytes.
+const LONGEST: usize = 80;
 
 /// A text as one part of an object's name. Lower-case letters, digits, `.` and `-` stand for themselves, `/` is `_`, every other byte
 /// is `!` and two hexadecimal digits: file systems that fold case keep names apart. What is too long is cut, and ends in its hash.

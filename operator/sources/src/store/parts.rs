@@ -23,8 +23,8 @@ pub(super) fn folder(state_key: &str, part: &str) -> String {
 
 /// A partition that this claim wrote.
 pub(super) fn partition(state_key: &str, id: PartitionId, claim: u64) -> String {
-    let (generation, index) = (name::number(id.generation), name::number(u64::from(id.index)));
-    format!("{}/{generation}-{index}-{}", folder(state_key, PARTITIONS), name::number(claim))
+    let (generation, claim) = (name::number(id.generation), name::number(claim));
+    format!("{}/{generation}-{:010}-{claim}", folder(state_key, PARTITIONS), id.index)
 }
 
 /// A segment that this claim wrote.
