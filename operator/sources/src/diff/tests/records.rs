@@ -58,14 +58,14 @@ fn change(kind: ChangeKind, id: i64, name: &str, group: &str) -> (ChangeKind, i6
 use ChangeKind::{Added, Deleted, Updated};
 
 #[tokio::test]
-async fn a_deletion_knows_the_key_that_was_sent_last() {
+pub(super) async fn a_deletion_knows_the_key_that_was_sent_last() {
     let place = by_name_in_plan(SyncMode::Mirror);
     run(&place, "r1", &table(&[(1, "a@x", "list")])).await;
     assert_eq!(run(&place, "r2", &table(&[])).await, [change(Deleted, 1, "a@x", "list")]);
 }
 
 #[tokio::test]
-async fn a_new_match_or_group_key_is_a_deletion_of_the_old_and_an_addition() {
+pub(super) async fn a_new_match_or_group_key_is_a_deletion_of_the_old_and_an_addition() {
     let place = by_name_in_plan(SyncMode::Mirror);
     run(&place, "r1", &table(&[(1, "a", "list"), (2, "b", "list"), (3, "c", "list")])).await;
     let rows = table(&[(1, "A", "list"), (2, "b", "other"), (3, "c", "list")]);
@@ -90,7 +90,7 @@ async fn a_new_match_or_group_key_is_a_deletion_of_the_old_and_an_addition() {
 }
 
 #[tokio::test]
-async fn what_another_row_stands_for_is_not_deleted() {
+pub(super) async fn what_another_row_stands_for_is_not_deleted() {
     let place = by_name_in_plan(SyncMode::Mirror);
     run(&place, "r1", &table(&[(1, "a", "list"), (2, "b", "list")])).await;
     // Key 1 is gone and 3 has taken its record; 2 and 4 too, and 2 is still there under another name.
@@ -107,7 +107,7 @@ async fn what_another_row_stands_for_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn of_rows_with_one_key_the_greatest_is_sent_and_another_takes_over() {
+pub(super) async fn of_rows_with_one_key_the_greatest_is_sent_and_another_takes_over() {
     let place = by_name_in_plan(SyncMode::Mirror);
     let all = table(&[(2, "a", "list"), (10, "a", "list"), (9, "a", "list"), (1, "a", "other")]);
     assert_eq!(run(&place, "r1", &all).await, [change(Added, 1, "a", "other"), change(Added, 10, "a", "list")]);
