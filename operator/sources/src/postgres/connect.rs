@@ -32,11 +32,12 @@ const WATCH_CLIENT: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.
 /// for it without end.
 const BOUND_LOCKS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '90s'";
 
-/// The entries are the hashed side of a join: with the usual 4 MiB they would go through files.
+/// The entries are the hashed side of a join: with the usual 4 MiB they would go through files. To compile the statement takes longer
+/// than it saves.
 const COMPARE: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings \
      WHERE name = 'client_connection_check_interval'; \
      SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < 67108864; \
-     SET LOCAL idle_in_transaction_session_timeout = '60s'";
+     SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL jit = off";
 
 /// What a transaction is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
