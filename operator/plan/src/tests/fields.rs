@@ -244,7 +244,7 @@ fn every_field_of_a_mapping_does_something() {
         ("action", Refused(json!({"action": "dance"}), "spec.action", "UnknownAction")),
         ("syncMode", Planned(json!({"syncMode": "Upsert"}))),
         ("records", Planned(json!({"syncMode": null, "records": ["Added"]}))),
-        ("config", Refused(json!({"config": {"matchBy": "email"}}), "spec.config.matchBy", "UnknownSetting")),
+        ("config", Planned(json!({"config": {"matchBy": "id"}}))),
         ("fields.*.column", Planned(field(json!({"column": "email"})))),
         ("fields.*.value", Planned(field(json!({"value": 1})))),
         ("fields.*.onNull", Planned(json!({"fields": {"id": {"onNull": "Reject"}}}))),
