@@ -31,7 +31,7 @@ pub(crate) fn too_new(place: &str, found: &str) -> Failure {
     )
 }
 
-/// The columns that [`line`] reads, but for `bytes`.
+/// The columns that [`line()`] reads, but for `bytes`.
 pub(crate) const HEAD: &str = "state_key, format, owner, epoch, generation, segment, document";
 
 /// Reads a head with its key.

@@ -98,7 +98,6 @@ impl Stored {
 
     /// The object's bytes, with a new id.
     pub(super) fn seal(&mut self) -> Result<Bytes, Failure> {
-        let internal = |_| Failure::new(Code::Internal, "a head of the state cannot be written down");
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|_| Failure::new(Code::Internal, "the operating system gives no random numbers"))?;
@@ -107,7 +106,8 @@ impl Stored {
             let _ = write!(self.id, "{byte:02x}");
         }
         self.written_at = jiff::Timestamp::now().to_string();
-        let mut text = serde_json::to_string(self).map_err(|error| internal(drop(error)))?;
+        let mut text = serde_json::to_string(self)
+            .map_err(|_| Failure::new(Code::Internal, "a head of the state cannot be written down"))?;
         let checksum = xxh3_64(text.as_bytes());
         let _ = writeln!(text, "\n{checksum:016x}");
         Ok(Bytes::from(text))
