@@ -61,6 +61,7 @@ async fn a_role_that_may_only_read_is_enough() {
     for (name, state) in places.states() {
         shop.sync.source.state = state;
         shop.sync.mapping.state_key = format!("shop/{name}");
+        shop.requests();
         let first = shop.succeed(&format!("{name}-1")).await.unwrap();
         assert!(shop.taken() == shop.expected("upsert", "true").await.unwrap(), "{name}");
         assert!(balanced(&first), "{name}: {first:?}");

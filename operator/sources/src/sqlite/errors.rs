@@ -13,6 +13,17 @@ pub(crate) fn file(error: &Error, path: &str) -> Failure {
     })
 }
 
+/// Why a statement of our own over the state failed.
+pub(crate) fn state(error: &Error, path: &str) -> Failure {
+    if error.as_database_error().is_some_and(|error| error.message().starts_with("no such table: ")) {
+        return Failure::new(
+            Code::StateSchemaMissing,
+            format!("the SQLite file {path} has no tables of the state; the next run makes them"),
+        );
+    }
+    file(error, path)
+}
+
 /// Why a statement with the user's SQL failed.
 pub(crate) fn query(error: &Error, model: &str, path: &str) -> Failure {
     if let Some(failure) = primary(error).and_then(|code| of_file(code, path)) {

@@ -96,7 +96,7 @@ impl SqliteState {
         F: FnOnce(SqliteConnection) -> R,
         R: Future<Output = Result<(SqliteConnection, Step<T>), sqlx::Error>>,
     {
-        let failure = |error: sqlx::Error| errors::file(&error, &self.path);
+        let failure = |error: sqlx::Error| errors::state(&error, &self.path);
         let mut slot = self.connection.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
