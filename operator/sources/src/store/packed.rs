@@ -158,6 +158,10 @@ impl PackedState {
         };
         failpoint::hit("inside-commit");
         if !self.chain(key).extend(&mut next).await? {
+            if commit.segment.is_some() {
+                // No head names it, and after a Forget nobody else would find it.
+                tidy(self.objects.remove(vec![parts::segment(key, commit.head.segment, next.claim)]).await);
+            }
             return Err(fenced(key));
         }
         if let Some(keep) = keep {

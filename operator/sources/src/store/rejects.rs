@@ -199,8 +199,8 @@ mod tests {
         let gone: Vec<RejectChange> = (0..ROWS).map(|at| RejectChange::Remove(at.to_string())).collect();
         list.apply(&gone, "t", &mut listed);
         assert_eq!((list.rows.len(), list.bytes, listed.unlisted), (0, 0, 0));
-        let large = "x".repeat(BYTES / 2);
-        list.apply(&[put("a", &large), put("b", &large), put("c", &large)], "t", &mut listed);
+        let large = ["a", "b", "c"].map(|key| put(&key.repeat(BYTES / 2), "m"));
+        list.apply(&large, "t", &mut listed);
         assert!(list.bytes <= BYTES && listed.unlisted >= 1);
     }
 }
