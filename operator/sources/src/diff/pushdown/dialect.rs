@@ -267,7 +267,7 @@ pub(crate) trait Dialect: Send + Sync {
     fn index(&self, names: &Names) -> Option<String>;
 
     /// What was found: rows of numbers, see [`super::summary`].
-    fn summary(&self, names: &Names, expired: i64) -> String;
+    fn summary(&self, names: &Names, first_epoch: u64, expired: i64) -> String;
 
     /// One page: for each change its place, `rev`, hash, unsent, known, rejected, the key's columns, those of old
     /// forms, match key, group key, remote id, then the row.

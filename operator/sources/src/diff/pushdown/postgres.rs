@@ -239,7 +239,7 @@ impl Dialect for Postgres {
         Some(format!("CREATE UNIQUE INDEX ON {} (kind, place)", names.delta))
     }
 
-    fn summary(&self, names: &Names, expired: i64) -> String {
+    fn summary(&self, names: &Names, first_epoch: u64, expired: i64) -> String {
         let of = |condition: String| format!("count(*) FILTER (WHERE {condition})");
         let is = |number: u8| of(format!("kind = {number}"));
         let changes = format!("kind IN ({}, {}, {})", kind::DELETED, kind::UPDATED, kind::ADDED);
@@ -259,7 +259,8 @@ impl Dialect for Postgres {
             is(kind::UPDATED),
             is(kind::ADDED),
             of(format!("kind = {} AND unsent", kind::DELETED)),
-            is(kind::STILL_REJECTED),
+            // What this run's earlier pods had rejected is counted as rejected.
+            of(format!("kind = {} AND rev < {first_epoch}", kind::STILL_REJECTED)),
             is(kind::NULL_KEY),
             is(kind::DUPLICATE_KEY),
             of(quiet.clone()),

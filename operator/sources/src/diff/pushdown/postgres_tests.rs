@@ -108,7 +108,7 @@ fn every_other_statement() {
     all.extend([
         Postgres.add_key(&names.entries, &names.keys[1]),
         Postgres.index(&names).unwrap_or_default(),
-        Postgres.summary(&names, 1_799_000_000),
+        Postgres.summary(&names, 5, 1_799_000_000),
         Postgres.page(&names, 2, after),
         Postgres.cleared(&names, after),
         Postgres.longest(&names, &["octet_length(p1)".into(), "octet_length(p2)".into()]),
