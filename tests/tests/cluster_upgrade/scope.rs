@@ -52,7 +52,9 @@ async fn of_all_namespaces_only_those_that_are_named_are_served() {
     untouched!(Sync, &ignored);
     assert!(without.namespace.list::<Job>().await.unwrap().is_empty());
     assert_eq!(without.requests(), 0);
-    for what in ["list mappings.backflow.dev", "create jobs", "watch pods", "patch mappings.backflow.dev/status"] {
+    for what in
+        ["list mappings.backflow.dev", "create jobs", "watch pods", "patch mappings.backflow.dev --subresource=status"]
+    {
         assert!(may(&cluster, &ours, what).await, "{what} in a namespace that is served");
         assert!(!may(&cluster, &theirs, what).await, "{what} in another");
     }
@@ -67,18 +69,14 @@ async fn of_all_namespaces_only_those_that_are_named_are_served() {
     without.end();
 }
 
+/// Label of the controller's pods.
+const COMPONENT: &str = "app.kubernetes.io/component=controller";
+
 /// Waits until the controller has said something in its log.
 async fn logged(cluster: &Cluster, text: &str) {
     let kubectl = std::env::var_os("BACKFLOW_KUBECTL").unwrap_or_else(|| "kubectl".into());
     let mut log = tokio::process::Command::new(kubectl)
-        .args([
-            "logs",
-            "--follow",
-            "-n",
-            OPERATOR_NAMESPACE,
-            &format!("deployment/{CONTROLLER}"),
-            "--pod-running-timeout=2m",
-        ])
+        .args(["logs", "--follow", "-n", OPERATOR_NAMESPACE, &format!("deployment/{CONTROLLER}")])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -103,7 +101,7 @@ async fn logged(cluster: &Cluster, text: &str) {
 /// What the controller's pod answers at `/readyz`.
 async fn readyz(cluster: &Cluster) -> (u16, String) {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), OPERATOR_NAMESPACE);
-    let ours = kube::api::ListParams::default().labels("app.kubernetes.io/component=controller");
+    let ours = kube::api::ListParams::default().labels(COMPONENT);
     let pods = pods.list(&ours).await.unwrap();
     let [pod] = &pods.items[..] else {
         panic!("one pod: {:?}", pods.items.iter().map(Pod::name_any).collect::<Vec<_>>())
@@ -123,7 +121,11 @@ async fn a_controller_that_comes_before_its_kinds_waits_for_them_and_goes_on() {
     let delete = ["delete", "crd", "--timeout=2m"].map(str::to_owned);
     cluster.kubectl(delete.into_iter().chain(kinds)).await.unwrap();
 
+    controller(&cluster, &["wait", "--for=delete", "pod", "-l", COMPONENT, "--timeout=2m"]).await;
     Operator::begin(&cluster).await.unwrap();
+    controller(&cluster, &["wait", "--for=create", "pod", "-l", COMPONENT, "--timeout=2m"]).await;
+    controller(&cluster, &["wait", "--for=jsonpath={.status.phase}=Running", "pod", "-l", COMPONENT, "--timeout=2m"])
+        .await;
     logged(&cluster, "waiting for them").await;
     let (code, said) = readyz(&cluster).await;
     assert_eq!(code, 503, "{said}");
