@@ -1,6 +1,7 @@
 //! Random histories: see [`oracle`](super::oracle).
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::oracle::{Asked, Engine, World, name_of, steps};
 use super::*;
@@ -31,8 +32,11 @@ impl Engine for Place {
     }
 }
 
+/// The same histories in every run; others are tried by another number here.
+const SEED: RngSeed = RngSeed::Fixed(1);
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, rng_seed: SEED, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_history_ends_with_what_the_model_has(steps in steps()) {
