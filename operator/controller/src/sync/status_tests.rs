@@ -78,7 +78,8 @@ fn whatever_becomes_of_a_sync_its_conditions_do_not_contradict_each_other() {
 
 #[test]
 fn whoever_waits_for_a_sync_learns_its_end_at_once() {
-    let ends: [(fn(&mut Draft), &str, &str); 5] = [
+    type End = fn(&mut Draft);
+    let ends: [(End, &str, &str); 5] = [
         (|draft| draft.ended(&ending(Phase::Succeeded, None, None), &BTreeMap::new()), "Ready", "Succeeded"),
         (
             |draft| draft.ended(&ending(Phase::PartiallySucceeded, None, None), &BTreeMap::new()),
