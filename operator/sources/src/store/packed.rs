@@ -145,6 +145,16 @@ impl PackedState {
         Ok(())
     }
 
+    /// Removes the segment of a commit that lost, which after a Forget nobody else would find. Unless the newest head names it: who
+    /// has overtaken this run may have gone on from the head that it created.
+    async fn withdraw(&self, lost: &Stored, segment: u64) -> Result<(), Failure> {
+        let newest = self.chain(&lost.state_key).newest().await?;
+        if newest.is_some_and(|newest| newest.claim_of_segment(segment) == Some(lost.claim)) {
+            return Ok(());
+        }
+        self.objects.remove(vec![parts::segment(&lost.state_key, segment, lost.claim)]).await
+    }
+
     /// A commit, or with `keep` a fold.
     async fn step(&self, commit: Commit<'_>, keep: Option<&[PartitionId]>) -> Result<(), Failure> {
         let key = commit.state_key;
@@ -159,8 +169,7 @@ impl PackedState {
         failpoint::hit("inside-commit");
         if !self.chain(key).extend(&mut next).await? {
             if commit.segment.is_some() {
-                // No head names it, and after a Forget nobody else would find it.
-                tidy(self.objects.remove(vec![parts::segment(key, commit.head.segment, next.claim)]).await);
+                tidy(self.withdraw(&next, commit.head.segment).await);
             }
             return Err(fenced(key));
         }

@@ -45,6 +45,8 @@ enum Creation {
     Fails,
     /// Done, and nobody knows.
     Unknown,
+    /// Done, and before its writer looks, another run claims what it has made current.
+    Overtaken,
 }
 
 /// A folder that misbehaves as told.
@@ -91,6 +93,14 @@ impl Objects for Place {
         match next {
             Some(Creation::Fails) => return Err(failure),
             Some(Creation::Unknown) => {}
+            Some(Creation::Overtaken) => {
+                let created = self.folder.create(name, bytes).await;
+                let other = PackedState::new(Arc::new(self.folder.clone()));
+                let seen = other.head(KEY).await?.unwrap();
+                let claimed = Head { epoch: seen.epoch + 1, ..seen.clone() };
+                other.claim(KEY, Some(&seen), &claimed, &run("r", claimed.epoch), false).await?;
+                return created;
+            }
             None => return self.folder.create(name, bytes).await,
         }
         self.folder.create(name, bytes).await?;
@@ -174,6 +184,20 @@ async fn after_a_write_of_unknown_end_the_claim_is_not_used_again() {
     let other = place.store();
     assert_eq!(other.head(KEY).await.unwrap(), Some(head(1, 1)));
     assert_eq!(other.segment(KEY, 1).await.unwrap().as_deref(), Some(&b"one"[..]));
+}
+
+/// The run that was overtaken cannot tell whether its commit counts, and need not: but what the other one goes on from must stay.
+#[tokio::test]
+async fn a_run_that_is_overtaken_takes_nothing_away_from_the_one_that_goes_on_from_its_commit() {
+    let root = tempfile::tempdir().unwrap();
+    let place = Place::new(root.path());
+    let old = place.store();
+    old.claim(KEY, None, &head(1, 0), &run("r", 1), false).await.unwrap();
+    place.creations.lock().unwrap().push(Creation::Overtaken);
+    assert_eq!(code(commit(&old, &head(1, 1), b"one").await), Code::Fenced);
+    let new = place.store();
+    assert_eq!(new.head(KEY).await.unwrap(), Some(Head { epoch: 2, ..head(1, 1) }));
+    assert_eq!(new.segment(KEY, 1).await.unwrap().as_deref(), Some(&b"one"[..]), "the newest head names it");
 }
 
 #[tokio::test]
