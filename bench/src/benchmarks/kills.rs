@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use backflow_core::result::Phase;
+use backflow_tests::worker::FAILPOINTS;
 
 use super::Bench;
 use crate::data::Customers;
@@ -17,21 +18,6 @@ use crate::taken::{Difference, Taken, compare};
 const MOMENTS: u64 = 20;
 /// The most records that may come again: a commit window.
 const WINDOW: usize = 10_000;
-/// Where the program can be made to die.
-const FAILPOINTS: [&str; 12] = [
-    "after-extract",
-    "after-send",
-    "after-send:9",
-    "after-acknowledge",
-    "after-acknowledge:9",
-    "inside-commit",
-    "inside-commit:2",
-    "after-commit",
-    "after-commit:2",
-    "before-fold",
-    "inside-fold",
-    "before-result",
-];
 
 struct Kills<'a> {
     bench: &'a Bench,

@@ -13,7 +13,6 @@
 mod batch;
 mod client;
 mod fault;
-mod line;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +23,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use backflow_tests::receiver::line;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 

@@ -14,11 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Cuts the connection that a request came by.
 #[derive(Clone)]
-pub(crate) struct Cut(Arc<AtomicBool>);
+pub struct Cut(Arc<AtomicBool>);
 
 impl Cut {
     /// From now on nothing is written: the next attempt resets the connection.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         self.0.store(true, SeqCst);
     }
 }
@@ -30,7 +30,7 @@ impl Connected<IncomingStream<'_, Lines>> for Cut {
 }
 
 /// Accepts connections that can be cut.
-pub(crate) struct Lines(pub(crate) TcpListener);
+pub struct Lines(pub TcpListener);
 
 impl Listener for Lines {
     type Io = Line;
@@ -47,7 +47,8 @@ impl Listener for Lines {
     }
 }
 
-pub(crate) struct Line {
+/// A connection that can be cut.
+pub struct Line {
     stream: TcpStream,
     cut: Cut,
 }

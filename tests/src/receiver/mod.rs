@@ -14,7 +14,7 @@
 
 mod inspect;
 mod ledger;
-pub(crate) mod line;
+pub mod line;
 mod respond;
 mod script;
 

@@ -25,6 +25,23 @@ pub use pod::{Ended, Pod, Worker};
 /// Id (JSON), operation and data of a record.
 pub type Sent = (String, String, Value);
 
+/// Where a run of the streaming engine can be made to die, in the order in which it gets there.
+pub const FAILPOINTS: [&str; 13] = [
+    "after-extract",
+    "after-mark",
+    "after-send",
+    "after-send:9",
+    "after-acknowledge",
+    "after-acknowledge:9",
+    "inside-commit",
+    "inside-commit:2",
+    "after-commit",
+    "after-commit:2",
+    "before-fold",
+    "inside-fold",
+    "before-result",
+];
+
 /// One server for the tests that run at the same time; it ends with the last of them.
 static SERVER: Mutex<Weak<PostgresServer>> = Mutex::const_new(Weak::new());
 

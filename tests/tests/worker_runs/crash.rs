@@ -7,7 +7,7 @@ use backflow_core::code::Code;
 use backflow_core::plan::{Connection, DiffEngine, Retry, Sqlite};
 use backflow_core::result::{Phase, RunResult};
 use backflow_tests::receiver::{Fault, Item, Script};
-use backflow_tests::worker::{Scenario, Sent, balanced, sorted};
+use backflow_tests::worker::{FAILPOINTS, Scenario, Sent, balanced, sorted};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
@@ -184,22 +184,7 @@ async fn what_a_killed_pod_sent_and_the_model_takes_back_is_mended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_at_each_failpoint() {
-    let failpoints = [
-        "after-extract",
-        "after-mark",
-        "after-send",
-        "after-send:9",
-        "after-acknowledge",
-        "after-acknowledge:9",
-        "inside-commit",
-        "inside-commit:2",
-        "after-commit",
-        "after-commit:2",
-        "before-fold",
-        "inside-fold",
-        "before-result",
-    ];
-    dead_at(DiffEngine::Streaming, &failpoints).await;
+    dead_at(DiffEngine::Streaming, &FAILPOINTS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

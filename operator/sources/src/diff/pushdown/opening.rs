@@ -71,10 +71,10 @@ pub(crate) async fn open<T: Transport + 'static>(
     };
     meter.at(Stage::Extracting, 0, 0);
     let compared = async {
-        let mut summary = compare(&transport, fence, reading, &delta, (run.first_epoch, now)).await?;
+        let mut summary = compare(&transport, fence, reading, &delta, run.first_epoch, now).await?;
         if summary.hidden_duplicates {
             delta.exact = true;
-            summary = compare(&transport, fence, reading, &delta, (run.first_epoch, now)).await?;
+            summary = compare(&transport, fence, reading, &delta, run.first_epoch, now).await?;
         }
         whole(state_key, &document, &summary)?;
         bounded(&transport, fence, &delta, &plan.model.name, &summary).await?;
@@ -194,7 +194,8 @@ async fn compare<T: Transport>(
     fence: Fence<'_>,
     reading: Reading<'_>,
     delta: &Delta<'_, T::Wire>,
-    (first_epoch, now): (u64, i64),
+    first_epoch: u64,
+    now: i64,
 ) -> Result<Summary, Failure> {
     let dialect = transport.dialect();
     let first = if delta.exact { vec![dialect.drop(&delta.names.delta)] } else { Vec::new() };
