@@ -518,12 +518,16 @@ pub fn name_of(row: &[Cell]) -> Option<Box<str>> {
     Some(json.into())
 }
 
-fn id(change: &Change) -> i64 {
+/// The primary key: ids are integers.
+#[must_use]
+pub fn id(change: &Change) -> i64 {
     let Cell::Int(id) = change.key.0[0] else { panic!("ids are integers") };
     id
 }
 
-fn texts(change: &Change) -> Vec<String> {
+/// The row, each cell as JSON.
+#[must_use]
+pub fn texts(change: &Change) -> Vec<String> {
     let text = |cell: &Cell| {
         let mut out = String::new();
         cell.write_json(&mut out);

@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
 use backflow_core::extraction::Checkpoint;
-use backflow_tests::oracle::{Asked, Engine, World, steps};
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use backflow_tests::oracle::{Asked, Engine, World};
 
 use super::*;
 
@@ -132,23 +131,9 @@ impl Extraction for Both {
 
 #[test]
 fn both_engines_find_the_same_changes_in_every_history() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let first = runtime.block_on(site());
-    let config = Config {
-        cases: super::histories::cases(40),
-        rng_seed: RngSeed::Fixed(1),
-        failure_persistence: None,
-        max_shrink_iters: 300,
-        ..Config::default()
-    };
-    TestRunner::new(config)
-        .run(&steps(), |steps| {
-            runtime.block_on(async {
-                let pushdown = first.beside(DiffEngine::Pushdown).await.unwrap();
-                let streaming = pushdown.beside(DiffEngine::Streaming).await.unwrap();
-                World::new(Twins { pushdown, streaming }, false).live(steps).await;
-            });
-            Ok(())
-        })
-        .unwrap();
+    super::histories::every_history(40, async |first, steps| {
+        let pushdown = first.beside(DiffEngine::Pushdown).await.unwrap();
+        let streaming = pushdown.beside(DiffEngine::Streaming).await.unwrap();
+        World::new(Twins { pushdown, streaming }, false).live(steps).await;
+    });
 }

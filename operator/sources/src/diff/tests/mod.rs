@@ -38,6 +38,7 @@ use backflow_core::state::StateStore;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 
+use self::oracle::{id, texts};
 use self::store::MemoryStore;
 use super::{Request, open};
 use crate::warehouse::{Query, Rows, Warehouse};
@@ -279,20 +280,6 @@ async fn page(extraction: &mut Box<dyn Extraction>, max: usize) -> Vec<Change> {
         }
     }
     Vec::new()
-}
-
-fn id(change: &Change) -> i64 {
-    let Cell::Int(id) = change.key.0[0] else { panic!("ids are integers") };
-    id
-}
-
-fn texts(change: &Change) -> Vec<String> {
-    let text = |cell: &Cell| {
-        let mut out = String::new();
-        cell.write_json(&mut out);
-        out
-    };
-    change.row.iter().map(text).collect()
 }
 
 fn delivered(text: &str) -> Verdict {
