@@ -13,3 +13,6 @@ pub mod s3;
 pub mod state_conformance;
 pub mod webhook;
 pub mod worker;
+
+/// How long anything may take before a test gives up. A hang costs this, a success nothing.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);

@@ -17,6 +17,7 @@ use backflow_core::record::{Rejection, idempotency_key};
 use backflow_core::result::{Counters, Phase};
 use backflow_core::selection::Operation;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// Texts that rows take: few, so that they come back.
 const TEXTS: [&str; 4] = ["a", "b", "", "NULL"];
@@ -97,6 +98,18 @@ pub struct Run {
     store_fails_after: Option<u64>,
     /// The result is not folded.
     no_finish: bool,
+}
+
+/// `usual` histories, the same ones in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for others.
+#[must_use]
+pub fn config(usual: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { usual },
+        rng_seed: if asked.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { asked.rng_seed },
+        failure_persistence: None,
+        ..asked
+    }
 }
 
 /// Histories.

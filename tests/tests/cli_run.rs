@@ -261,7 +261,7 @@ async fn an_interrupt_keeps_what_was_acknowledged_and_a_second_one_ends_at_once(
     receiver.script(Script::next([Fault::Pass, Fault::Hold, Fault::Hold, Fault::Hold, Fault::Hold]));
     let child = desk.start(&["run", "-f", ".", "-o", "json"]).unwrap();
     // The first batch goes alone, then as many as the definition allows.
-    receiver.holding(4).await;
+    receiver.holding(4).await.unwrap();
     let mut said = interrupt(child, 1).await;
     receiver.release();
     let output = said.finish().await;
@@ -279,7 +279,7 @@ async fn an_interrupt_keeps_what_was_acknowledged_and_a_second_one_ends_at_once(
     desk.sql("update customers set plan = 'y'").await.unwrap();
     receiver.script(Script::always(Fault::Hold));
     let child = desk.start(&["run", "-f", "."]).unwrap();
-    receiver.holding(1).await;
+    receiver.holding(1).await.unwrap();
     let output = interrupt(child, 2).await.finish().await;
     assert_eq!(output.code, Some(130), "{output:?}");
     assert_eq!(std::fs::read_dir(desk.temporary()).unwrap().count(), 0, "scratch is removed");

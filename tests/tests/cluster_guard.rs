@@ -104,7 +104,7 @@ async fn a_hundred_thousand_rows_fit_a_pod_of_64_mib() {
     let name = scene.create(json!({})).await.unwrap();
     scene.namespace.until(&name, "there", |_: &Job| true).await.unwrap();
     let job = asked.elapsed();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     let request = asked.elapsed() - job;
     scene.receiver.release();
     let ended = status(&scene.ended(&name).await.unwrap());

@@ -146,7 +146,7 @@ async fn who_waits_can_be_canceled_and_absorbs_later_slots() {
     scene.receiver.script(Script::always(Fault::Hold));
     scene.namespace.apply(&[scene.source(), scene.model(), scene.destination(), first]).await.unwrap();
     scene.namespace.apply(&[sync("occupies", json!({"mappingRef": {"name": "first"}}))]).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
 
     scene.namespace.apply(&[second]).await.unwrap();
     let queued = |syncs: &[Arc<Sync>]| {

@@ -47,7 +47,7 @@ async fn a_restart_of_the_api_server_in_the_middle_of_a_run_changes_nothing() {
     scene.ready().await.unwrap();
     scene.receiver.script(Script::next([Fault::Hold]));
     let held = scene.create(json!({})).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     restart().await;
     scene.receiver.release();
     let ended = status(&scene.ended(&held).await.unwrap());

@@ -82,7 +82,7 @@ async fn an_upgrade_keeps_everything_and_an_uninstall_keeps_the_resources() {
     scene.sql("UPDATE customers SET score = 7777").await.unwrap();
     scene.receiver.script(Script::next([Fault::Hold]));
     let orphan = scene.create(json!({})).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     let before = kept(&scene).await;
     cluster.helm(["uninstall", CONTROLLER, "--namespace", OPERATOR_NAMESPACE, "--wait"]).await.unwrap();
     cluster.helm(["uninstall", "backflow-crds", "--namespace", OPERATOR_NAMESPACE, "--wait"]).await.unwrap();

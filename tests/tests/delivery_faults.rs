@@ -147,7 +147,7 @@ async fn a_stop_lets_the_request_in_flight_end_and_begins_no_other() {
     receiver.script(Script { poison, next: [Fault::Hold].into(), ..Script::default() });
     let (sink, stop) = Webhook::new(&receiver.url()).open().unwrap();
     let running = tokio::spawn(async move { sink.deliver(&records(0..100, Operation::Upsert)).await });
-    receiver.holding(1).await;
+    receiver.holding(1).await.unwrap();
     stop.send_replace(Some(Failure::new(Code::Terminated, "the pod is asked to stop")));
     receiver.release();
     let delivery = running.await.unwrap();

@@ -84,7 +84,7 @@ async fn no_more_requests_at_once_than_the_limit() {
     let batches: Vec<Vec<Record>> = (0..9).map(|n| records(n..n + 1, Operation::Upsert)).collect();
     let watched = async {
         for _ in 0..3 {
-            receiver.holding(3).await;
+            receiver.holding(3).await.unwrap();
             receiver.release();
         }
     };

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -75,6 +75,41 @@ pub fn run_logged(command: &mut Command, log: &File) -> Result<bool> {
         .status()
         .with_context(|| format!("cannot start `{name}`"))?;
     Ok(status.success())
+}
+
+/// Runs a command to its end. If `limit` passes first, it is killed with all that it started, and there is no status.
+///
+/// # Errors
+/// It could not be started.
+pub fn run_within(command: &mut Command, limit: Duration) -> Result<Option<ExitStatus>> {
+    let name = describe(command);
+    let mut child = command.spawn().with_context(|| format!("cannot start `{name}`"))?;
+    let mut status = None;
+    if wait_until(limit, || {
+        status = child.try_wait().ok().flatten();
+        status.is_some()
+    }) {
+        return Ok(status);
+    }
+    // The family is known only as long as its head is there.
+    for pid in family(i32::try_from(child.id())?) {
+        kill(pid, Signal::KILL);
+    }
+    child.wait()?;
+    Ok(None)
+}
+
+/// A process and all that descend from it.
+fn family(head: i32) -> Vec<i32> {
+    let parents: Vec<(i32, i32)> =
+        all().into_iter().filter_map(|(pid, _)| Some((pid, Stat::read(pid)?.parent))).collect();
+    let mut family = vec![head];
+    let mut at = 0;
+    while let Some(&parent) = family.get(at) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    family
 }
 
 /// The command as a person would type it, cut to one readable line.
@@ -234,6 +269,19 @@ mod tests {
         fs::write(&file, format!("{me} {}\n", started + 1)).unwrap();
         assert_eq!(Daemon::running(&file), None);
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_takes_too_long_is_killed_with_what_it_started() {
+        let mut quick = Command::new("true");
+        assert!(run_within(&mut quick, Duration::from_secs(60)).unwrap().is_some_and(|status| status.success()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let mut slow = Command::new("sh");
+        slow.args(["-c", "sleep 1000 & echo $! > \"$0\"; wait"]).arg(&file);
+        assert_eq!(run_within(&mut slow, Duration::from_secs(1)).unwrap(), None);
+        let child: i32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        assert!(wait_until(Duration::from_secs(60), || Stat::read(child).is_none_or(|stat| stat.state == 'Z')));
     }
 
     #[test]

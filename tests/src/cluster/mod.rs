@@ -15,7 +15,6 @@ pub mod scene;
 use std::ffi::OsStr;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Node;
@@ -23,11 +22,10 @@ use kube::{Api, Client};
 
 pub use namespace::{Namespace, Watched};
 pub use operator::{CONTROLLER, NAMESPACE as OPERATOR_NAMESPACE, Operator, RIVAL};
-pub use process::{processes, worker_processes};
+pub use process::{processes, until_gone, worker_processes};
 pub use scene::Scene;
 
-/// How long anything may take before a test gives up. A hang costs this, a success nothing.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub use crate::PATIENCE;
 
 /// A cluster, and how to talk to it.
 #[derive(Clone)]
@@ -121,7 +119,9 @@ async fn run<S: AsRef<OsStr>>(
     let mut stdin = child.stdin.take().context("no stdin")?;
     stdin.write_all(input.as_bytes()).await?;
     drop(stdin);
-    let output = child.wait_with_output().await?;
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    let output =
+        ended.with_context(|| format!("{:?} is not done after {} s", command.as_std(), PATIENCE.as_secs()))??;
     if !output.status.success() {
         bail!("{:?} failed: {}", command.as_std(), String::from_utf8_lossy(&output.stderr));
     }

@@ -1,6 +1,11 @@
 //! Processes of the node, which is this machine.
 
 use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::PATIENCE;
 
 /// Ids of the processes whose command line, with NULs between its parts, is the right one.
 ///
@@ -19,6 +24,20 @@ pub fn worker_processes(pod_uid: &str) -> anyhow::Result<Vec<i32>> {
     let workers = processes(|command| command.starts_with("/backflow-worker"))?;
     // Where systemd makes the names of control groups, they have no dashes.
     Ok(workers.into_iter().filter(|id| read(*id, "cgroup").replace('_', "-").contains(pod_uid)).collect())
+}
+
+/// Waits until a process is gone.
+///
+/// # Errors
+/// It is still there after [`PATIENCE`].
+pub async fn until_gone(id: i32) -> anyhow::Result<()> {
+    let gone = async {
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        while Path::new("/proc").join(id.to_string()).exists() {
+            again.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.with_context(|| format!("process {id} is still there"))
 }
 
 /// A file about a process; empty if it ended in between.

@@ -31,6 +31,8 @@ use tokio::task::JoinHandle;
 pub use ledger::{Entry, Item, Ledger, Summary};
 pub use script::{Fault, RetryAfter, Script};
 
+use crate::PATIENCE;
+
 /// What a receiver expects.
 #[derive(Clone, Default)]
 pub struct Expect {
@@ -173,9 +175,23 @@ impl Receiver {
     }
 
     /// Waits until `requests` are held by [`Fault::Hold`].
-    pub async fn holding(&self, requests: usize) {
+    ///
+    /// # Errors
+    /// They are not within [`PATIENCE`]; what came instead.
+    pub async fn holding(&self, requests: usize) -> anyhow::Result<()> {
+        let mut held = self.shared.held.subscribe();
         // The sender lives as long as this.
-        let _ = self.shared.held.subscribe().wait_for(|held| *held >= requests).await;
+        if tokio::time::timeout(PATIENCE, held.wait_for(|held| *held >= requests)).await.is_err() {
+            let holds = *self.shared.held.borrow();
+            let state = self.shared.lock();
+            anyhow::bail!(
+                "{holds} of {requests} requests are held after {} s; it has taken {:?}, and is to do {:?}",
+                PATIENCE.as_secs(),
+                state.ledger.summary(),
+                state.script
+            );
+        }
+        Ok(())
     }
 
     /// Lets go all requests that are held.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::Scenario;
+use crate::PATIENCE;
 
 /// The token of every plan's progress port.
 const TOKEN: &str = "port-token";
@@ -170,11 +171,11 @@ impl Worker {
     /// Waits until its log contains `text`, and returns the log.
     ///
     /// # Errors
-    /// If it ends without.
+    /// If it ends without, or does not within [`PATIENCE`].
     pub async fn said(&mut self, text: &str) -> anyhow::Result<String> {
-        match self.log.wait_for(|log| log.contains(text)).await {
-            Ok(log) => Ok(log.clone()),
-            Err(_) => bail!("the worker never said {text:?}"),
+        match tokio::time::timeout(PATIENCE, self.log.wait_for(|log| log.contains(text))).await {
+            Ok(Ok(log)) => Ok(log.clone()),
+            _ => bail!("the worker never said {text:?}"),
         }
     }
 
@@ -226,9 +227,12 @@ impl Worker {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Of the system.
+    /// It does not end within [`PATIENCE`]; what it logged.
     pub async fn ended(mut self) -> anyhow::Result<Ended> {
-        let status = self.child.wait().await?;
+        let Ok(status) = tokio::time::timeout(PATIENCE, self.child.wait()).await else {
+            bail!("the worker has not ended after {} s: {}", PATIENCE.as_secs(), *self.log.borrow());
+        };
+        let status = status?;
         Ok(Ended {
             code: status.code(),
             signal: status.signal(),

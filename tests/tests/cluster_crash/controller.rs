@@ -50,7 +50,7 @@ async fn a_run_outlives_the_controller_and_is_accounted_for_by_the_next() {
     scene.ready().await.unwrap();
     scene.receiver.script(Script::next([Fault::Hold]));
     let sync = scene.create(json!({})).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     kill_leader(&scene.namespace.cluster).await;
     scene.receiver.release();
     let ended = status(&scene.ended(&sync).await.unwrap());

@@ -24,7 +24,7 @@ async fn in_the_middle(name: &str) -> (Scene, String, Pod) {
     scene.namespace.apply(&[scene.mapping(), destination, scene.model(), scene.source()]).await.unwrap();
     scene.receiver.script(Script::next([Fault::Pass, Fault::Pass, Fault::Hold]));
     let sync = scene.create(json!({})).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     let pod = pod_of(&scene, &sync, "running", |pod| {
         pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"))
     });

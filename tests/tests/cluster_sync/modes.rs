@@ -96,7 +96,7 @@ async fn a_canceled_run_keeps_what_was_acknowledged_and_the_next_sends_the_rest(
     scene.namespace.apply(&[scene.mapping(), destination, scene.model(), scene.source()]).await.unwrap();
     scene.receiver.script(Script::next([Fault::Pass, Fault::Hold]));
     let name = scene.create(json!({})).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     let shown = |sync: &Sync| status(sync).progress.is_some();
     scene.namespace.until(&name, "showing its progress", shown).await.unwrap();
     scene

@@ -102,7 +102,7 @@ async fn controller_and_workers_have_no_more_rights_than_they_need() {
     scene.ready().await.unwrap();
     scene.receiver.script(Script::next([Fault::Hold]));
     let name = scene.create(json!({})).await.unwrap();
-    scene.receiver.holding(1).await;
+    scene.receiver.holding(1).await.unwrap();
     let pods = scene.namespace.list::<Pod>().await.unwrap();
     assert!(pods.len() >= 3, "checks and the run have pods");
     for pod in pods {

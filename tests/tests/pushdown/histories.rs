@@ -1,22 +1,16 @@
 //! Random histories against the oracle.
 
-use backflow_tests::oracle::{Step, World, steps};
-use proptest::test_runner::{Config, RngSeed, TestRunner};
+use backflow_tests::oracle::{Step, World, config, steps};
+use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 
-/// Lives random histories, the same ones in every run: `usual` of them, or as many as `PROPTEST_CASES` says, for each takes about a
-/// second on a server.
+/// Lives random histories, `usual` of them: each takes about a second on a server.
 pub(super) fn every_history(usual: u32, live: impl AsyncFn(&DiffSite, Vec<Step>)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let first = runtime.block_on(site());
-    let config = Config {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual),
-        rng_seed: RngSeed::Fixed(1),
-        failure_persistence: None,
-        max_shrink_iters: 300,
-        ..Config::default()
-    };
+    // To make a failing history shorter, each try takes a second, too.
+    let config = Config { max_shrink_iters: 300, ..config(usual) };
     TestRunner::new(config)
         .run(&steps(), |steps| {
             runtime.block_on(live(&first, steps));

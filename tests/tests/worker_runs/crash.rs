@@ -36,7 +36,7 @@ async fn killed_at(shop: &Scenario, run: &str, request: usize) -> RunResult {
     let passes = std::iter::repeat_n(Fault::Pass, request - 1).collect();
     shop.receiver.script(Script { next: passes, always: Some(Fault::Hold), ..Script::default() });
     let mut pod = shop.pod(run).start().unwrap();
-    shop.receiver.holding(1).await;
+    shop.receiver.holding(1).await.unwrap();
     pod.kill().unwrap();
     assert_eq!(pod.ended().await.unwrap().signal, Some(SIGKILL), "{run}");
     shop.receiver.script(Script::default());
@@ -119,7 +119,7 @@ async fn killed_again_and_again_a_run_still_ends() {
         let passes = std::iter::repeat_n(Fault::Pass, 14).collect();
         shop.receiver.script(Script { next: passes, always: Some(Fault::Hold), ..Script::default() });
         let mut pod = shop.pod("run-1").start().unwrap();
-        shop.receiver.holding(1).await;
+        shop.receiver.holding(1).await.unwrap();
         pod.kill().unwrap();
         let result = pod.ended().await.unwrap().result().unwrap();
         assert!(result.counters.upserted >= kill * 1_000, "pod {kill} got on by a commit at least: {result:?}");
@@ -163,7 +163,7 @@ async fn what_a_killed_pod_sent_and_the_model_takes_back_is_mended() {
         let next = [Fault::LostAnswer].into();
         shop.receiver.script(Script { next, always: Some(Fault::Hold), ..Script::default() });
         let mut pod = shop.pod(name).start().unwrap();
-        shop.receiver.holding(1).await;
+        shop.receiver.holding(1).await.unwrap();
         pod.kill().unwrap();
         assert_eq!(pod.ended().await.unwrap().signal, Some(SIGKILL), "{name}");
         assert_ne!(shop.receiver.ledger().rows(), before, "{name}: it arrived");
@@ -268,7 +268,7 @@ async fn old_pod(diff: DiffEngine) {
     shop.sync.source.diff = diff;
     shop.receiver.script(Script { next: [Fault::Pass].into(), always: Some(Fault::Hold), ..Script::default() });
     let mut old = shop.pod("run-1").start().unwrap();
-    shop.receiver.holding(4).await;
+    shop.receiver.holding(4).await.unwrap();
     shop.receiver.script(Script::default());
 
     let new = shop.succeed("run-1").await.unwrap();

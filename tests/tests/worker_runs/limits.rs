@@ -15,12 +15,12 @@ async fn a_slow_destination_holds_no_transaction_open() {
                     WHERE application_name = 'backflow/run-1'";
     shop.receiver.script(Script::always(Fault::Hold));
     let pod = shop.pod("run-1").start().unwrap();
-    shop.receiver.holding(1).await;
+    shop.receiver.holding(1).await.unwrap();
     assert_eq!(shop.value(sessions).await.unwrap(), "1 sessions, 0 in a transaction");
     assert_eq!(shop.server.active("backflow/run-1").await.unwrap(), Vec::<String>::new());
 
     shop.receiver.release();
-    shop.receiver.holding(4).await;
+    shop.receiver.holding(4).await.unwrap();
     assert_eq!(shop.value(sessions).await.unwrap(), "1 sessions, 0 in a transaction");
     shop.receiver.script(Script::default());
     shop.receiver.release();

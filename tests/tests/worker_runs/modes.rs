@@ -25,7 +25,7 @@ async fn a_replay_goes_on_after_a_kill_and_sends_each_row_again_with_a_key_of_it
     let next = std::iter::repeat_n(Fault::Pass, 9).collect();
     shop.receiver.script(Script { next, always: Some(Fault::Hold), ..Script::default() });
     let mut pod = shop.pod("again").start().unwrap();
-    shop.receiver.holding(1).await;
+    shop.receiver.holding(1).await.unwrap();
     pod.kill().unwrap();
     let committed = pod.ended().await.unwrap().result().map_or(0, |result| result.counters.upserted);
     shop.receiver.script(Script::default());

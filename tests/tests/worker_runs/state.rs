@@ -80,7 +80,7 @@ async fn a_full_sync_goes_on_after_a_kill_and_sends_deletions_too() {
     let next = std::iter::repeat_n(Fault::Pass, 12).collect();
     shop.receiver.script(Script { next, always: Some(Fault::Hold), ..Script::default() });
     let mut pod = shop.pod("full").start().unwrap();
-    shop.receiver.holding(1).await;
+    shop.receiver.holding(1).await.unwrap();
     pod.kill().unwrap();
     let killed = pod.ended().await.unwrap().result().unwrap();
     let committed = killed.counters.upserted;

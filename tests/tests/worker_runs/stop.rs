@@ -12,7 +12,7 @@ async fn waiting(shop: &Scenario, run: &str, deadline: Option<u64>) -> Worker {
     let pod = shop.pod(run);
     let pod = if let Some(seconds) = deadline { pod.deadline(seconds) } else { pod };
     let pod = pod.start().unwrap();
-    shop.receiver.holding(4).await;
+    shop.receiver.holding(4).await.unwrap();
     pod
 }
 

@@ -123,7 +123,7 @@ async fn an_old_pod_that_still_lives_cannot_commit_outside_of_the_warehouse() {
         shop.sync.mapping.state_key = format!("shop/{name}");
         shop.receiver.script(Script { next: [Fault::Pass].into(), always: Some(Fault::Hold), ..Script::default() });
         let old = shop.pod(name).start().unwrap();
-        shop.receiver.holding(1).await;
+        shop.receiver.holding(1).await.unwrap();
         shop.receiver.script(Script::default());
         let new = shop.succeed(name).await.unwrap();
         assert_eq!(new.counters.upserted, 12_000, "{name}");

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::Outcome;
+use crate::process::run_within;
 use crate::workspace::{VERSION, Workspace};
 
 /// Features that turn on tests which need more than cargo: this tool brings it.
@@ -17,6 +19,9 @@ pub(super) const FEATURES: &str = "backflow-tests/charts,backflow-tests/cluster"
 
 /// This package runs on the building machine: it is compiled for it, apart from the rest, as `cargo xtask` does.
 pub(super) const XTASK: &str = "xtask";
+
+/// The longest that one test program may take, or cargo with what it compiles first: far more than any needs.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// A test program.
 pub(super) struct Binary {
@@ -137,12 +142,20 @@ impl Runnable<'_> {
     }
 }
 
-/// Runs something that prints libtest's results, and counts them.
+/// Runs something that prints libtest's results, and counts them. What is not done after [`LIMIT`] has failed.
 fn run_tests(command: &mut Command, log: &File) -> Result<Outcome> {
-    command.stdin(Stdio::null()).stderr(log.try_clone()?);
-    let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    (&*log).write_all(&output.stdout)?;
-    Ok(count(&String::from_utf8_lossy(&output.stdout), output.status.success()))
+    // Into files, not pipes: what the tests start may outlive them, and a pipe would not end.
+    let mut said = tempfile::tempfile()?;
+    command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(said.try_clone()?);
+    let ended = run_within(command, LIMIT)?;
+    let mut text = Vec::new();
+    said.seek(SeekFrom::Start(0))?;
+    said.read_to_end(&mut text)?;
+    (&*log).write_all(&text)?;
+    if ended.is_none() {
+        writeln!(&*log, "not done after {} s, so it was killed", LIMIT.as_secs())?;
+    }
+    Ok(count(&String::from_utf8_lossy(&text), ended.is_some_and(|status| status.success())))
 }
 
 /// Adds up the result lines. A program that failed without counting a failure (it crashed, or did not compile) is one.

@@ -1,9 +1,8 @@
 //! Random histories: see [`oracle`](super::oracle).
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
-use super::oracle::{Asked, Engine, World, name_of, steps};
+use super::oracle::{Asked, Engine, World, config, name_of, steps};
 use super::*;
 
 #[async_trait(?Send)]
@@ -32,11 +31,8 @@ impl Engine for Place {
     }
 }
 
-/// The same histories in every run; others are tried by another number here.
-const SEED: RngSeed = RngSeed::Fixed(1);
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, rng_seed: SEED, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(600))]
 
     #[test]
     fn every_history_ends_with_what_the_model_has(steps in steps()) {
