@@ -42,15 +42,12 @@ pub struct Args {
     /// Measures others, too, which are installed into this folder from the registries of their languages.
     #[arg(long)]
     pub peers: Option<PathBuf>,
-    /// The worker's program.
+    /// The program that is controller and worker.
     #[arg(long)]
-    pub worker: PathBuf,
+    pub operator: PathBuf,
     /// Mappings of BM10.
     #[arg(long, default_value_t = 10_000)]
     pub mappings: usize,
-    /// The controller's program.
-    #[arg(long)]
-    pub controller: PathBuf,
     /// The folder of the CRDs' manifests.
     #[arg(long)]
     pub crds: PathBuf,
@@ -66,7 +63,7 @@ impl Args {
     fn controller_parts(&self) -> controller::Parts {
         controller::Parts {
             kubernetes: self.kubernetes.clone(),
-            controller: self.controller.clone(),
+            operator: self.operator.clone(),
             crds: self.crds.clone(),
         }
     }
@@ -82,7 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     let bench = Bench {
         server: PostgresServer::start().await?,
         receiver: Client::start()?,
-        worker: args.worker.clone(),
+        operator: args.operator.clone(),
         repetitions: args.repetitions,
         rows: args.rows,
         peers: args.peers.as_deref().map(Peers::install).transpose()?,

@@ -99,6 +99,7 @@ impl Ours {
         };
         std::fs::write(self.file("plan"), codec::encode(&plan)?)?;
         let mut command = Command::new(&self.program);
+        command.arg("backflow-worker");
         for (flag, file) in
             [("--plan", "plan"), ("--secrets", "secrets"), ("--scratch", "scratch"), ("--result", "result")]
         {

@@ -71,7 +71,7 @@ fn connectors_do_not_know_each_other() {
 
 #[test]
 fn there_is_one_crypto_provider() {
-    for root in ["backflow-controller", "backflow-worker", "backflow-cli"] {
+    for root in ["backflow-operator", "backflow-controller", "backflow-worker", "backflow-cli"] {
         assert_free_of(root, &["openssl-sys", "native-tls"]);
         assert!(reachable(root).contains("aws-lc-rs"), "{root}");
     }

@@ -52,16 +52,15 @@ pub fn bench(workspace: &Workspace, args: &Args) -> Result<bool> {
         purposes.extend([Purpose::Tools, Purpose::ApiServer]);
     }
     packages::ensure(&purposes, args.install)?;
-    let names = ["backflow-bench", "backflow-worker", "backflow-controller"];
-    let [bench, worker, controller] = step("the programs", || workspace.programs(names))?;
+    let names = ["backflow-bench", "backflow-operator"];
+    let [bench, operator] = step("the programs", || workspace.programs(names))?;
     if args.wants(CONTROLLER) {
         kubernetes.api_server()?;
     }
     let mut command = Command::new(bench);
     command.arg("run").args(&args.ids);
     for (flag, path) in [
-        ("--worker", worker),
-        ("--controller", controller),
+        ("--operator", operator),
         ("--crds", workspace.root.join("crds/manifests")),
         ("--kubernetes", kubernetes.programs()),
         ("--output", workspace.output().join("bench/results.jsonl")),

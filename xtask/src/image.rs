@@ -1,4 +1,4 @@
-//! The one image: both service binaries, static and stripped, and the public CA roots. Nothing else: no shell, no libc.
+//! The one image: the service binary, static and stripped, under its two names, and the public CA roots. Nothing else: no shell, no libc.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::cluster::Cluster;
-use crate::oci::{Archive, File, Image};
+use crate::oci::{Archive, File, Image, Link};
 use crate::packages::{self, Purpose};
 use crate::process::{require, run};
 use crate::steps::{say, step};
@@ -17,10 +17,12 @@ use crate::workspace::{VERSION, Workspace};
 
 /// The image's name without tag.
 const NAME: &str = "localhost/backflow";
-/// The binaries; the first is what the image starts.
-const BINARIES: [&str; 2] = ["backflow-controller", "backflow-worker"];
+/// The binary.
+const BINARY: &str = "backflow-operator";
+/// What it is called by; the first is what the image starts.
+const NAMES: [&str; 2] = ["backflow-controller", "backflow-worker"];
 /// The most bytes that the unpacked image may have.
-const LIMIT: u64 = 48 * 1000 * 1000;
+const LIMIT: u64 = 40 * 1000 * 1000;
 /// Where OpenSSL's users and rustls's look for roots on Debian. `SSL_CERT_FILE` names another file.
 const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -30,20 +32,21 @@ const ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// A program is missing, the build fails, or the image is above its limit.
 pub fn build(workspace: &Workspace, install: bool) -> Result<Archive> {
     packages::ensure(&[Purpose::Build], install)?;
-    let programs = step("compile controller and worker", || workspace.programs(BINARIES))?;
+    let [program] = step("compile controller and worker", || workspace.programs([BINARY]))?;
     let archive = step("write the image", || {
         let folder = workspace.output().join("image");
-        let mut files = vec![File { path: ROOTS.into(), mode: 0o644, content: public_roots().into_bytes() }];
-        for (name, program) in BINARIES.iter().zip(&programs) {
-            let content = fs::read(strip(program, &folder)?)?;
-            files.push(File { path: format!("/{name}"), mode: 0o755, content });
-        }
+        let content = fs::read(strip(&program, &folder)?)?;
+        let files = vec![
+            File { path: ROOTS.into(), mode: 0o644, content: public_roots().into_bytes() },
+            File { path: format!("/{BINARY}"), mode: 0o755, content },
+        ];
         let image = Image {
             name: NAME.into(),
             tag: VERSION.into(),
             files,
+            links: NAMES.map(|name| Link { path: format!("/{name}"), target: BINARY.into() }).to_vec(),
             user: "65532:65532".into(),
-            entrypoint: vec![format!("/{}", BINARIES[0])],
+            entrypoint: vec![format!("/{}", NAMES[0])],
             // Memory that is free goes back at once: what a pod's limit counts is what is in use.
             env: vec![format!("SSL_CERT_FILE={ROOTS}"), "MIMALLOC_PURGE_DELAY=0".into()],
             compress: true,
@@ -117,6 +120,6 @@ mod tests {
     #[test]
     fn sizes_read_like_sizes() {
         assert_eq!(megabytes(18_456_789), "18.4 MB");
-        assert_eq!(megabytes(LIMIT), "48.0 MB");
+        assert_eq!(megabytes(LIMIT), "40.0 MB");
     }
 }

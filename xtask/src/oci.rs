@@ -23,6 +23,15 @@ pub struct File {
     pub content: Vec<u8>,
 }
 
+/// A symbolic link of the image.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Absolute path in the image.
+    pub path: String,
+    /// What it stands for, seen from its folder.
+    pub target: String,
+}
+
 /// What goes into an image.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -32,6 +41,8 @@ pub struct Image {
     pub tag: String,
     /// The files of its one layer.
     pub files: Vec<File>,
+    /// Links beside them, in folders that files have.
+    pub links: Vec<Link>,
     /// `UID:GID` of the process.
     pub user: String,
     /// The program and its first arguments.
@@ -129,6 +140,10 @@ impl Image {
             let mut header = header(tar::EntryType::Regular, file.mode, file.content.len() as u64);
             tar.append_data(&mut header, relative, file.content.as_slice())?;
         }
+        for link in &self.links {
+            let mut header = header(tar::EntryType::Symlink, 0o777, 0);
+            tar.append_link(&mut header, link.path.trim_start_matches('/'), &link.target)?;
+        }
         Ok((tar.into_inner()?, unpacked))
     }
 }
@@ -188,6 +203,7 @@ mod tests {
                 File { path: "/etc/ssl/roots.pem".into(), mode: 0o644, content: b"roots".to_vec() },
                 File { path: "/app".into(), mode: 0o755, content: content.as_bytes().to_vec() },
             ],
+            links: vec![Link { path: "/other-name".into(), target: "app".into() }],
             user: "65532:65532".into(),
             entrypoint: vec!["/app".into()],
             env: Vec::new(),
@@ -237,6 +253,6 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned())
             .collect();
-        assert_eq!(paths, ["app", "etc", "etc/ssl", "etc/ssl/roots.pem"].map(String::from));
+        assert_eq!(paths, ["app", "etc", "etc/ssl", "etc/ssl/roots.pem", "other-name"].map(String::from));
     }
 }

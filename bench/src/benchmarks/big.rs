@@ -41,7 +41,7 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
         let mut customers = Customers::create(&bench.server, &format!("big_{name}"), rows).await?;
         let url = bench.receiver.url();
         let mut ours =
-            Ours::new(&bench.worker, &bench.server, &customers.database, &url, &format!("bench/big-{name}"))?;
+            Ours::new(&bench.operator, &bench.server, &customers.database, &url, &format!("bench/big-{name}"))?;
         let everything = customers.all().await?;
         let (first, first_mib) = one(bench, &mut ours, limit.as_ref(), &everything, &mut line).await?;
         drop(everything);

@@ -80,7 +80,7 @@ pub async fn run(bench: &Bench, wanted: impl Fn(&str) -> bool) -> anyhow::Result
     let everything = customers.all().await?;
     let state_key = |round: usize| format!("bench/customers-{round}");
     let ours =
-        |round: usize| Ours::new(&bench.worker, &bench.server, "changes", &bench.receiver.url(), &state_key(round));
+        |round: usize| Ours::new(&bench.operator, &bench.server, "changes", &bench.receiver.url(), &state_key(round));
     let floor = |round: usize| folder.path().join(format!("state-{round}"));
     let mut race = Race { bench, ours: ours(0)?, floor: floor(0), database: customers.database.clone() };
     let rounds = |id: &str| if wanted(id) { bench.repetitions } else { 0 };

@@ -26,7 +26,7 @@ const SIGABRT: i32 = 6;
 pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
     let mut line = Line::new("BM8", format!("the diff alone: 1 % of {} rows changed", bench.rows));
     let mut customers = Customers::create(&bench.server, "diff", bench.rows).await?;
-    let mut ours = Ours::new(&bench.worker, &bench.server, "diff", &bench.receiver.url(), "bench/diff")?;
+    let mut ours = Ours::new(&bench.operator, &bench.server, "diff", &bench.receiver.url(), "bench/diff")?;
     let run = ours.next_run();
     let (ended, _) = bench.meter().run(|| ours.start(&run, None)).await?;
     ensure!(ended.status.success(), "the first sync failed: {:?}", ours.said(&run)?.result.failure);

@@ -32,7 +32,7 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
     let poison_sql = format!("SELECT id FROM {TABLE} WHERE id % {POISON} = 7 ORDER BY id");
     let poison = customers.ids(&poison_sql).await?;
     let expected: Vec<Taken> = customers.all().await?.into_iter().filter(|taken| !poison.contains(&taken.id)).collect();
-    let mut ours = Ours::new(&bench.worker, &bench.server, "faults", &bench.receiver.url(), "bench/faults")?;
+    let mut ours = Ours::new(&bench.operator, &bench.server, "faults", &bench.receiver.url(), "bench/faults")?;
     bench.receiver.clear().await?;
     let faults =
         Faults { seed: 5, throttle: 0.05, poison: poison.clone(), down_after: Some(rows / 2000), down_seconds: 30 };

@@ -80,7 +80,7 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
 impl Kills<'_> {
     fn ours(&self, name: &str) -> anyhow::Result<Ours> {
         let state_key = format!("bench/{name}");
-        Ours::new(&self.bench.worker, &self.bench.server, "kills", &self.bench.receiver.url(), &state_key)
+        Ours::new(&self.bench.operator, &self.bench.server, "kills", &self.bench.receiver.url(), &state_key)
     }
 
     /// One run that dies, its replacement, and a run after it that must have nothing to do. False if it had ended before.

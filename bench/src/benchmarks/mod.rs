@@ -23,8 +23,8 @@ pub struct Bench {
     pub server: PostgresServer,
     /// The one receiver.
     pub receiver: Client,
-    /// The worker's program.
-    pub worker: PathBuf,
+    /// The program that is a worker.
+    pub operator: PathBuf,
     /// How often each is measured.
     pub repetitions: usize,
     /// Rows where the benchmark does not say.

@@ -41,7 +41,7 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
         let should = format!("SELECT to_json(id)::text, row_to_json(t)::text FROM {name} AS t");
         let should = expected(&bench.server, "wide", &should, "upsert").await?;
         let key = format!("bench/{name}");
-        let mut ours = Ours::new(&bench.worker, &bench.server, "wide", &bench.receiver.url(), &key)?;
+        let mut ours = Ours::new(&bench.operator, &bench.server, "wide", &bench.receiver.url(), &key)?;
         ours.sync.model.query = ModelQuery::Table(name.into());
         let run = ours.next_run();
         let (_, cost) = bench.meter().run(|| ours.start(&run, None)).await?;

@@ -45,8 +45,11 @@ pub mod watch;
 
 pub use args::Args;
 
+use std::ffi::OsString;
+use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::Parser as _;
 use k8s_openapi::api::coordination::v1::Lease as LeaseObject;
 use kube::{Api, Client};
 
@@ -56,11 +59,27 @@ use crate::metrics::Metrics;
 use crate::server::Readiness;
 use crate::signal::Stop;
 
+/// The controller's process, by its command line.
+///
+/// # Errors
+/// As [`run`].
+pub fn main(line: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let args = Args::parse_from(line);
+    telemetry::init(&args.log)?;
+    // Two threads: the work is waiting for the API server, and each thread holds memory of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = signal::on_termination()?;
+        run(args, stop).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
 /// Runs the controller until it is asked to stop.
 ///
 /// # Errors
 /// If there is no way to the API server, or the address for health and metrics is taken.
-pub async fn run(args: Args, stop: Stop) -> anyhow::Result<()> {
+async fn run(args: Args, stop: Stop) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::default();
     server::start(args.http_addr, readiness.clone(), metrics.clone(), stop.clone()).await?;

@@ -1,7 +1,9 @@
 //! The worker as the one process of a pod.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::codec;
 use backflow_core::plan::Plan;
 use backflow_core::result::{Phase, RESULT_VERSION, RunResult, exit};
+use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::report::{PodReporter, port};
 use crate::secrets::SecretFiles;
@@ -43,8 +47,20 @@ pub struct Args {
     pub log: String,
 }
 
+/// A worker's process, by its command line.
+///
+/// # Errors
+/// It cannot have threads.
+pub fn main(line: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let args = Args::parse_from(line);
+    let filter = EnvFilter::try_new(&args.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    Ok(ExitCode::from(runtime.block_on(run(args))))
+}
+
 /// Runs the plan and returns the process's exit code.
-pub async fn run(args: Args) -> u8 {
+async fn run(args: Args) -> u8 {
     let reporter = Arc::new(PodReporter::new(&args.result));
     let plan = match read_plan(&args.plan) {
         Ok(plan) => plan,

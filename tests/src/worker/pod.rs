@@ -80,6 +80,7 @@ impl<'a> Pod<'a> {
         }
         std::fs::write(file("plan"), text)?;
         let mut command = Command::new(program()?);
+        command.arg("backflow-worker");
         for (flag, path) in [
             ("--plan", file("plan")),
             ("--secrets", scenario.secrets()),
@@ -89,6 +90,8 @@ impl<'a> Pod<'a> {
             command.arg(flag).arg(path);
         }
         command.args(["--listen", "127.0.0.1:0"]).env_remove("BACKFLOW_FAILPOINT").env_remove("BACKFLOW_LOG");
+        // As in the image.
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         if let Some(failpoint) = failpoint {
             command.env("BACKFLOW_FAILPOINT", failpoint);
         }
@@ -119,7 +122,7 @@ async fn follow(from: impl AsyncRead + Unpin, to: watch::Sender<String>) -> Stri
 fn program() -> anyhow::Result<&'static Path> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = PROGRAM.get_or_init(|| {
-        crate::program::program("backflow-worker", "backflow-worker").map_err(|error| format!("{error:#}"))
+        crate::program::program("backflow-operator", "backflow-operator").map_err(|error| format!("{error:#}"))
     });
     built.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
 }

@@ -90,14 +90,14 @@ fn argo_cd_applications_point_at_the_charts() {
 }
 
 #[test]
-fn the_containerfile_has_both_programs_the_public_roots_and_nothing_else() {
+fn the_containerfile_has_the_program_the_public_roots_and_nothing_else() {
     let text = read("deploy/Containerfile");
     let steps: Vec<_> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let roots = "/etc/ssl/certs/ca-certificates.crt";
     let expected = [
         "FROM scratch".to_owned(),
         format!("COPY ca-certificates.crt {roots}"),
-        "COPY backflow-controller backflow-worker /".to_owned(),
+        "COPY root/ /".to_owned(),
         format!("ENV SSL_CERT_FILE={roots} MIMALLOC_PURGE_DELAY=0"),
         "USER 65532:65532".to_owned(),
         "EXPOSE 8080".to_owned(),

@@ -50,7 +50,7 @@ pub(super) fn needs_cluster(target: &str) -> bool {
 }
 
 /// Programs of other packages that tests start; cargo builds only those of the package that is tested.
-const PROGRAMS: [&str; 3] = ["backflow", "backflow-controller", "backflow-worker"];
+const PROGRAMS: [&str; 2] = ["backflow", "backflow-operator"];
 
 /// Compiles all tests, and the programs that they start.
 pub(super) fn compile(workspace: &Workspace, log: &File) -> Result<Tests> {

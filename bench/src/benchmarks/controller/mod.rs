@@ -27,8 +27,8 @@ use objects::Objects;
 pub struct Parts {
     /// The folder of `etcd` and `kube-apiserver`.
     pub kubernetes: PathBuf,
-    /// The controller's program.
-    pub controller: PathBuf,
+    /// The program that is a controller.
+    pub operator: PathBuf,
     /// The folder of the CRDs' manifests.
     pub crds: PathBuf,
 }
@@ -94,7 +94,8 @@ impl Controller {
     /// Starts it and waits until it leads: the Lease of one that was killed has to expire.
     async fn start(parts: &Parts, server: &ApiServer, client: &Client, name: &str) -> anyhow::Result<Self> {
         let log = std::fs::File::create(server.path("controller.log"))?;
-        let child = Command::new(&parts.controller)
+        let child = Command::new(&parts.operator)
+            .arg("backflow-controller")
             .args(["--image", "localhost/backflow:bench", "--cluster-id", "bench", "--http-addr", "127.0.0.1:0"])
             .args(["--pod-namespace", objects::NAMESPACE, "--pod-name", name, "--log", "warn"])
             .env("KUBECONFIG", server.kubeconfig())
