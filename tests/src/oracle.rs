@@ -356,6 +356,7 @@ impl<E: Engine> World<E> {
                 }
             }
         }
+        self.forget_superseded();
         let mut extraction = self.engine.open(name, &self.asked, &rows).await?;
         let found = extraction.findings().clone();
         self.check_contract(&found, rows.len());
@@ -429,6 +430,17 @@ impl<E: Engine> World<E> {
             assert_eq!(checkpoint.rows, after.findings().known, "the checkpoint counts what is known");
         }
         Ok(())
+    }
+
+    /// A run that has something else to say of a row may have sent it, also if it dies before anyone sees it: what was sent before must
+    /// not come again with the key that it had.
+    fn forget_superseded(&mut self) {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.retain(|key, (delivery, _)| match self.wanted(*key) {
+            Some(row) => delivery.row == row && delivery.fingerprint == self.asked.fingerprint,
+            None => delivery.kind == ChangeKind::Deleted,
+        });
+        self.pending = pending;
     }
 
     /// Every row is in exactly one class.

@@ -72,9 +72,6 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     let mut bundle = scene.source();
     bundle["metadata"]["name"] = json!("bundle");
     bundle["spec"]["worker"] = json!({"caBundle": {"secretKeyRef": {"name": "s", "key": "k"}}});
-    let mut elsewhere = scene.source();
-    elsewhere["metadata"]["name"] = json!("elsewhere");
-    elsewhere["spec"]["state"] = json!({"store": {"volume": {"claimName": "state"}}});
     let mysql = json!({"mysql": {
         "host": "h", "database": "d", "user": "u", "password": {"secretKeyRef": {"name": "s", "key": "k"}},
     }});
@@ -85,7 +82,6 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
         .namespace
         .apply(&[
             bundle,
-            elsewhere,
             after,
             scene.model(),
             scene.source(),
@@ -96,9 +92,7 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
         ])
         .await
         .unwrap();
-    for (name, reason) in
-        [("bundle", "NotSupported"), ("elsewhere", "NotSupported"), ("mysql", "NotSupported"), ("local", "LocalOnly")]
-    {
+    for (name, reason) in [("bundle", "NotSupported"), ("mysql", "NotSupported"), ("local", "LocalOnly")] {
         says(&scene, ("source", name), "Stalled", reason).await;
         let errors = scene.namespace.get::<Source>(name).await.unwrap().status.unwrap().errors;
         assert!(errors.len() == 1 && errors[0].path.starts_with("spec."), "{name}: {errors:?}");
