@@ -135,6 +135,7 @@ impl Build {
             name: format!("localhost/{name}"),
             tag: tag.into(),
             files: vec![File { path: format!("/{name}"), mode: 0o755, content: binary }],
+            links: Vec::new(),
             user: user.into(),
             entrypoint: vec![format!("/{name}")],
             env: Vec::new(),
