@@ -36,8 +36,8 @@ pub(super) struct Changes {
 /// A change on its way to whoever delivers it.
 pub(super) struct Offered {
     pub change: Change,
-    /// Something that was sent before has no acknowledgement.
-    pub doubtful: bool,
+    /// The claim that last sent something without an acknowledgement.
+    pub doubtful: Option<u64>,
     /// Bytes that it takes, about.
     pub bytes: usize,
 }
@@ -169,11 +169,17 @@ impl Changes {
         }
     }
 
+    /// Key hashes of a bucket whose deletion is acknowledged, ascending.
+    pub(super) fn deleted(&self, bucket: usize) -> Result<Vec<[u8; 16]>, Failure> {
+        let mut freed: Vec<[u8; 16]> = self.freed.read(bucket)?.as_chunks().0.to_vec();
+        freed.sort_unstable();
+        Ok(freed)
+    }
+
     /// Moves the additions whose deletion is acknowledged to the others, and counts those that have to wait.
     fn release(&mut self) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.rekeyed.is_empty(*at)) {
-            let mut freed: Vec<[u8; 16]> = self.freed.read(at)?.as_chunks().0.to_vec();
-            freed.sort_unstable();
+            let freed = self.deleted(at)?;
             for (key, listed) in read_rekeyed(&self.rekeyed.read(at)?)? {
                 if freed.binary_search(&key).is_ok() {
                     self.adds.push(bucket(&self.payload, &listed), |out| listed.encode(out))?;

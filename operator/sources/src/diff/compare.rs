@@ -12,13 +12,15 @@ use backflow_core::selection::{Selection, SyncMode};
 use super::changes::Changes;
 use super::damage::{Damage, internal};
 use super::document::Document;
+use super::dues::Dues;
 use super::entry::{Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
+use super::holders::Wrote;
 use super::layout::Layout;
 use super::leaving::{Leaving, elsewhere, offer, offer_deletion};
 use super::listed::{Listed, Of};
-use super::matches::{self, Matches};
+use super::matches::{self, Records};
 use super::payload::Place;
 use super::progress::Meter;
 use super::replay::Chosen;
@@ -69,8 +71,8 @@ pub(super) struct From<'a> {
     pub rows: u64,
     /// The entries.
     pub state: StateReader<'a>,
-    /// The records that rows stand for, and the rows that must not be sent for that; `None`: by primary key alone.
-    pub matches: Option<(Matches, Spool)>,
+    /// The records that rows stand for; `None`: by primary key alone.
+    pub records: Option<Records>,
 }
 
 /// Where a comparison puts what it finds.
@@ -82,6 +84,17 @@ pub(super) struct Into<'a> {
     pub cleared: &'a mut Spool,
     /// Records that may have to go.
     pub leaving: Option<Leaving>,
+    /// What the journal must say before anything is handed out.
+    pub dues: &'a mut Dues,
+}
+
+/// What there is to a row beside its content.
+#[derive(Clone, Copy, Default)]
+struct Standing<'a> {
+    /// A row with a greater key stands for its record.
+    duplicate: bool,
+    /// Another key wrote its record last.
+    contested: Option<&'a Wrote>,
 }
 
 type Indexed<'a> = (u128, IndexRow<'a>);
@@ -89,16 +102,19 @@ type Indexed<'a> = (u128, IndexRow<'a>);
 impl Compare<'_> {
     /// Goes through rows and entries once, then through the records that may have to go.
     pub(super) async fn run(&self, from: From<'_>, mut into: Into<'_>, meter: &mut Meter) -> Result<Found, Failure> {
-        let From { index, rows, mut state, matches } = from;
+        let From { index, rows, mut state, records } = from;
         let mut found = Found { rejected: Some(HashSet::new()), ..Found::default() };
         let mut entry = state.next().await?;
         let mut done = 0;
         for bucket in 0..BUCKETS {
             let bytes = index.read(bucket)?;
             let sorted = self.sorted(&bytes)?;
-            let duplicates = match &matches {
-                Some((_, duplicates)) => matches::hashes(duplicates, bucket)?,
-                None => Vec::new(),
+            let (duplicates, contested) = match &records {
+                Some(Records { duplicates, contested, .. }) => (
+                    matches::hashes(duplicates, bucket)?,
+                    contested.as_ref().map_or(Ok(Vec::new()), |contested| contested.bucket(bucket))?,
+                ),
+                None => (Vec::new(), Vec::new()),
             };
             for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
                 let Some((hash, row)) = group.first() else { continue };
@@ -106,13 +122,17 @@ impl Compare<'_> {
                     self.gone(gone, &mut into, &mut found)?;
                     entry = state.next().await?;
                 }
-                let duplicate = duplicates.binary_search(hash).is_ok() && !fault!(DuplicateIsSent);
+                let found_at = contested.binary_search_by_key(hash, |(key, _)| *key).ok();
+                let standing = Standing {
+                    duplicate: duplicates.binary_search(hash).is_ok() && !fault!(DuplicateIsSent),
+                    contested: found_at.filter(|_| !fault!(LastWriterIsForgotten)).map(|at| &contested[at].1),
+                };
                 match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
                     Some((_, known)) => {
-                        self.met(group, duplicate, known, &mut into, &mut found)?;
+                        self.met(group, standing, known, &mut into, &mut found)?;
                         entry = state.next().await?;
                     }
-                    None => self.first_seen(group, duplicate, &mut into, &mut found)?,
+                    None => self.first_seen(group, standing, &mut into, &mut found)?,
                 }
             }
             done += sorted.len() as u64;
@@ -123,8 +143,8 @@ impl Compare<'_> {
             self.gone(gone, &mut into, &mut found)?;
             entry = state.next().await?;
         }
-        if let (Some((matches, _)), Some(leaving)) = (&matches, into.leaving.take()) {
-            leaving.resolve(matches, (self.document.spec, self.now), &mut into, &mut found)?;
+        if let (Some(records), Some(leaving)) = (&records, into.leaving.take()) {
+            leaving.resolve(&records.matches, (self.document.spec, self.now), &mut into, &mut found)?;
         }
         Ok(found)
     }
@@ -145,7 +165,7 @@ impl Compare<'_> {
     fn first_seen(
         &self,
         group: &[Indexed<'_>],
-        duplicate: bool,
+        standing: Standing<'_>,
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
@@ -156,14 +176,18 @@ impl Compare<'_> {
             return Ok(());
         }
         let listed = Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor);
-        offer(&Listed { duplicate, ..listed }, into, found)
+        if let Some(wrote) = standing.contested {
+            into.dues.now(row.key, wrote)?;
+        }
+        let Standing { duplicate, contested } = standing;
+        offer(&Listed { duplicate, doubtful: contested.map(|wrote| wrote.epoch), ..listed }, into, found)
     }
 
     /// Rows of a key that has an entry.
     fn met(
         &self,
         group: &[Indexed<'_>],
-        duplicate: bool,
+        Standing { duplicate, contested }: Standing<'_>,
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
@@ -180,7 +204,8 @@ impl Compare<'_> {
                 true
             }
             (None, Kind::Delivered(before) | Kind::Seen(before)) => {
-                self.changed(&row, before, &entry, found) || entry.doubt.is_some() || duplicate || entry.is_duplicate()
+                let certain = !entry.in_doubt() && contested.is_none() && !duplicate && !entry.is_duplicate();
+                self.changed(&row, before, &entry, found) || !certain
             }
             (None, _) => true,
         };
@@ -192,6 +217,10 @@ impl Compare<'_> {
             // for it again, because every claim has another salt.
             return Ok(());
         }
+        let moved = self.moved(&row, &entry);
+        if let Some(wrote) = contested.filter(|_| moved.is_none()) {
+            into.dues.now(row.key, wrote)?;
+        }
         if let Some(rejected) = &entry.rejected {
             if self.same_rejection(rejected, false) && rejected.hash == hash && duplicate == entry.is_duplicate() {
                 self.left_out(&entry, found);
@@ -200,9 +229,10 @@ impl Compare<'_> {
             remember(key_hash(&entry.key), found);
         }
         let of = if row.place == Place::NONE { Of::Key(entry.key.clone()) } else { Of::Row(row.place) };
-        let listed = Listed { duplicate, ..self.listed(of, hash, false, &entry) };
-        match self.moved(&row, &entry) {
-            Some(record) => self.rekeyed(record, listed, entry, into, found),
+        let listed = self.listed(of, hash, false, &entry);
+        let listed = Listed { duplicate, doubtful: listed.doubtful.max(contested.map(|wrote| wrote.epoch)), ..listed };
+        match moved {
+            Some(record) => self.rekeyed(record, (listed, contested), entry, into, found),
             None => offer(&Listed { memory: entry.memory, ..listed }, into, found),
         }
     }
@@ -222,7 +252,7 @@ impl Compare<'_> {
     fn rekeyed(
         &self,
         record: u128,
-        row: Listed,
+        (row, contested): (Listed, Option<&Wrote>),
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
@@ -239,7 +269,7 @@ impl Compare<'_> {
         let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
         let deletion = Listed { memory: entry.last_memory().clone(), unsent: false, ..deletion };
         match &mut into.leaving {
-            Some(leaving) => leaving.push(record, &deletion, Some(&elsewhere(row))),
+            Some(leaving) => leaving.push(record, &deletion, Some((&elsewhere(row), contested))),
             None => offer(&row, into, found),
         }
     }
@@ -257,7 +287,7 @@ impl Compare<'_> {
         Listed {
             unsent: matches!(entry.kind, Kind::Seen(_)) && entry.doubt.is_none(),
             known: entry.is_known(),
-            doubtful: entry.doubt.is_some(),
+            doubtful: entry.doubt.as_ref().map(|doubt| doubt.epoch),
             ..Listed::new(of, hash, rev)
         }
     }

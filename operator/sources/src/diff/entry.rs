@@ -60,8 +60,8 @@ pub(super) struct Doubt {
     pub rev: u64,
     /// It was a deletion.
     pub deletion: bool,
-    /// There was a doubt before it, which a rejection does not clear.
-    pub earlier: bool,
+    /// Something was sent before it, which a rejection does not clear: the claim that did, 0 if that is not known.
+    pub earlier: Option<u64>,
     /// Hash of its row; of a deletion, the hash last acknowledged.
     pub hash: u64,
     /// The spec of that hash.
@@ -78,29 +78,36 @@ impl Doubt {
 
     fn encode(&self, out: &mut Vec<u8>) {
         let at = out.len();
-        let flags = if self.deletion { DELETION } else { 0 } | if self.earlier { EARLIER } else { 0 };
+        let since = self.earlier.filter(|since| *since > 0);
+        let mut flags = if self.deletion { DELETION } else { 0 };
+        flags |= if self.earlier.is_some() { EARLIER } else { 0 };
+        flags |= if since.is_some() { SINCE } else { 0 };
         out.push(flags);
         put_number(out, self.epoch);
         put_number(out, self.rev);
         out.extend_from_slice(&self.hash.to_le_bytes());
         put_number(out, u64::from(self.spec));
+        if let Some(since) = since {
+            put_number(out, since);
+        }
         out[at] |= put_memory(&self.memory, out);
     }
 
     fn decode(input: &mut &[u8]) -> Option<Self> {
         let [flags] = *take(input, 1)? else { return None };
-        if flags & !(MATCH | GROUP | REMOTE | DELETION | EARLIER) != 0 {
+        if flags & !(MATCH | GROUP | REMOTE | DELETION | EARLIER | SINCE) != 0 {
             return None;
         }
-        Some(Self {
-            epoch: take_number(input)?,
-            rev: take_number(input)?,
-            deletion: flags & DELETION != 0,
-            earlier: flags & EARLIER != 0,
-            hash: take_u64(input)?,
-            spec: u32::try_from(take_number(input)?).ok()?,
-            memory: take_memory(input, flags)?,
-        })
+        let (epoch, rev) = (take_number(input)?, take_number(input)?);
+        let (hash, spec) = (take_u64(input)?, u32::try_from(take_number(input)?).ok()?);
+        let earlier = match (flags & EARLIER != 0, flags & SINCE != 0) {
+            (true, true) => Some(take_number(input).filter(|since| *since > 0)?),
+            (true, false) => Some(0),
+            (false, false) => None,
+            (false, true) => return None,
+        };
+        let memory = take_memory(input, flags)?;
+        Some(Self { epoch, rev, deletion: flags & DELETION != 0, earlier, hash, spec, memory })
     }
 }
 
@@ -113,6 +120,8 @@ const FLAGS: u8 = MATCH | GROUP | REMOTE | REJECTED | DOUBT;
 /// Of a doubt, in the place of [`REJECTED`] and [`DOUBT`].
 const DELETION: u8 = 8;
 const EARLIER: u8 = 16;
+/// With [`EARLIER`]: the claim is known.
+const SINCE: u8 = 32;
 
 impl Entry {
     /// An entry without memory.
@@ -128,6 +137,14 @@ impl Entry {
     /// Whether its row is at the destination, or would be had it been selected.
     pub(super) fn is_known(&self) -> bool {
         matches!(self.kind, Kind::Delivered(_) | Kind::Seen(_))
+    }
+
+    /// Whether the destination may hold something else than what was acknowledged.
+    pub(super) fn in_doubt(&self) -> bool {
+        let Some(doubt) = &self.doubt else { return false };
+        // One about what was delivered, as it was delivered, only says when: see `before_rejection`.
+        let dated = doubt.earlier == Some(doubt.epoch) && !doubt.deletion;
+        !(dated && self.kind == Kind::Delivered(doubt.hash) && doubt.spec == self.spec)
     }
 
     /// What a deletion of its record goes by: the record may be there as it was last sent.
@@ -152,19 +169,32 @@ impl Entry {
             let base = base.unwrap_or_else(|| Self::new(self.key, doubt.rev, doubt.spec, Kind::NeverDelivered));
             return Self { doubt: Some(doubt), ..base };
         }
-        // The destination said what it thinks of the change that was handed out, and nothing of what was handed out before. That is
-        // over as a change: whatever comes next is another one.
-        let earlier = |doubt: &Doubt| doubt.earlier && !fault!(RejectionClearsAll);
-        let (base, doubt) = match base {
-            Some(mut base) => {
-                let doubt = base.doubt.take().filter(|doubt| earlier(doubt));
-                (Some(base), doubt.map(|doubt| Box::new(Doubt { epoch: 0, ..*doubt })))
+        let Some(mut base) = base else { return Self { kind: Kind::NeverDelivered, ..self } };
+        let doubt = base.before_rejection();
+        if base.is_known() {
+            Self { rev: self.rev, rejected: self.rejected, doubt, ..base }
+        } else {
+            Self { kind: Kind::NeverDelivered, doubt, ..self }
+        }
+    }
+
+    /// What is in doubt once the last change is rejected. The destination said what it thinks of that one, and nothing of what was sent
+    /// before, which is over as a change: whatever comes next is another one. Of a record that several keys may stand for, it stays
+    /// known when this one wrote it.
+    fn before_rejection(&mut self) -> Option<Box<Doubt>> {
+        if let Some(doubt) = self.doubt.take()
+            && let Some(since) = doubt.earlier
+            && !fault!(RejectionClearsAll)
+        {
+            return Some(Box::new(Doubt { epoch: since, hash: 0, ..*doubt }));
+        }
+        match self.kind {
+            Kind::Delivered(hash) if self.memory.match_key.is_some() || self.memory.group_key.is_some() => {
+                let (epoch, spec, memory) = (self.rev, self.spec, self.memory.clone());
+                let earlier = Some(epoch);
+                Some(Box::new(Doubt { epoch, rev: epoch, deletion: false, earlier, hash, spec, memory }))
             }
-            None => (None, None),
-        };
-        match base {
-            Some(base) if base.is_known() => Self { rev: self.rev, rejected: self.rejected, doubt, ..base },
-            _ => Self { kind: Kind::NeverDelivered, doubt, ..self },
+            _ => None,
         }
     }
 
@@ -336,7 +366,7 @@ mod tests {
 
     prop_compose! {
         fn doubts()(
-            epoch in any::<u64>(), rev in any::<u64>(), deletion in any::<bool>(), earlier in any::<bool>(),
+            epoch in any::<u64>(), rev in any::<u64>(), deletion in any::<bool>(), earlier in proptest::option::of(any::<u64>()),
             hash in any::<u64>(), spec in any::<u32>(), match_key in text(), group_key in text(), remote_id in text(),
         ) -> Doubt {
             Doubt { epoch, rev, deletion, earlier, hash, spec, memory: Memory { match_key, group_key, remote_id } }
@@ -387,7 +417,12 @@ mod tests {
         let patch = Entry { rejected: rejected.clone(), ..Entry::new([1].into(), 9, 1, Kind::Kept) };
         let delivered = Entry::new([1].into(), 3, 0, Kind::Delivered(1));
         let after = patch.clone().apply(Some(delivered.clone()));
-        assert_eq!(after, Entry { rev: 9, rejected: rejected.clone(), ..delivered });
+        assert_eq!(after, Entry { rev: 9, rejected: rejected.clone(), ..delivered.clone() });
+        // Of a record that other keys may write, it stays known when this one did.
+        let memory = Memory { match_key: Some("m".into()), ..Memory::default() };
+        let after = patch.clone().apply(Some(Entry { memory, ..delivered }));
+        assert_eq!((after.rev, after.doubt.as_ref().map(|doubt| doubt.epoch)), (9, Some(3)));
+        assert!(!after.in_doubt());
         for base in [None, Some(Entry::new([1].into(), 3, 0, Kind::Tombstone(5)))] {
             let after = patch.clone().apply(base);
             assert_eq!(
@@ -414,15 +449,15 @@ mod tests {
             None,
         ];
         for base in bases {
-            let marked = Entry::mark([1].into(), doubt(false)).apply(base.clone());
+            let marked = Entry::mark([1].into(), doubt(None)).apply(base.clone());
             let unmarked = base.unwrap_or_else(|| Entry::new([1].into(), 3, 0, Kind::NeverDelivered));
-            assert_eq!(marked, Entry { doubt: Some(Box::new(doubt(false))), ..unmarked });
+            assert_eq!(marked, Entry { doubt: Some(Box::new(doubt(None))), ..unmarked });
             let delivered = Entry::new([1].into(), 7, 0, Kind::Delivered(2));
             assert_eq!(delivered.clone().apply(Some(marked.clone())), delivered);
             let rejected = Some(Box::new(Rejected { deletion: false, hash: 2, spec: 0, code: "HTTP_422".into() }));
             let rejection = Entry { rejected, ..Entry::new([1].into(), 7, 0, Kind::Kept) };
             assert_eq!(rejection.clone().apply(Some(marked)).doubt, None);
-            let twice = Entry::mark([1].into(), doubt(true)).apply(Some(delivered));
+            let twice = Entry::mark([1].into(), doubt(Some(5))).apply(Some(delivered));
             assert!(rejection.apply(Some(twice)).doubt.is_some(), "the change before this one may still be there");
         }
     }

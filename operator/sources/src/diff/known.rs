@@ -5,7 +5,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::document::Document;
 use super::entry::Kind;
+use super::matches::{self, bucket};
 use super::replay::Chosen;
+use super::spool::Spool;
 use super::stored::StateReader;
 
 /// The most rows that are remembered: 16 MiB. Of more, the others' content goes to scratch although it is not needed.
@@ -21,19 +23,30 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads the state's rows that need not be sent while they stay as they are.
+    /// Reads the state's rows that need not be sent while they stay as they are. Those of `overwritten` keys have to be: their records
+    /// hold another row's content.
     pub(super) async fn read(
         document: &Document,
         mut state: StateReader<'_>,
         chosen: Option<&Chosen>,
+        overwritten: Option<&Spool>,
         salt: u64,
     ) -> Result<Self, Failure> {
         let mut prints = Vec::new();
+        let mut others = (usize::MAX, Vec::new());
         while let Some((key, entry)) = state.next().await? {
             let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { continue };
-            let sent_again = match chosen {
-                Some(chosen) => chosen.entry(&entry)?,
-                None => entry.rev < document.resend_below() || entry.doubt.is_some() || entry.is_duplicate(),
+            let sent_again = match (chosen, overwritten) {
+                (Some(chosen), _) => chosen.entry(&entry)?,
+                (None, overwritten) => {
+                    if let Some(overwritten) = overwritten.filter(|_| bucket(key) != others.0) {
+                        others = (bucket(key), matches::hashes(overwritten, bucket(key))?);
+                    }
+                    entry.rev < document.resend_below()
+                        || entry.in_doubt()
+                        || entry.is_duplicate()
+                        || others.1.binary_search(&key).is_ok()
+                }
             };
             if entry.spec == document.spec && !sent_again {
                 prints.push(fingerprint(key, hash, salt));

@@ -8,8 +8,9 @@ use backflow_core::code::Failure;
 
 use super::compare::{Found, Into, clear};
 use super::damage::internal;
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, take};
 use super::hash::key_hash;
+use super::holders::{Wrote, put_wrote, take_wrote};
 use super::listed::{Listed, Of};
 use super::matches::{Matches, bucket};
 use super::spool::{BUCKETS, Spool, Usage};
@@ -22,14 +23,24 @@ impl Leaving {
         Ok(Self(Spool::new(folder, BUCKETS, usage.clone())?))
     }
 
-    /// Lists a record, its deletion, and what is to be sent of the key's row once the record is gone.
-    pub(super) fn push(&mut self, record: u128, deletion: &Listed, row: Option<&Listed>) -> Result<(), Failure> {
+    /// Lists a record, its deletion, and what is to be sent of the key's row once the record is gone; with that, what the row's new
+    /// record is found by if another key wrote it last.
+    pub(super) fn push(
+        &mut self,
+        record: u128,
+        deletion: &Listed,
+        row: Option<(&Listed, Option<&Wrote>)>,
+    ) -> Result<(), Failure> {
         self.0.push(bucket(record), |out| {
             out.extend_from_slice(&record.to_le_bytes());
             out.push(u8::from(row.is_some()));
             deletion.encode(out);
-            if let Some(row) = row {
+            if let Some((row, contested)) = row {
                 row.encode(out);
+                out.push(u8::from(contested.is_some()));
+                if let Some(wrote) = contested {
+                    put_wrote(wrote, out);
+                }
             }
         })
     }
@@ -44,49 +55,68 @@ impl Leaving {
     ) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.0.is_empty(*at)) {
             let alive = matches.alive(at)?;
-            let bytes = self.0.read(at)?;
-            let mut input = bytes.as_slice();
-            while let Some((record, rest)) = input.split_first_chunk() {
-                input = rest;
-                let stays = alive.binary_search(&u128::from_le_bytes(*record)).is_ok() && !fault!(DeletesTheLiving);
-                let (deletion, row) = read(&mut input).ok_or_else(damaged)?;
-                match (row, stays) {
-                    (None, false) => offer_deletion(&deletion, into, found)?,
-                    (None, true) => {
-                        let Of::Key(key) = deletion.of else { return Err(damaged()) };
-                        found.findings.superseded += 1;
-                        found.superseded_known += u64::from(deletion.known);
-                        clear(&key, into)?;
-                        into.upkeep.push(&Entry::new(key, deletion.rev, spec, Kind::Tombstone(now)))?;
+            for Left { record, deletion, row } in read(&self.0.read(at)?)? {
+                let Some((row, contested)) = row else { continue };
+                let Of::Key(key) = &deletion.of else { return Err(damaged()) };
+                if stays(record, &alive) {
+                    if let Some(wrote) = &contested {
+                        into.dues.now(key, wrote)?;
                     }
-                    (Some(row), false) => {
-                        let Of::Key(key) = &deletion.of else { return Err(damaged()) };
-                        let key = key_hash(key);
-                        offer_deletion(&deletion, into, found)?;
-                        found.findings.rekeyed += 1;
-                        found.findings.added += 1;
-                        found.findings.doubtful += u64::from(row.doubtful);
-                        into.changes.add_after_deletion(key, &row)?;
-                    }
-                    (Some(row), true) => offer(&row, into, found)?,
+                    offer(&row, into, found)?;
+                    continue;
                 }
+                if let Some(wrote) = &contested {
+                    into.dues.after_deletion(key, wrote)?;
+                }
+                offer_deletion(&deletion, into, found)?;
+                found.findings.rekeyed += 1;
+                found.findings.added += 1;
+                found.findings.doubtful += u64::from(row.doubtful.is_some());
+                into.changes.add_after_deletion(key_hash(key), &row)?;
+            }
+        }
+        for at in (0..BUCKETS).filter(|at| !self.0.is_empty(*at)) {
+            let alive = matches.alive(at)?;
+            let waiting = into.dues.waiting(at)?;
+            for Left { record, deletion, row } in read(&self.0.read(at)?)? {
+                if row.is_some() {
+                    continue;
+                }
+                if !stays(record, &alive) {
+                    offer_deletion(&deletion, into, found)?;
+                    continue;
+                }
+                found.findings.superseded += 1;
+                // Whoever stands for it now may not get to write it: then it is this key's still.
+                if waiting.binary_search(&record).is_ok() {
+                    continue;
+                }
+                let Of::Key(key) = deletion.of else { return Err(damaged()) };
+                found.superseded_known += u64::from(deletion.known);
+                clear(&key, into)?;
+                into.upkeep.push(&Entry::new(key, deletion.rev, spec, Kind::Tombstone(now)))?;
             }
         }
         Ok(())
     }
 }
 
+/// Whether a current row stands for a record.
+fn stays(record: u128, alive: &[u128]) -> bool {
+    alive.binary_search(&record).is_ok() && !fault!(DeletesTheLiving)
+}
+
 /// Offers a deletion.
 pub(super) fn offer_deletion(deletion: &Listed, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
     found.findings.deleted += 1;
     found.findings.deleted_unsent += u64::from(deletion.unsent);
-    found.findings.doubtful += u64::from(deletion.doubtful);
+    found.findings.doubtful += u64::from(deletion.doubtful.is_some());
     into.changes.delete(deletion)
 }
 
 /// Offers an update or an addition.
 pub(super) fn offer(row: &Listed, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
-    found.findings.doubtful += u64::from(row.doubtful);
+    found.findings.doubtful += u64::from(row.doubtful.is_some());
     if row.known {
         found.findings.updated += 1;
         into.changes.update(row)
@@ -101,12 +131,36 @@ pub(super) fn elsewhere(row: Listed) -> Listed {
     Listed { memory: Memory::default(), ..row }
 }
 
-fn read(input: &mut &[u8]) -> Option<(Listed, Option<Listed>)> {
-    let (kind, rest) = input.split_first()?;
-    *input = rest;
-    let deletion = Listed::decode(input)?;
-    let row = if *kind == 0 { None } else { Some(Listed::decode(input)?) };
-    Some((deletion, row))
+/// A record that is left.
+struct Left {
+    record: u128,
+    deletion: Listed,
+    row: Option<(Listed, Option<Wrote>)>,
+}
+
+impl Left {
+    fn decode(input: &mut &[u8]) -> Option<Self> {
+        let record = u128::from_le_bytes(take(input, 16)?.try_into().ok()?);
+        let has_row = take(input, 1)? == [1];
+        let deletion = Listed::decode(input)?;
+        let row = if has_row {
+            let row = Listed::decode(input)?;
+            let contested = if take(input, 1)? == [1] { Some(take_wrote(input)?) } else { None };
+            Some((row, contested))
+        } else {
+            None
+        };
+        Some(Self { record, deletion, row })
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<Vec<Left>, Failure> {
+    let mut input = bytes;
+    let mut all = Vec::new();
+    while !input.is_empty() {
+        all.push(Left::decode(&mut input).ok_or_else(damaged)?);
+    }
+    Ok(all)
 }
 
 fn damaged() -> Failure {

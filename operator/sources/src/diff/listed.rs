@@ -15,8 +15,8 @@ pub(super) struct Listed {
     pub unsent: bool,
     /// See [`backflow_core::change::Change::known`].
     pub known: bool,
-    /// Something that was sent before has no acknowledgement.
-    pub doubtful: bool,
+    /// The claim that last sent something without an acknowledgement.
+    pub doubtful: Option<u64>,
     /// See [`backflow_core::change::Change::duplicate`].
     pub duplicate: bool,
     pub memory: Memory,
@@ -42,7 +42,7 @@ impl Listed {
     /// A change of a key of which nothing is remembered.
     pub(super) fn new(of: Of, hash: u64, rev: u64) -> Self {
         let memory = Memory::default();
-        Self { of, hash, rev, unsent: false, known: false, doubtful: false, duplicate: false, memory }
+        Self { of, hash, rev, unsent: false, known: false, doubtful: None, duplicate: false, memory }
     }
 
     /// Where its row is, [`Place::NONE`] without one.
@@ -60,7 +60,7 @@ impl Listed {
         for (flag, set) in [
             (UNSENT, self.unsent),
             (KNOWN, self.known),
-            (DOUBTFUL, self.doubtful),
+            (DOUBTFUL, self.doubtful.is_some()),
             (DUPLICATE, self.duplicate),
             (KEY, matches!(self.of, Of::Key(_))),
         ] {
@@ -74,6 +74,9 @@ impl Listed {
         }
         out.extend_from_slice(&self.hash.to_le_bytes());
         put_number(out, self.rev);
+        if let Some(epoch) = self.doubtful {
+            put_number(out, epoch);
+        }
         out[at] = flags | put_memory(&self.memory, out);
     }
 
@@ -86,7 +89,7 @@ impl Listed {
             rev: take_number(input)?,
             unsent: flags & UNSENT != 0,
             known: flags & KNOWN != 0,
-            doubtful: flags & DOUBTFUL != 0,
+            doubtful: if flags & DOUBTFUL == 0 { None } else { Some(take_number(input)?) },
             duplicate: flags & DUPLICATE != 0,
             memory: take_memory(input, flags)?,
         })

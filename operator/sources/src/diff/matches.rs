@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::damage::internal;
 use super::entry::{put_bytes, take_bytes};
 use super::hash::{key_hash, prefix};
+use super::holders::Contested;
 use super::spool::{BUCKETS, Spool, Usage};
 
 /// What a rejection of a row says whose record another row stands for.
@@ -39,6 +40,15 @@ pub(super) fn bucket(hash: u128) -> usize {
 
 /// The records of the current rows, in scratch.
 pub(super) struct Matches(Spool);
+
+/// What a comparison has to know of them.
+pub(super) struct Records {
+    pub matches: Matches,
+    /// Of [`Matches::duplicates`].
+    pub duplicates: Spool,
+    /// Of [`Holders::contested`](super::holders::Holders::contested); nothing in a Replay.
+    pub contested: Option<Contested>,
+}
 
 impl Matches {
     pub(super) fn new(folder: &Path, usage: &Usage) -> Result<Self, Failure> {
@@ -67,16 +77,9 @@ impl Matches {
         let mut duplicates = Spool::new(folder, BUCKETS, usage.clone())?;
         for at in 0..BUCKETS {
             let bytes = self.0.read(at)?;
-            let mut all = read(&bytes)?;
-            all.sort_unstable();
-            all.dedup();
-            for same in all.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
-                let mut keys = Vec::with_capacity(same.len());
-                for (_, bytes) in same {
-                    keys.push((Key::decode(bytes).ok_or_else(damaged)?, *bytes));
-                }
-                let greatest = keys.iter().max_by(|a, b| order(&a.0, &b.0)).map(|(_, bytes)| *bytes);
-                for (_, bytes) in keys.iter().filter(|(_, bytes)| Some(*bytes) != greatest) {
+            for same in sorted(&bytes)?.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+                let greatest = greatest(same)?;
+                for (_, bytes) in same.iter().filter(|(_, bytes)| *bytes != greatest) {
                     let hash = key_hash(bytes);
                     duplicates.push(bucket(hash), |out| out.extend_from_slice(&hash.to_le_bytes()))?;
                 }
@@ -84,6 +87,33 @@ impl Matches {
         }
         Ok(duplicates)
     }
+
+    /// The records of a bucket, ascending, with the hash of the key whose row stands for each.
+    pub(super) fn owners(&self, bucket: usize) -> Result<Vec<(u128, u128)>, Failure> {
+        let bytes = self.0.read(bucket)?;
+        let all = sorted(&bytes)?;
+        all.chunk_by(|a, b| a.0 == b.0).map(|same| Ok((same[0].0, key_hash(greatest(same)?)))).collect()
+    }
+}
+
+/// Records with their keys, each once.
+fn sorted(bytes: &[u8]) -> Result<Vec<(u128, &[u8])>, Failure> {
+    let mut all = read(bytes)?;
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+/// Of the keys of one record, the one that is sent.
+fn greatest<'a>(same: &[(u128, &'a [u8])]) -> Result<&'a [u8], Failure> {
+    if let [(_, only)] = same {
+        return Ok(only);
+    }
+    let mut keys = Vec::with_capacity(same.len());
+    for (_, bytes) in same {
+        keys.push((Key::decode(bytes).ok_or_else(damaged)?, *bytes));
+    }
+    keys.into_iter().max_by(|a, b| order(&a.0, &b.0)).map(|(_, bytes)| bytes).ok_or_else(damaged)
 }
 
 /// The hashes of a bucket, ascending.

@@ -15,11 +15,14 @@ use super::claim::{Claim, Claimant, claim, look};
 use super::compare::{Compare, From, Into};
 use super::damage::internal;
 use super::document::{Document, Engine};
+use super::dues::Dues;
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
+use super::holders::Holders;
 use super::known::Known;
 use super::layout::Layout;
 use super::leaving::Leaving;
+use super::matches::Records;
 use super::progress::Meter;
 use super::replay::Chosen;
 use super::run::{Streaming, unix_seconds};
@@ -69,7 +72,12 @@ pub(super) async fn open(
     }
     let Claim { head, document, run, carried } = claim;
     let all = || StateReader::all(store.as_ref(), key, &document, &overlay);
-    let known = Known::read(&document, all(), chosen.as_ref(), head.epoch).await?;
+    let holders = match identify.is_some() && chosen.is_none() {
+        true => Some(Holders::read(all(), folder, &usage).await?),
+        false => None,
+    };
+    let overwritten = holders.as_ref().map(|holders| holders.overwritten(folder, &usage)).transpose()?;
+    let known = Known::read(&document, all(), chosen.as_ref(), overwritten.as_ref(), head.epoch).await?;
     let query = Query {
         model: plan.model.clone(),
         columns: layout.columns.iter().map(|column| column.name.clone()).collect(),
@@ -85,14 +93,15 @@ pub(super) async fn open(
     let now = unix_seconds(&clock);
     let scratch_full = read.scratch_full;
     let chosen = chosen.as_ref();
-    let matches = match read.matches {
+    let records = match read.matches {
         Some(matches) => {
-            let duplicates = matches.duplicates(folder, &usage)?;
-            Some((matches, duplicates))
+            let contested = holders.map(|holders| holders.contested(&matches, folder, &usage)).transpose()?;
+            Some(Records { duplicates: matches.duplicates(folder, &usage)?, contested, matches })
         }
         None => None,
     };
-    let leaving = if matches.is_some() { Some(Leaving::new(folder, &usage)?) } else { None };
+    let leaving = if records.is_some() { Some(Leaving::new(folder, &usage)?) } else { None };
+    let mut dues = Dues::new(folder, &usage, (head.epoch, document.spec))?;
     let compare = Compare {
         plan,
         state_key: key,
@@ -103,13 +112,13 @@ pub(super) async fn open(
         now,
         scratch_full,
     };
-    let from = From { index: read.index, rows: read.rows, state: all(), matches };
-    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving };
+    let from = From { index: read.index, rows: read.rows, state: all(), records };
+    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving, dues: &mut dues };
     let found = compare.run(from, into, &mut meter).await?;
     overlay.absorb(&upkeep)?;
 
     let findings = Findings { rows: read.rows, invalid_null_key: read.null_keys, scratch_full, ..found.findings };
-    Ok(Streaming {
+    let mut run = Streaming {
         state_key: key.to_owned(),
         selection: mapping.selection.clone(),
         before: document.checkpoint(),
@@ -135,7 +144,11 @@ pub(super) async fn open(
         changes,
         overlay,
         cleared,
-    })
+        dues,
+        deleting: true,
+    };
+    run.note_dues().await?;
+    Ok(run)
 }
 
 /// Makes what earlier runs committed and did not fold part of the partitions.

@@ -39,6 +39,8 @@ pub(super) enum Fault {
     OldRecordStays,
     /// A row is sent beside another one with its match key.
     DuplicateIsSent,
+    /// A row is as it was delivered, whoever has written its record since.
+    LastWriterIsForgotten,
 }
 
 thread_local! {

@@ -19,12 +19,13 @@ use super::Clock;
 use super::changes::{Changes, Offered, rank};
 use super::damage::internal;
 use super::document::Document;
+use super::dues::Dues;
 use super::entry::{Doubt, Entry, Kind, Rejected, take_bytes};
 use super::fold::Fold;
 use super::hash::key_hash;
 use super::packed::{Content, Packer};
 use super::progress::Meter;
-use super::spool::Spool;
+use super::spool::{BUCKETS, Spool};
 use super::stored::Overlay;
 
 /// The most changes that are marked and wait to be handed out: as many as are acknowledged in two commits, so that each commit of
@@ -34,6 +35,9 @@ const WINDOW_CHANGES: usize = 20_000;
 const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 /// A page holds about this many bytes of rows at most, whatever `max` allows.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// Marks of rows whose record another key wrote, in one commit.
+const MARKS_PER_COMMIT: usize = 10_000;
 
 /// Rejects that are taken off the list in one commit at the end.
 pub(super) const CLEARED_PER_COMMIT: usize = 10_000;
@@ -64,6 +68,10 @@ pub(super) struct Streaming {
     pub specs: BTreeSet<u32>,
     pub expired: BTreeSet<usize>,
     pub entries: u64,
+    /// What is written to the journal before changes are handed out.
+    pub dues: Dues,
+    /// No change but deletions was asked for.
+    pub deleting: bool,
     pub acked_updates: u64,
     pub acked_adds: u64,
     /// The overlay has everything that was committed.
@@ -168,6 +176,37 @@ impl Streaming {
         Entry::mark(change.key.encode().into(), doubt)
     }
 
+    /// Notes in the journal which rows have a record to write that another key wrote last.
+    pub(super) async fn note_dues(&mut self) -> Result<(), Failure> {
+        let (mut marks, mut block) = (Vec::new(), 0);
+        while let Some(more) = self.dues.block(block)? {
+            marks.extend(more);
+            self.note(&mut marks, MARKS_PER_COMMIT).await?;
+            block += 1;
+        }
+        self.note(&mut marks, 1).await
+    }
+
+    /// The same of those that had to wait for their deletion, which comes no more.
+    async fn note_dues_after_deletions(&mut self) -> Result<(), Failure> {
+        let mut marks = Vec::new();
+        for bucket in 0..BUCKETS {
+            marks.extend(self.dues.freed(bucket, &self.changes.deleted(bucket)?)?);
+            self.note(&mut marks, MARKS_PER_COMMIT).await?;
+        }
+        self.note(&mut marks, 1).await
+    }
+
+    /// Writes marks once there are so many.
+    async fn note(&mut self, marks: &mut Vec<Entry>, least: usize) -> Result<(), Failure> {
+        if marks.len() < least || self.mode == Mode::DryRun {
+            return Ok(());
+        }
+        self.append(marks, self.document.clone(), self.run.clone(), &[]).await?;
+        marks.clear();
+        Ok(())
+    }
+
     /// Appends one journal segment and moves head, run and rejects.
     async fn append(
         &mut self,
@@ -257,6 +296,9 @@ impl Extraction for Streaming {
             return Ok(Vec::new());
         }
         self.ahead.retain(|offered| offered.change.kind == kind);
+        if kind != ChangeKind::Deleted && std::mem::take(&mut self.deleting) {
+            self.note_dues_after_deletions().await?;
+        }
         if self.ahead.is_empty() {
             let window = self.window(kind)?;
             let marks = self.marks(&window);

@@ -94,3 +94,9 @@ fn a_duplicate_that_is_sent() {
     let test = super::records::of_rows_with_one_key_the_greatest_is_sent_and_another_takes_over;
     assert!(test_finds(Fault::DuplicateIsSent, test));
 }
+
+#[test]
+fn a_last_writer_that_is_forgotten() {
+    let test = super::records::a_row_that_takes_its_record_back_is_sent_though_it_did_not_change;
+    assert!(test_finds(Fault::LastWriterIsForgotten, test));
+}

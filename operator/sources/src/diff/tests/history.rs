@@ -39,4 +39,10 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(World::new(Place::new(SyncMode::Mirror), false).live(steps));
     }
+
+    #[test]
+    fn every_history_of_records_that_are_found_by_name_ends_so_too(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(World::new(Place::new(SyncMode::Mirror), true).live(steps));
+    }
 }

@@ -148,3 +148,41 @@ async fn an_addition_waits_for_its_deletion() {
     assert_eq!(added.iter().map(id).collect::<Vec<_>>(), [2], "the old record is still there");
     assert_eq!(extraction.left().await.unwrap(), 0);
 }
+
+#[tokio::test]
+pub(super) async fn a_row_that_takes_its_record_back_is_sent_though_it_did_not_change() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    let one = table(&[(1, "a", "list")]);
+    run(&place, "r1", &one).await;
+    // Of the run in which 2 takes the record over, nothing but its delivery is known: not that 1 is a duplicate.
+    let mut extraction = place.open("r2", &table(&[(1, "a", "list"), (2, "a", "list")])).await.unwrap();
+    while let [change, ..] = &page(&mut extraction, 1).await[..] {
+        if !change.duplicate {
+            let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row));
+            extraction.commit(vec![Ack { change: change.clone(), verdict }], &Counters::default()).await.unwrap();
+        }
+    }
+    drop(extraction);
+    assert_eq!(run(&place, "r3", &one).await, [change(Updated, 1, "a", "list")]);
+    assert!(run(&place, "r4", &one).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_passed_on_goes_with_the_row_that_never_got_to_write_it() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a", "list")])).await;
+    // 2 stands for the record now, and 1 for another; the run ends before 2 is sent.
+    let rows = table(&[(1, "b", "list"), (2, "a", "list")]);
+    let mut extraction = place.open("r2", &rows).await.unwrap();
+    let updated = extraction.next_page(Updated, 9).await.unwrap();
+    let acks = updated.into_iter().map(|change| {
+        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row));
+        Ack { change, verdict }
+    });
+    let acks: Vec<Ack> = acks.collect();
+    assert_eq!(acks.iter().map(|ack| id(&ack.change)).collect::<Vec<_>>(), [1]);
+    extraction.commit(acks, &Counters::default()).await.unwrap();
+    extraction.finish(&Counters::default(), Phase::PartiallySucceeded).await.unwrap();
+    let gone = run(&place, "r3", &table(&[(1, "b", "list")])).await;
+    assert_eq!(gone, [change(Deleted, 2, "a", "list")], "what 1 wrote there is still there");
+}
