@@ -169,6 +169,9 @@ impl Compare<'_> {
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
+        if let (Some(wrote), Some((_, row))) = (standing.contested, group.first()) {
+            into.dues.now(row.key, wrote)?;
+        }
         let Some(row) = single(group, found).filter(|row| row.place != Place::NONE) else { return Ok(()) };
         if let Some(chosen) = self.chosen
             && !chosen.key(row.key)?
@@ -176,9 +179,6 @@ impl Compare<'_> {
             return Ok(());
         }
         let listed = Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor);
-        if let Some(wrote) = standing.contested {
-            into.dues.now(row.key, wrote)?;
-        }
         let Standing { duplicate, contested } = standing;
         offer(&Listed { duplicate, doubtful: contested.map(|wrote| wrote.epoch), ..listed }, into, found)
     }
@@ -194,6 +194,12 @@ impl Compare<'_> {
     ) -> Result<(), Failure> {
         self.count(&entry, found)?;
         let Some(row) = single(group, found) else {
+            // A key that is there twice is not sent, whatever its record holds.
+            match (contested, group.first()) {
+                (Some(wrote), Some((_, row))) if self.moved(row, &entry).is_none() => into.dues.now(row.key, wrote)?,
+                (Some(wrote), _) => into.dues.wait(wrote)?,
+                (None, _) => {}
+            }
             return if fault!(DuplicateIsDeletion) { self.gone(entry, into, found) } else { Ok(()) };
         };
         let hash = row.hash(0);

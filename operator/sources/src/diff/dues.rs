@@ -19,7 +19,7 @@ pub(super) struct Dues {
     now: Spool,
     /// Of rows whose record before has to be deleted first, by key hash.
     after: Spool,
-    /// The records that those are to write.
+    /// The records that those are to write, and those of rows that cannot be sent.
     waiting: Spool,
 }
 
@@ -39,6 +39,11 @@ impl Dues {
     pub(super) fn after_deletion(&mut self, key: &[u8], wrote: &Wrote) -> Result<(), Failure> {
         let mark = self.mark(key, wrote);
         self.after.push(bucket(key_hash(key)), |out| mark.encode(out))?;
+        self.wait(wrote)
+    }
+
+    /// Says that nobody writes a record yet.
+    pub(super) fn wait(&mut self, wrote: &Wrote) -> Result<(), Failure> {
         let record = matches::record(&wrote.memory);
         self.waiting.push(bucket(record), |out| out.extend_from_slice(&record.to_le_bytes()))
     }
@@ -50,7 +55,7 @@ impl Dues {
         Entry::mark(key.into(), Doubt { epoch, rev: epoch, deletion: false, earlier, hash: 0, spec, memory })
     }
 
-    /// Records of a bucket that are written only after a deletion, ascending.
+    /// Records of a bucket that nobody writes yet, ascending.
     pub(super) fn waiting(&self, bucket: usize) -> Result<Vec<u128>, Failure> {
         matches::hashes(&self.waiting, bucket)
     }

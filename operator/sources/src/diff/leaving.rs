@@ -86,14 +86,14 @@ impl Leaving {
                     offer_deletion(&deletion, into, found)?;
                     continue;
                 }
+                let Of::Key(key) = deletion.of else { return Err(damaged()) };
                 found.findings.superseded += 1;
+                clear(&key, into)?;
                 // Whoever stands for it now may not get to write it: then it is this key's still.
                 if waiting.binary_search(&record).is_ok() {
                     continue;
                 }
-                let Of::Key(key) = deletion.of else { return Err(damaged()) };
                 found.superseded_known += u64::from(deletion.known);
-                clear(&key, into)?;
                 into.upkeep.push(&Entry::new(key, deletion.rev, spec, Kind::Tombstone(now)))?;
             }
         }
