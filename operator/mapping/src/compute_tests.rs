@@ -1,6 +1,8 @@
+use backflow_core::cell::{Cell, Column};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::testing::{planned, rendered, rendered_text, row};
+use crate::testing::{any_cell, planned, rendered, rendered_text, row};
 use crate::{check, compile};
 
 fn rejection(field: Value, values: &Value) -> (String, String) {
@@ -241,4 +243,51 @@ fn a_deletion_holds_no_computed_value() {
         "f": {"from": {"items": {"of": {"from": {"value": [1]}}, "each": {"g": {"from": {"value": 1}}}}}},
     });
     assert_eq!(compile(&planned(fields), &[]).unwrap().deletion(), r#"{"c":1,"d":{"e":2}}"#);
+}
+
+proptest! {
+    /// However a value goes, it arrives as it would without a detour.
+    #[test]
+    fn every_way_of_a_value_ends_in_the_json_of_its_cell(cell in any_cell(), other in any_cell()) {
+        let item = json!({"from": {"items": {
+            "of": {"from": {"cel": "[{'v': record.c, 'o': record.o}]"}},
+            "each": {"v": {"from": {"column": "v"}}, "o": {"from": {"cel": "item.o"}, "default": "d"}},
+        }}});
+        let fields = json!({
+            "column": {"from": {"column": "c"}},
+            "cel": {"from": {"cel": "record.c"}},
+            "chosen": {"from": {"cel": "true ? record.c : record.o"}},
+            "list": {"from": {"cel": "[record.c, {'o': record.o}]"}},
+            "coalesced": {"from": {"cel": "coalesce(record.c, 'd')"}},
+            "defaulted": {"from": {"cel": "record.c"}, "default": "d", "map": {"no value is this text": 1}},
+            "omitted": {"from": {"cel": "record.c"}, "onNull": "Omit"},
+            "object": {"from": {"object": {"c": {"from": {"column": "c"}, "onNull": "Omit"}, "o.o": {"from": {"column": "o"}}}}},
+            "encoded": {"from": {"cel": "jsonEncode([record.c])"}, "parse": "Json"},
+            "json": {"from": {"template": "{{ [c] | tojson }}"}, "parse": "Json"},
+            "text": {"from": {"template": "<{{ c | default('') }}>"}},
+            "items": item,
+        });
+        let columns = ["o", "c"].map(|name| Column { name: name.into(), kind: "text".into() });
+        let compiled = compile(&planned(fields), &columns).expect("no findings");
+        let text = compiled.bind(&columns).expect("binds").render(&[other.clone(), cell.clone()]).expect("renders");
+        let record: Value = serde_json::from_str(&text).expect("JSON");
+        let (c, o) = (cell.to_json(), other.to_json());
+        let or = |value: &Value| if value.is_null() { json!("d") } else { value.clone() };
+        let null = cell.is_null();
+        for same in ["column", "cel", "chosen"] {
+            prop_assert_eq!(&record[same], &c, "{}", same);
+        }
+        prop_assert_eq!(&record["list"], &json!([c, {"o": o}]));
+        prop_assert_eq!(&record["coalesced"], &or(&c));
+        prop_assert_eq!(&record["defaulted"], &or(&c));
+        prop_assert_eq!(record.get("omitted"), (!null).then_some(&c));
+        let object = if null { json!({"o": {"o": o}}) } else { json!({"c": c, "o": {"o": o}}) };
+        prop_assert_eq!(&record["object"], &object);
+        prop_assert_eq!(&record["encoded"], &json!([c]));
+        prop_assert_eq!(&record["json"], &json!([c]));
+        if let Cell::Text(text) = &cell {
+            prop_assert_eq!(&record["text"], &json!(format!("<{text}>")));
+        }
+        prop_assert_eq!(&record["items"], &json!([{"v": c, "o": or(&o)}]));
+    }
 }

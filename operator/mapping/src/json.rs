@@ -158,17 +158,18 @@ fn number(text: &str) -> Json {
     if let Ok(value) = text.parse() {
         return Json::Int(value);
     }
-    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let digits = mantissa.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
     match text.parse::<f64>() {
-        // 15 digits come back from every f64 within its range; more only if they are how it is written.
-        Ok(value)
-            if (value.is_normal() && (digits <= 15 || value.to_string() == text)) || (value == 0.0 && digits == 0) =>
-        {
-            Json::Float(value)
-        }
+        // Shortest form that is read as this number again: with other digits than the text, it is another number.
+        Ok(value) if value.is_finite() && significant(text) == significant(&format!("{value:e}")) => Json::Float(value),
         _ => Json::Text(text.to_owned()),
     }
+}
+
+/// The digits of a number, without zeros at their ends.
+fn significant(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 /// Whether a text is a number as JSON writes them.
@@ -194,6 +195,9 @@ mod tests {
             ("123456789.123456789", Json::Text("123456789.123456789".into())),
             ("1e400", Json::Text("1e400".into())),
             ("1e-400", Json::Text("1e-400".into())),
+            ("-2.180709140352477e-283", Json::Float(-2.180_709_140_352_477e-283)),
+            ("5e-324", Json::Float(5e-324)),
+            ("5.1e-324", Json::Text("5.1e-324".into())),
             ("0.0", Json::Float(0.0)),
         ] {
             assert_eq!(Json::parse(text), Ok(expected), "{text}");

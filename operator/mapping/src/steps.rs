@@ -39,10 +39,10 @@ impl Steps {
     /// In words without the value, what it is not.
     pub(crate) fn apply<'c>(&'c self, value: Option<Cow<'c, Cell>>) -> Result<Option<Cow<'c, Cell>>, &'static str> {
         let mut value = value;
-        if let (Some(parse), Some(cell)) = (self.parse, value.as_ref().filter(|cell| !cell.is_null())) {
-            if let Some(parsed) = parsed(parse, cell)? {
-                value = Some(Cow::Owned(parsed));
-            }
+        if let (Some(parse), Some(cell)) = (self.parse, value.as_ref().filter(|cell| !cell.is_null()))
+            && let Some(parsed) = parsed(parse, cell)?
+        {
+            value = Some(Cow::Owned(parsed));
         }
         if let Some(cell) = value.as_ref().filter(|cell| !self.map.is_empty() && !cell.is_null())
             && let Some(instead) = self.map.get(&*text(cell))

@@ -8,7 +8,8 @@ use backflow_core::guard::Deletes;
 use backflow_core::plan::{Field, Include, MappingPlan, OnMappingChange, Retry};
 use backflow_core::record::Rejection;
 use backflow_core::selection::{Selection, SyncMode};
-use serde_json::Value;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::{check, compile};
 
@@ -80,7 +81,7 @@ pub(crate) fn rendered(fields: Value, values: &Value) -> Result<Value, Rejection
 
 /// One field's value; none if it is left out.
 pub(crate) fn value(from: Value, values: &Value) -> Result<Option<Value>, Rejection> {
-    let mut record = rendered(serde_json::json!({"x": {"from": from}}), values)?;
+    let mut record = rendered(json!({"x": {"from": from}}), values)?;
     Ok(record.as_object_mut().expect("an object").shift_remove("x"))
 }
 
@@ -88,5 +89,20 @@ pub(crate) fn value(from: Value, values: &Value) -> Result<Option<Value>, Reject
 pub(crate) fn findings(from: Value, columns: &[&str]) -> Vec<Finding> {
     let columns: Vec<Column> =
         columns.iter().map(|name| Column { name: (*name).to_owned(), kind: "text".into() }).collect();
-    check(&planned(serde_json::json!({"x": {"from": from}})), Some(&columns))
+    check(&planned(json!({"x": {"from": from}})), Some(&columns))
+}
+
+/// Any cell that a warehouse may deliver.
+pub(crate) fn any_cell() -> impl Strategy<Value = Cell> {
+    prop_oneof![
+        2 => Just(Cell::Null),
+        1 => any::<bool>().prop_map(Cell::Bool),
+        2 => any::<i64>().prop_map(Cell::Int),
+        2 => any::<f64>().prop_map(Cell::Float),
+        3 => any::<String>().prop_map(|s| Cell::Text(s.into())),
+        1 => any::<Vec<u8>>().prop_map(|b| Cell::Bytes(b.into())),
+        1 => "[0-9]{1,30}".prop_map(|s| Cell::Decimal(s.into())),
+        1 => (any::<String>(), any::<i32>())
+            .prop_map(|(k, v)| Cell::Json(json!({k: [v, null, {"a": true}]}).to_string().into())),
+    ]
 }

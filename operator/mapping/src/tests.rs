@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::testing::mapping;
+use crate::testing::{any_cell, mapping};
 
 fn columns(names: &[&str]) -> Vec<Column> {
     names.iter().map(|name| Column { name: (*name).to_owned(), kind: "text".to_owned() }).collect()
@@ -138,20 +138,6 @@ fn something_must_be_mapped_unless_only_deletions_are_sent() {
     assert_eq!(check(&nothing, None), []);
 }
 
-fn cell() -> impl Strategy<Value = Cell> {
-    prop_oneof![
-        2 => Just(Cell::Null),
-        1 => any::<bool>().prop_map(Cell::Bool),
-        2 => any::<i64>().prop_map(Cell::Int),
-        2 => any::<f64>().prop_map(Cell::Float),
-        3 => any::<String>().prop_map(|s| Cell::Text(s.into())),
-        1 => any::<Vec<u8>>().prop_map(|b| Cell::Bytes(b.into())),
-        1 => "[0-9]{1,30}".prop_map(|s| Cell::Decimal(s.into())),
-        1 => (any::<String>(), any::<i32>())
-            .prop_map(|(k, v)| Cell::Json(json!({k: [v, null, {"a": true}]}).to_string().into())),
-    ]
-}
-
 fn on_null() -> impl Strategy<Value = OnNull> {
     prop_oneof![Just(OnNull::Send), Just(OnNull::Omit), Just(OnNull::Reject)]
 }
@@ -205,7 +191,7 @@ proptest! {
         fields in prop::collection::btree_map("[a-cé\"]{1,2}(\\.[a-c]{1,2}){0,2}", source(), 1..10),
         all in prop::option::of("[ax-z]"),
         except in 0..4_usize,
-        row in prop::collection::vec(cell(), 4),
+        row in prop::collection::vec(any_cell(), 4),
     ) {
         let names = ["c0", "c1", "c2", "c3"];
         let include = all.and_then(|into| include(&["*"], &[&format!("c{except}")], Some(&into)));
@@ -245,5 +231,17 @@ fn records_are_matched_and_grouped_by_a_mapped_value() {
     for unmapped in ["email", "contact", "contact.email.x", ""] {
         let found = compile(&plan(unmapped, "list"), &columns).unwrap_err();
         assert!(found[0].path == "config" && ["UnmappedField", "InvalidPath"].contains(&found[0].code), "{found:?}");
+    }
+}
+
+#[test]
+fn the_cookbook_names_every_filter_and_every_function() {
+    let page = include_str!("../../../docs/mapping-cookbook.md");
+    for name in crate::template::filters() {
+        assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}(")), "filter {name}");
+    }
+    for name in crate::cel::functions() {
+        let ways = [format!(".{name}("), format!("`{name}(")];
+        assert!(ways.iter().any(|way| page.contains(way)), "function {name}");
     }
 }

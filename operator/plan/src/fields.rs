@@ -16,8 +16,7 @@ pub(crate) fn field(path: &str, field: &FieldMapping, findings: &mut Findings) -
     one(path, &set, "column, value, template, cel, object, items", findings)?;
     if let Some(fields) = &field.object {
         steps_without_value(path, &field.leaf, "its fields", findings);
-        let fields = leaves(&format!("{path}.object"), fields, findings);
-        return Some(FieldSource::Object(fields).into());
+        return Some(FieldSource::Object(leaves(&format!("{path}.object"), fields, findings)?).into());
     }
     if let Some(items) = &field.items {
         steps_without_value(path, &field.leaf, "items.of", findings);
@@ -29,12 +28,18 @@ pub(crate) fn field(path: &str, field: &FieldMapping, findings: &mut Findings) -
 fn items(path: &str, items: &ItemsMapping, findings: &mut Findings) -> Option<Field> {
     let of = leaf(&format!("{path}.of"), &items.of, findings);
     let each = leaves(&format!("{path}.each"), &items.each, findings);
-    Some(FieldSource::Items(Box::new(Items { of: of?, each })).into())
+    Some(FieldSource::Items(Box::new(Items { of: of?, each: each? })).into())
 }
 
-fn leaves(path: &str, fields: &BTreeMap<String, LeafMapping>, findings: &mut Findings) -> BTreeMap<String, Field> {
+/// Nothing if there are fields and all of them are wrong: that there are none is not wrong with them.
+fn leaves(
+    path: &str,
+    fields: &BTreeMap<String, LeafMapping>,
+    findings: &mut Findings,
+) -> Option<BTreeMap<String, Field>> {
     let planned = fields.iter().map(|(name, field)| (name.clone(), leaf(&format!("{path}.{name}"), field, findings)));
-    planned.filter_map(|(name, field)| Some((name, field?))).collect()
+    let planned: BTreeMap<String, Field> = planned.filter_map(|(name, field)| Some((name, field?))).collect();
+    (fields.is_empty() || !planned.is_empty()).then_some(planned)
 }
 
 /// Plans a field that stands alone: in an object, or in items.

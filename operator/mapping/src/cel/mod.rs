@@ -140,5 +140,11 @@ fn reason(error: &ExecutionError) -> String {
     }
 }
 
+/// Names of functions.
+#[cfg(test)]
+pub(crate) fn functions() -> impl Iterator<Item = &'static str> {
+    functions::signatures().map(|(name, ..)| name)
+}
+
 #[cfg(test)]
 mod tests;

@@ -132,5 +132,11 @@ fn reason(error: &Error) -> String {
     error.line().map_or_else(|| reason.to_owned(), |line| format!("at line {line}: {reason}"))
 }
 
+/// Names of filters.
+#[cfg(test)]
+pub(crate) fn filters() -> impl Iterator<Item = &'static str> {
+    filters::FILTERS.iter().map(|filter| filter.name)
+}
+
 #[cfg(test)]
 mod tests;

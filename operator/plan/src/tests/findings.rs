@@ -106,7 +106,6 @@ fn everything_wrong_with_a_mapping_is_said_at_once() {
         ("spec.fields.b.default", "InvalidField"),
         ("spec.fields.c.object.d", "InvalidField"),
         ("spec.fields.c.object.e", "InvalidField"),
-        ("spec.fields.c.object", "InvalidField"),
         ("spec.fields.e.default", "InvalidField"),
         ("spec.fields.e.items.of", "InvalidField"),
         ("spec.fields.e.map", "InvalidField"),
