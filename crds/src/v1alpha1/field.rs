@@ -49,7 +49,7 @@ pub struct LeafMapping {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub template: Option<String>,
-    /// A CEL expression over record (and item, inside of items). optional.none() leaves the field out.
+    /// A CEL expression over record (and item, inside of items).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub cel: Option<String>,
