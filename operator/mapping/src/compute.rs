@@ -65,8 +65,20 @@ pub(crate) struct Scope<'s, 'r> {
 }
 
 impl<'r> Row<'r> {
+    #[inline(always)]
     pub(crate) fn cell(&self, used: usize) -> Option<&'r Cell> {
         self.positions.get(used).and_then(|at| self.cells.get(*at))
+    }
+
+    /// Appends a column; false if it is left out. Nearly all that is written are columns.
+    #[inline(always)]
+    pub(crate) fn write(&self, used: usize, on_null: OnNull, field: &str, out: &mut String) -> Result<bool, Rejection> {
+        let Some(cell) = self.cell(used) else { return Err(too_short(field)) };
+        if cell.is_null() && !null(on_null, field, "column")? {
+            return Ok(false);
+        }
+        cell.write_json(out);
+        Ok(true)
     }
 
     /// Columns by name.
@@ -89,20 +101,14 @@ impl<'s, 'r> Scope<'s, 'r> {
     }
 
     /// Appends what a node is for this row; false if it is left out.
+    #[inline(never)]
     pub(crate) fn write(&self, node: &Node, out: &mut String) -> Result<bool, Rejection> {
         match node {
             Node::Constant(json) => {
                 out.push_str(json);
                 Ok(true)
             }
-            Node::Column { used, on_null, field } => {
-                let Some(cell) = self.row.cell(*used) else { return Err(too_short(field)) };
-                if cell.is_null() && !null(*on_null, field, "column")? {
-                    return Ok(false);
-                }
-                cell.write_json(out);
-                Ok(true)
-            }
+            Node::Column { used, on_null, field } => self.row.write(*used, *on_null, field, out),
             Node::Computed(computed) => {
                 let Some(cell) = computed.sent(self)? else { return Ok(false) };
                 cell.write_json(out);
@@ -219,6 +225,7 @@ fn null(on_null: OnNull, field: &str, what: &str) -> Result<bool, Rejection> {
     }
 }
 
+#[cold]
 fn too_short(field: &str) -> Rejection {
     let message = "the row has fewer columns than the model; this is an error of the program";
     Rejection::new("ROW_TOO_SHORT", Some(field), message)

@@ -66,7 +66,11 @@ impl Renderer {
         let mut out = String::with_capacity(self.size);
         let context = OnceCell::new();
         let scope = Scope { row: self.row(row), context: &context, item: None };
-        if !self.root.write(&mut |node, out| scope.write(node, out), &mut out)? {
+        let mut leaf = |node: &Node, out: &mut String| match node {
+            Node::Column { used, on_null, field } => scope.row.write(*used, *on_null, field, out),
+            other => scope.write(other, out),
+        };
+        if !self.root.write(&mut leaf, &mut out)? {
             out.push_str("{}");
         }
         Ok(out)
