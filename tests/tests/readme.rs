@@ -52,6 +52,7 @@ fn every_link_leads_somewhere() {
         "README.md",
         "docs/development.md",
         "docs/cli.md",
+        "docs/mapping-cookbook.md",
         "docs/schedules.md",
         "docs/state.md",
         "docs/state-format.md",

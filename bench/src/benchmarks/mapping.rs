@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use backflow_core::cell::{Cell, Column};
-use backflow_core::plan::{Field, FieldSource, OnNull};
+use backflow_core::plan::{Field, FieldSource};
 use backflow_tests::webhook::Webhook;
 
 use super::Bench;
@@ -94,12 +94,11 @@ fn timed(rows: &[Vec<Cell>], count: u64, map: impl Fn(&[Cell]) -> anyhow::Result
 }
 
 fn fields() -> BTreeMap<String, Field> {
-    let field = |from| Field { from, on_null: OnNull::Send };
     let mut fields: BTreeMap<String, Field> = FIELDS
         .iter()
-        .map(|(path, column)| ((*path).to_owned(), field(FieldSource::Column((*column).to_owned()))))
+        .map(|(path, column)| ((*path).to_owned(), FieldSource::Column((*column).to_owned()).into()))
         .collect();
-    fields.insert("source".into(), field(FieldSource::Value("warehouse".into())));
+    fields.insert("source".into(), FieldSource::Value("warehouse".into()).into());
     fields
 }
 

@@ -24,7 +24,7 @@ pub struct FieldMapping {
     /// A plain value; unset when `object` or `items` is set.
     #[serde(flatten)]
     pub leaf: LeafMapping,
-    /// A nested object, one level deep: its fields.
+    /// A nested object: its fields, by dotted paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "leaves")]
     pub object: Option<BTreeMap<String, LeafMapping>>,
@@ -45,7 +45,7 @@ pub struct LeafMapping {
     #[serde(default, deserialize_with = "schema::present", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any")]
     pub value: Option<Value>,
-    /// A text with {{ column }} expressions and filters.
+    /// A text with {{ column }} expressions and filters. NULL in it makes it NULL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub template: Option<String>,
@@ -56,11 +56,11 @@ pub struct LeafMapping {
     /// What happens to a NULL. Send: as null. Omit: the field is left out. Reject: the record is rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_null: Option<OnNull>,
-    /// Used in place of NULL: any JSON.
+    /// Used in place of NULL: any JSON but null.
     #[serde(default, deserialize_with = "schema::present", skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any")]
     pub default: Option<Value>,
-    /// Replaces values: the value as text, and what is sent instead of it.
+    /// Replaces values: the value as text, and what is sent instead of it. Other values stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_map")]
     pub map: Option<BTreeMap<String, Value>>,

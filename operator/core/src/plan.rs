@@ -420,25 +420,71 @@ pub struct MappingPlan {
     pub scratch_bytes: u64,
 }
 
-/// Where a destination field's value comes from.
+/// Where a destination field's value comes from, and what becomes of it on the way: `parse`, then `map`, then `default`, then `on_null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Field {
     /// Exactly one source.
     pub from: FieldSource,
     /// What NULL becomes.
     #[serde(default)]
     pub on_null: OnNull,
+    /// What the value is read as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parse: Option<Parse>,
+    /// The value as text → what is sent instead. Others stay as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub map: BTreeMap<String, Value>,
+    /// What is sent in place of NULL; never JSON null.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+impl From<FieldSource> for Field {
+    fn from(from: FieldSource) -> Self {
+        Self { from, on_null: OnNull::Send, parse: None, map: BTreeMap::new(), default: None }
+    }
 }
 
 /// The source of a field's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FieldSource {
-    /// A column of the model.
+    /// A column of the model; inside of [`Items::each`] a member of the item.
     Column(String),
     /// A constant, any JSON.
     Value(Value),
+    /// A text with expressions in it, in the language of Jinja.
+    Template(String),
+    /// An expression of the Common Expression Language.
+    Cel(String),
+    /// An object: its fields, by dotted paths.
+    Object(BTreeMap<String, Field>),
+    /// A list of objects.
+    Items(Box<Items>),
+}
+
+/// A list of objects, made of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Items {
+    /// The list.
+    pub of: Field,
+    /// The fields of each item's object, by dotted paths.
+    pub each: BTreeMap<String, Field>,
+}
+
+/// What a value is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Parse {
+    /// A JSON document.
+    Json,
+    /// A number, with all its digits.
+    Number,
+    /// A truth value, as Postgres spells them.
+    Boolean,
+    /// An instant, in UTC.
+    Timestamp,
 }
 
 /// What a field does with NULL.

@@ -1,16 +1,17 @@
 //! From a Mapping and a model's columns to the shape of a record, with everything that is wrong on the way.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use backflow_core::cell::Column;
 use backflow_core::change::ChangeKind;
 use backflow_core::code::{Code, Failure};
 use backflow_core::finding::{Finding, hint};
-use backflow_core::plan::{FieldSource, Include, MappingPlan, OnNull};
+use backflow_core::plan::{MappingPlan, OnNull};
 
+use crate::compute::Named;
 use crate::path::{escape, split};
-use crate::tree::{Node, Object, Renderer};
+use crate::render::Renderer;
+use crate::tree::{InTheWay, Node, Object};
 
 /// A Mapping without findings.
 #[derive(Clone, Debug)]
@@ -18,17 +19,10 @@ pub struct Compiled {
     root: Arc<Object>,
     used: Vec<String>,
     deletion: String,
-    match_by: Option<Leaf>,
-    group_by: Option<Leaf>,
-}
-
-/// One value of a record.
-#[derive(Clone, Debug)]
-pub(crate) enum Leaf {
-    /// JSON text.
-    Constant(String),
-    /// Position in [`Compiled::used_columns`].
-    Column(usize),
+    /// Columns that expressions see.
+    record: Arc<[Named]>,
+    match_by: Option<Node>,
+    group_by: Option<Node>,
 }
 
 /// Everything that is wrong with a Mapping's `fields` and `include`; paths start there (`fields.id`, `include.except`). Without
@@ -75,34 +69,33 @@ impl Compiled {
             root: Arc::clone(&self.root),
             positions,
             size: self.deletion.len() + 40 * self.used.len(),
+            record: Arc::clone(&self.record),
             match_by: self.match_by.clone(),
             group_by: self.group_by.clone(),
         })
     }
 }
 
-struct Compiler<'a> {
-    columns: Option<&'a [Column]>,
+pub(crate) struct Compiler<'a> {
+    pub(crate) columns: Option<&'a [Column]>,
     root: Object,
     used: Vec<String>,
+    /// Columns that expressions refer to.
+    pub(crate) record: Vec<Named>,
     findings: Vec<Finding>,
 }
 
 impl<'a> Compiler<'a> {
     const fn new(columns: Option<&'a [Column]>) -> Self {
-        Self { columns, root: Object(Vec::new()), used: Vec::new(), findings: Vec::new() }
+        Self { columns, root: Object(Vec::new()), used: Vec::new(), record: Vec::new(), findings: Vec::new() }
     }
 
     fn run(mut self, mapping: &MappingPlan) -> Result<Compiled, Vec<Finding>> {
         for (path, field) in &mapping.fields {
-            let leaf = match &field.from {
-                FieldSource::Value(value) => Node::Constant(value.to_string()),
-                FieldSource::Column(name) => self.column(&format!("fields.{path}"), name, field.on_null, path),
-            };
-            match split(path) {
-                Ok(names) => self.insert(&format!("fields.{path}"), &names, leaf, ""),
-                Err(error) => self.find(format!("fields.{path}"), "InvalidPath", format!("fields.{path}: {error}")),
-            }
+            let at = format!("fields.{path}");
+            // A path that is none hides nothing else that is wrong with its field.
+            let names = self.names(&at, path).unwrap_or_else(|| vec![path.clone()]);
+            self.field(&at, &names, path, field);
         }
         if let Some(include) = &mapping.include {
             self.include(include);
@@ -111,11 +104,7 @@ impl<'a> Compiler<'a> {
         let writes = [ChangeKind::Added, ChangeKind::Updated].into_iter();
         let writes = writes.map(|kind| mapping.selection.operation(kind, false)).any(|operation| operation.is_some());
         if writes && mapping.fields.is_empty() && mapping.include.is_none() {
-            self.find(
-                "fields".to_owned(),
-                "EmptyMapping",
-                "nothing is mapped: add fields, or include columns".to_owned(),
-            );
+            self.find("fields", "EmptyMapping", "nothing is mapped: add fields, or include columns".to_owned());
         }
         let match_by = self.named("matched", mapping.match_by.as_deref(), mapping);
         let group_by = self.named("grouped", mapping.group_by.as_deref(), mapping);
@@ -123,99 +112,80 @@ impl<'a> Compiler<'a> {
             return Err(self.findings);
         }
         let deletion = self.root.constants();
-        Ok(Compiled { deletion, root: Arc::new(self.root), used: self.used, match_by, group_by })
+        Ok(Compiled {
+            deletion,
+            root: Arc::new(self.root),
+            used: self.used,
+            record: self.record.into(),
+            match_by,
+            group_by,
+        })
     }
 
     /// The value that records are matched or grouped by.
-    fn named(&mut self, what: &str, field: Option<&str>, mapping: &MappingPlan) -> Option<Leaf> {
+    fn named(&mut self, what: &str, field: Option<&str>, mapping: &MappingPlan) -> Option<Node> {
         let field = field?;
         let names = match split(field) {
             Ok(names) => names,
             Err(error) => {
-                self.find("config".to_owned(), "InvalidPath", format!("config: {field}: {error}"));
+                self.find("config", "InvalidPath", format!("config: {field}: {error}"));
                 return None;
             }
         };
-        let leaf = self.root.leaf(&names);
+        let leaf = self.root.leaf(&names).cloned();
         // Of a model that nobody described yet, it is not known what `*` includes.
         if leaf.is_none() && !(self.columns.is_none() && mapping.include.is_some()) {
             let message =
                 format!("config: records are {what} by {field}, which is not mapped to one value; add it to fields");
-            self.find("config".to_owned(), "UnmappedField", message);
+            self.find("config", "UnmappedField", message);
         }
         leaf
     }
 
-    fn include(&mut self, include: &Include) {
-        let into = match include.into.as_deref().map(split).transpose() {
-            Ok(into) => into.unwrap_or_default(),
-            Err(error) => {
-                self.find("include.into".to_owned(), "InvalidPath", format!("include.into: {error}"));
-                return;
-            }
-        };
-        let except: BTreeSet<&str> = include.except.iter().map(String::as_str).collect();
-        for name in &except {
-            self.known("include.except", name);
-        }
-        let mut chosen: Vec<&str> = Vec::new();
-        for name in &include.columns {
-            let all = self.columns.unwrap_or_default().iter().map(|column| column.name.as_str());
-            if name == "*" {
-                chosen.extend(all);
-            } else if self.known("include.columns", name) {
-                chosen.push(name);
-            }
-        }
-        let mut seen = BTreeSet::new();
-        chosen.retain(|name| !except.contains(name) && seen.insert(*name));
-        for name in &chosen {
-            let path: Vec<String> = into.iter().cloned().chain([(*name).to_owned()]).collect();
-            let label = path.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
-            let leaf = self.column("include.columns", name, OnNull::Send, &label);
-            self.insert("include.columns", &path, leaf, "; list the column in include.except");
-        }
-        if chosen.is_empty() && (self.columns.is_some() || !include.columns.iter().any(|name| name == "*")) {
-            let message = "no column is left to include: name columns in include.columns, or remove include";
-            self.find("include.columns".to_owned(), "EmptyInclude", message.to_owned());
-        }
-    }
-
     /// Whether the model has the column, as far as is known; adds a finding if not.
-    fn known(&mut self, path: &str, name: &str) -> bool {
+    pub(crate) fn known(&mut self, at: &str, name: &str) -> bool {
         let Some(columns) = self.columns else { return true };
         let known = columns.iter().any(|column| column.name == name);
         if !known {
             let list = hint(name, columns.iter().map(|column| column.name.as_str()));
-            let message = format!("{path}: column \"{name}\" is not in the model {list}");
-            self.find(path.to_owned(), "UnknownColumn", message);
+            let message = format!("{at}: column \"{name}\" is not in the model {list}");
+            self.find(at, "UnknownColumn", message);
         }
         known
     }
 
-    fn column(&mut self, path: &str, name: &str, on_null: OnNull, field: &str) -> Node {
-        self.known(path, name);
-        let used = self.used.iter().position(|used| used == name).unwrap_or_else(|| {
+    /// A column's position among the used ones.
+    pub(crate) fn used(&mut self, name: &str) -> usize {
+        self.used.iter().position(|used| used == name).unwrap_or_else(|| {
             self.used.push(name.to_owned());
             self.used.len() - 1
-        });
-        Node::Column { used, on_null, field: field.to_owned() }
+        })
     }
 
-    fn insert(&mut self, path: &str, names: &[String], leaf: Node, cure: &str) {
+    /// A column as it is.
+    pub(crate) fn plain_column(&mut self, at: &str, name: &str, on_null: OnNull, field: &str) -> Node {
+        self.known(at, name);
+        Node::Column { used: self.used(name), on_null, field: field.to_owned() }
+    }
+
+    pub(crate) fn insert(&mut self, at: &str, names: &[String], leaf: Node, cure: &str) {
         if let Err(other) = self.root.insert(names, leaf) {
-            let own = names.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
-            let message = if own == other.0 {
-                format!("{path}: {own} is mapped twice{cure}")
-            } else {
-                format!("{path}: {own} and {} cannot both be mapped: one is inside the other{cure}", other.0)
-            };
-            self.find(path.to_owned(), "ConflictingFields", message);
+            self.conflict(at, names, &other, cure);
         }
     }
 
-    fn find(&mut self, path: String, code: &'static str, message: String) {
-        self.findings.push(Finding::new(path, code, message));
+    pub(crate) fn conflict(&mut self, at: &str, names: &[String], other: &InTheWay, cure: &str) {
+        let own = names.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
+        let message = if own == other.0 {
+            format!("{at}: {own} is mapped twice{cure}")
+        } else {
+            format!("{at}: {own} and {} cannot both be mapped: one is inside the other{cure}", other.0)
+        };
+        self.find(at, "ConflictingFields", message);
+    }
+
+    pub(crate) fn find(&mut self, at: &str, code: &'static str, message: String) {
+        self.findings.push(Finding::new(at, code, message));
     }
 }
 

@@ -7,15 +7,31 @@
 //! - A field's key is a dotted path: `a.b` is the member `b` of the object `a`; `\.` is a dot and `\\` a backslash in a name.
 //! - SQL NULL becomes JSON null, unless the field says [`OnNull::Omit`] or [`OnNull::Reject`]. An object whose fields are all left out
 //!   is left out too. The JSON document `null` in a column is a value, not NULL. Constants are sent as they are.
+//! - A value goes through `parse`, `map` and `default` before it is asked whether it is NULL. A member that an item does not have is left
+//!   out, unless there is a default or the field says `Reject`; what an expression leaves out (`optional.none()`) is left out always.
 //! - `include` adds columns under their own names (dots in them stay), to the record or to the object `into`.
 //! - A deleted row has no columns any more: its record holds the constants only ([`Compiled::deletion`]), its id says which it was.
 //!
 //! [`OnNull::Omit`]: backflow_core::plan::OnNull::Omit
 //! [`OnNull::Reject`]: backflow_core::plan::OnNull::Reject
 
+mod cel;
 mod compile;
+mod compute;
+mod expression;
+mod fields;
+mod include;
+mod json;
+pub mod normalize;
 mod path;
+mod render;
+mod steps;
+mod template;
+#[cfg(test)]
+mod testing;
+mod texts;
+mod time;
 mod tree;
 
 pub use compile::{Compiled, check, compile};
-pub use tree::Renderer;
+pub use render::Renderer;

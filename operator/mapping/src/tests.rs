@@ -1,45 +1,22 @@
-use std::collections::BTreeMap;
-
 use backflow_core::cell::Cell;
-use backflow_core::guard::Deletes;
-use backflow_core::plan::{Field, OnMappingChange, Retry};
+use backflow_core::plan::{Field, FieldSource, Include, OnNull};
 use backflow_core::selection::{Selection, SyncMode};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::testing::{any_cell, mapping};
 
 fn columns(names: &[&str]) -> Vec<Column> {
     names.iter().map(|name| Column { name: (*name).to_owned(), kind: "text".to_owned() }).collect()
 }
 
 fn column(name: &str, on_null: OnNull) -> Field {
-    Field { from: FieldSource::Column(name.to_owned()), on_null }
+    Field { on_null, ..FieldSource::Column(name.to_owned()).into() }
 }
 
 fn value(value: Value) -> Field {
-    Field { from: FieldSource::Value(value), on_null: OnNull::Send }
-}
-
-fn mapping<P: Into<String>>(fields: impl IntoIterator<Item = (P, Field)>, include: Option<Include>) -> MappingPlan {
-    MappingPlan {
-        name: "m".into(),
-        state_key: "n/m".into(),
-        action: "send".into(),
-        selection: Selection::SyncMode(SyncMode::Mirror),
-        config: BTreeMap::new(),
-        fields: fields.into_iter().map(|(path, field)| (path.into(), field)).collect(),
-        match_by: None,
-        group_by: None,
-        include,
-        filter: None,
-        fingerprint: String::new(),
-        on_change: OnMappingChange::Resend,
-        identity: BTreeMap::new(),
-        deletes: Deletes::default(),
-        retry: Retry::default(),
-        scratch_bytes: 0,
-    }
+    FieldSource::Value(value).into()
 }
 
 fn include(names: &[&str], except: &[&str], into: Option<&str>) -> Option<Include> {
@@ -161,20 +138,6 @@ fn something_must_be_mapped_unless_only_deletions_are_sent() {
     assert_eq!(check(&nothing, None), []);
 }
 
-fn cell() -> impl Strategy<Value = Cell> {
-    prop_oneof![
-        2 => Just(Cell::Null),
-        1 => any::<bool>().prop_map(Cell::Bool),
-        2 => any::<i64>().prop_map(Cell::Int),
-        2 => any::<f64>().prop_map(Cell::Float),
-        3 => any::<String>().prop_map(|s| Cell::Text(s.into())),
-        1 => any::<Vec<u8>>().prop_map(|b| Cell::Bytes(b.into())),
-        1 => "[0-9]{1,30}".prop_map(|s| Cell::Decimal(s.into())),
-        1 => (any::<String>(), any::<i32>())
-            .prop_map(|(k, v)| Cell::Json(json!({k: [v, null, {"a": true}]}).to_string().into())),
-    ]
-}
-
 fn on_null() -> impl Strategy<Value = OnNull> {
     prop_oneof![Just(OnNull::Send), Just(OnNull::Omit), Just(OnNull::Reject)]
 }
@@ -207,6 +170,7 @@ fn oracle(mapping: &MappingPlan, row: &[Cell]) -> Option<Value> {
                     _ => cell.to_json(),
                 }
             }
+            other => panic!("this test makes no {other:?}"),
         };
         set(&mut record, &split(path).expect("a path"), value);
     }
@@ -227,7 +191,7 @@ proptest! {
         fields in prop::collection::btree_map("[a-cé\"]{1,2}(\\.[a-c]{1,2}){0,2}", source(), 1..10),
         all in prop::option::of("[ax-z]"),
         except in 0..4_usize,
-        row in prop::collection::vec(cell(), 4),
+        row in prop::collection::vec(any_cell(), 4),
     ) {
         let names = ["c0", "c1", "c2", "c3"];
         let include = all.and_then(|into| include(&["*"], &[&format!("c{except}")], Some(&into)));
@@ -261,11 +225,23 @@ fn records_are_matched_and_grouped_by_a_mapped_value() {
     let columns = columns(&["id", "email"]);
     let renderer = compile(&plan("contact.email", "list"), &columns).unwrap().bind(&columns).unwrap();
     assert!(renderer.identifies());
-    let memory = renderer.memory(&[Cell::Int(1), Cell::Text("a\"b".into())]);
+    let memory = renderer.memory(&[Cell::Int(1), Cell::Text("a\"b".into())]).unwrap();
     assert_eq!((memory.match_key.as_deref(), memory.group_key.as_deref()), (Some("\"a\\\"b\""), Some("\"vip\"")));
-    assert_eq!(renderer.memory(&[Cell::Int(1), Cell::Null]).match_key, None);
+    assert_eq!(renderer.memory(&[Cell::Int(1), Cell::Null]).unwrap().match_key, None);
     for unmapped in ["email", "contact", "contact.email.x", ""] {
         let found = compile(&plan(unmapped, "list"), &columns).unwrap_err();
         assert!(found[0].path == "config" && ["UnmappedField", "InvalidPath"].contains(&found[0].code), "{found:?}");
+    }
+}
+
+#[test]
+fn the_cookbook_names_every_filter_and_every_function() {
+    let page = include_str!("../../../docs/mapping-cookbook.md");
+    for name in crate::template::filters() {
+        assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}(")), "filter {name}");
+    }
+    for name in crate::cel::functions() {
+        let ways = [format!(".{name}("), format!("`{name}(")];
+        assert!(ways.iter().any(|way| page.contains(way)), "function {name}");
     }
 }

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use backflow_core::cell::{Cell, write_string};
-use backflow_core::change::Memory;
+use backflow_core::cell::write_string;
 use backflow_core::plan::OnNull;
 use backflow_core::record::Rejection;
 
-use crate::compile::Leaf;
+use crate::compute::{Computed, List};
 use crate::path::escape;
 
 /// An object and its members, in the order they are written.
@@ -27,6 +26,7 @@ pub(crate) enum Node {
     Object(Object),
     /// JSON text.
     Constant(String),
+    /// A column as it is: what nearly all fields are.
     Column {
         /// Position in [`crate::Compiled::used_columns`].
         used: usize,
@@ -34,6 +34,9 @@ pub(crate) enum Node {
         /// The field's path, for rejections.
         field: String,
     },
+    /// Everything else that is one value.
+    Computed(Arc<Computed>),
+    List(Arc<List>),
 }
 
 /// The path of the field that is in the way of another one.
@@ -64,13 +67,12 @@ impl Object {
         Ok(())
     }
 
-    /// The value at a path, if it is one value.
-    pub(crate) fn leaf(&self, path: &[String]) -> Option<Leaf> {
+    /// What is at a path, if it is one value.
+    pub(crate) fn leaf(&self, path: &[String]) -> Option<&Node> {
         let (name, rest) = path.split_first()?;
         match (&self.0.iter().find(|member| member.name == *name)?.value, rest) {
-            (Node::Constant(json), []) => Some(Leaf::Constant(json.clone())),
-            (Node::Column { used, .. }, []) => Some(Leaf::Column(*used)),
             (Node::Object(object), [_, ..]) => object.leaf(rest),
+            (leaf @ (Node::Constant(_) | Node::Column { .. } | Node::Computed(_)), []) => Some(leaf),
             _ => None,
         }
     }
@@ -85,15 +87,15 @@ impl Object {
     /// The JSON text of the constants alone.
     pub(crate) fn constants(&self) -> String {
         let mut out = String::new();
-        // Without cells every column is left out, and nothing is rejected.
-        let _ = self.write(&mut |_, _, _| Ok(false), &mut out);
+        // Without a row everything else is left out, and nothing is rejected.
+        let _ = self.write(&mut |_, _| Ok(false), &mut out);
         if out.is_empty() { "{}".to_owned() } else { out }
     }
 
-    /// Appends the object if it has any member, and says whether it has.
-    fn write<C>(&self, column: &mut C, out: &mut String) -> Result<bool, Rejection>
+    /// Appends the object if it has any member, and says whether it has. `leaf` does the same for what depends on a row.
+    pub(crate) fn write<L>(&self, leaf: &mut L, out: &mut String) -> Result<bool, Rejection>
     where
-        C: FnMut((usize, OnNull), &str, &mut String) -> Result<bool, Rejection>,
+        L: FnMut(&Node, &mut String) -> Result<bool, Rejection>,
     {
         let start = out.len();
         out.push('{');
@@ -106,8 +108,8 @@ impl Object {
                     out.push_str(json);
                     true
                 }
-                Node::Column { used, on_null, field } => column((*used, *on_null), field, out)?,
-                Node::Object(object) => object.write(column, out)?,
+                Node::Object(object) => object.write(leaf, out)?,
+                value => leaf(value, out)?,
             };
             if written {
                 any = true;
@@ -121,71 +123,5 @@ impl Object {
             out.truncate(start);
         }
         Ok(any)
-    }
-}
-
-/// Writes records from rows whose columns come in one known order.
-#[derive(Clone, Debug)]
-pub struct Renderer {
-    pub(crate) root: Arc<Object>,
-    /// Of each used column, its position in a row.
-    pub(crate) positions: Vec<usize>,
-    /// Bytes that a small record takes, to reserve them at once.
-    pub(crate) size: usize,
-    pub(crate) match_by: Option<Leaf>,
-    pub(crate) group_by: Option<Leaf>,
-}
-
-impl Renderer {
-    /// Whether records are known by more than the primary key.
-    #[must_use]
-    pub fn identifies(&self) -> bool {
-        self.match_by.is_some() || self.group_by.is_some()
-    }
-
-    /// What a later deletion of the row's record will have to go by: the values that it is matched and grouped by, `None` where NULL.
-    #[must_use]
-    pub fn memory(&self, row: &[Cell]) -> Memory {
-        let value = |leaf: &Option<Leaf>| match leaf.as_ref()? {
-            Leaf::Constant(json) => (json != "null").then(|| json.as_str().into()),
-            Leaf::Column(used) => {
-                let cell = self.positions.get(*used).and_then(|at| row.get(*at)).filter(|cell| !cell.is_null())?;
-                let mut json = String::new();
-                cell.write_json(&mut json);
-                Some(json.into())
-            }
-        };
-        Memory { match_key: value(&self.match_by), group_key: value(&self.group_by), remote_id: None }
-    }
-
-    /// The record's data: the text of one JSON object. `row`: the cells in the order of the columns that this was bound to.
-    ///
-    /// # Errors
-    /// `NULL_NOT_ALLOWED` with the field, if a field says `onNull: Reject` and its column is NULL.
-    pub fn render(&self, row: &[Cell]) -> Result<String, Rejection> {
-        let mut out = String::with_capacity(self.size);
-        let mut column = |(used, on_null): (usize, OnNull), field: &str, out: &mut String| {
-            let cell = self.positions.get(used).and_then(|at| row.get(*at));
-            let Some(cell) = cell else {
-                let message = "the row has fewer columns than the model; this is an error of the program";
-                return Err(Rejection::new("ROW_TOO_SHORT", Some(field), message));
-            };
-            if cell.is_null() {
-                match on_null {
-                    OnNull::Send => {}
-                    OnNull::Omit => return Ok(false),
-                    OnNull::Reject => {
-                        let message = format!("the column of field {field} is NULL, and the field says onNull: Reject");
-                        return Err(Rejection::new("NULL_NOT_ALLOWED", Some(field), message));
-                    }
-                }
-            }
-            cell.write_json(out);
-            Ok(true)
-        };
-        if !self.root.write(&mut column, &mut out)? {
-            out.push_str("{}");
-        }
-        Ok(out)
     }
 }

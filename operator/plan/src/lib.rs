@@ -5,6 +5,7 @@
 //! with the code `NotSupported`: nothing is accepted and ignored.
 
 mod destination;
+mod fields;
 mod finding;
 mod mapping;
 mod model;

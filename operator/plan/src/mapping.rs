@@ -6,14 +6,14 @@ use backflow_core::cell::Column;
 use backflow_core::change::ChangeKind;
 use backflow_core::guard::{Deletes, DeletesAction};
 use backflow_core::plan::{
-    Connection, DestinationPlan, DiffEngine, Field, FieldSource, Include, MappingPlan, ModelPlan, OnMappingChange,
-    OnNull, Retry, SourcePlan,
+    Connection, DestinationPlan, DiffEngine, Include, MappingPlan, ModelPlan, OnMappingChange, Retry, SourcePlan,
 };
 use backflow_core::selection::{Selection, SyncMode};
-use backflow_crds::v1alpha1::{self as api, FieldMapping, MappingSpec, RecordKind};
+use backflow_crds::v1alpha1::{self as api, MappingSpec, RecordKind};
 use backflow_definitions::{Action, Definition};
 use sha2::{Digest as _, Sha256};
 
+use crate::fields;
 use crate::finding::{Finding, Findings};
 use crate::source::worker_template;
 
@@ -51,7 +51,10 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
     let fields = spec
         .fields
         .iter()
-        .filter_map(|(target, field)| Some((target.clone(), self::field(target, field, &mut findings)?)))
+        .filter_map(|(target, field)| {
+            let planned = fields::field(&format!("spec.fields.{target}"), field, &mut findings);
+            Some((target.clone(), planned?))
+        })
         .collect();
     let scratch_bytes = worker_template("spec.worker", spec.worker.as_ref(), &mut findings).unwrap_or(SCRATCH);
     let window = spec.retry.window.seconds();
@@ -102,9 +105,11 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         );
     }
     plan.fingerprint = fingerprint(&plan);
-    if findings.is_empty() {
-        findings.extend_at("spec", backflow_mapping::check(&plan, parts.columns));
-    }
+    let whole = findings.is_empty();
+    let found = backflow_mapping::check(&plan, parts.columns).into_iter();
+    // What is missing may be missing because something else is wrong with it.
+    findings
+        .extend_at("spec", found.filter(|finding| whole || !["EmptyMapping", "UnmappedField"].contains(&finding.code)));
     findings.finish(plan)
 }
 
@@ -157,46 +162,6 @@ fn selection(spec: &MappingSpec, action: Option<&Action>, findings: &mut Finding
         findings.extend_at("spec", action.check_selection(&selection));
     }
     Some(selection)
-}
-
-fn field(target: &str, field: &FieldMapping, findings: &mut Findings) -> Option<Field> {
-    let path = format!("spec.fields.{target}");
-    let leaf = &field.leaf;
-    for (set, member) in [
-        (leaf.template.is_some(), "template"),
-        (leaf.cel.is_some(), "cel"),
-        (field.object.is_some(), "object"),
-        (field.items.is_some(), "items"),
-        (leaf.default.is_some(), "default"),
-        (leaf.map.is_some(), "map"),
-        (leaf.parse.is_some(), "parse"),
-    ] {
-        if set {
-            findings.not_supported(format!("{path}.{member}"), "make the value in the Model's SQL and use column");
-        }
-    }
-    let from = match (&leaf.column, &leaf.value) {
-        (Some(column), None) => FieldSource::Column(column.clone()),
-        (None, Some(value)) => FieldSource::Value(value.clone()),
-        (Some(_), Some(_)) => {
-            findings.add(path, "InvalidField", "exactly one of column, value must be set; remove one");
-            return None;
-        }
-        (None, None) => {
-            let other =
-                leaf.template.is_some() || leaf.cel.is_some() || field.object.is_some() || field.items.is_some();
-            if !other {
-                findings.add(path, "InvalidField", "set column (a column of the model) or value (a constant)");
-            }
-            return None;
-        }
-    };
-    let on_null = match leaf.on_null {
-        None | Some(api::OnNull::Send) => OnNull::Send,
-        Some(api::OnNull::Omit) => OnNull::Omit,
-        Some(api::OnNull::Reject) => OnNull::Reject,
-    };
-    Some(Field { from, on_null })
 }
 
 fn deletes(guard: &api::DeleteGuard) -> Deletes {

@@ -72,7 +72,12 @@ impl Rendering {
         let op = self.selection.operation(change.kind, change.unsent);
         // What was sent before is found by what it had then, as long as nothing else is sent.
         if change.kind != ChangeKind::Deleted && (op.is_some() || !change.known || change.unsent) {
-            let memory = self.mapping.memory(&row);
+            let memory = match self.mapping.memory(&row) {
+                Ok(memory) => memory,
+                // Why there is no match key says more than that there is none.
+                Err(rejection) if op.is_some() => return Rendered::Rejected(change, rejection),
+                Err(_) => Memory::default(),
+            };
             change.memory = Memory { remote_id: change.memory.remote_id.take(), ..memory };
         }
         let Some(op) = op else { return Rendered::NotSelected(change) };
@@ -82,7 +87,7 @@ impl Rendering {
             return Rendered::Rejected(change, Rejection::new("DUPLICATE_MATCH_KEY", field, message));
         }
         if op != Operation::Delete && field.is_some() && change.memory.match_key.is_none() {
-            let message = "the column of the field that records are matched by is NULL; give each row a value";
+            let message = "the field that records are matched by is NULL; give each row a value";
             return Rendered::Rejected(change, Rejection::new("NULL_MATCH_KEY", field, message));
         }
         let data = match op {

@@ -56,7 +56,9 @@ pub(crate) async fn open(
             owner: &plan.owner,
             used: mapping.used_columns(),
             described: &columns,
-            identify: identifies.then(|| Arc::new(move |row: &[Cell]| renderer.memory(row)) as Identify),
+            // A row whose match key cannot be computed has none: its record is rejected when it is rendered.
+            identify: identifies
+                .then(|| Arc::new(move |row: &[Cell]| renderer.memory(row).unwrap_or_default()) as Identify),
             scratch: &environment.scratch,
             clock: Arc::new(jiff::Timestamp::now),
             reporter: environment.reporter.clone(),

@@ -78,11 +78,12 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     change.key.write_json(&mut id);
     let mut counters = Counters::default();
     let mut errors = ErrorCounts::default();
-    let outcome = match mapping.render(&change.row) {
-        Ok(data) => {
+    let rendered = mapping.memory(&change.row).and_then(|memory| Ok((memory, mapping.render(&change.row)?)));
+    let outcome = match rendered {
+        Ok((memory, data)) => {
             // The run's name makes the key: a Test is a delivery of its own, and never shadows a real one.
             let key = idempotency_key(&plan.run, &change, &sync.mapping.fingerprint, op);
-            let record = Record { id, op, memory: mapping.memory(&change.row), data, key };
+            let record = Record { id, op, memory, data, key };
             write_line(
                 environment,
                 &format!("request: {{\"id\":{},\"op\":\"{}\",\"data\":{}}}", record.id, op.as_str(), record.data),

@@ -27,8 +27,8 @@ async fn all_findings_are_listed_at_once_and_an_edit_cures_them() {
     let spec = &mut mapping["spec"];
     spec["action"] = json!("sendd");
     spec["fields"] = json!({
-        "full": {"template": "{{ name }}"}, "score": {"cel": "record.score"}, "plan": {"column": "plan", "default": "free"},
-        "tags": {"object": {"a": {"value": 1}}},
+        "full": {"template": "{{ name"}, "score": {"cel": "score"}, "plan": {"value": "p1", "map": {"p1": "Pro"}},
+        "tags": {"object": {"a": {}}},
     });
     spec["schedule"] = json!({"cron": {"expressions": ["0 25 * * *"], "timeZone": "Europe/Belin"}});
     spec["runs"] = json!({"deadline": "1m"});
@@ -45,10 +45,10 @@ async fn all_findings_are_listed_at_once_and_an_edit_cures_them() {
         found(&errors),
         expected(&[
             ("spec.action", "UnknownAction"),
-            ("spec.fields.full.template", "NotSupported"),
-            ("spec.fields.plan.default", "NotSupported"),
-            ("spec.fields.score.cel", "NotSupported"),
-            ("spec.fields.tags.object", "NotSupported"),
+            ("spec.fields.full.template", "InvalidTemplate"),
+            ("spec.fields.plan.map", "InvalidField"),
+            ("spec.fields.score.cel", "InvalidExpression"),
+            ("spec.fields.tags.object.a", "InvalidField"),
             ("spec.runs.deadline", "InvalidQuantity"),
             ("spec.schedule.cron.expressions[0]", "InvalidSchedule"),
             ("spec.schedule.cron.timeZone", "UnknownTimeZone"),

@@ -64,7 +64,7 @@ async fn what_a_dead_pod_had_refused_is_counted_once() {
 async fn the_mapping_itself_may_refuse() {
     let mut shop = Scenario::with_customers(9).await.unwrap();
     shop.sync.mapping.include = None;
-    let plan = Field { from: FieldSource::Column("plan".into()), on_null: OnNull::Reject };
+    let plan = Field { on_null: OnNull::Reject, ..FieldSource::Column("plan".into()).into() };
     shop.sync.mapping.fields.insert("plan".into(), plan);
     let result = shop.run("run-1").await.unwrap().result().unwrap();
     assert_eq!((result.counters.upserted, result.counters.rejected), (6, 3));

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use backflow_core::code::Code;
-use backflow_core::plan::{Connection, Field, FieldSource, ModelQuery, OnNull, Postgres, SyncPlan};
+use backflow_core::plan::{Connection, FieldSource, ModelQuery, Postgres, SyncPlan};
 use backflow_core::secret::SecretRef;
 use backflow_tests::receiver::{Fault, RetryAfter, Script};
 use backflow_tests::worker::{Scenario, Sent};
@@ -69,7 +69,7 @@ async fn wrong_models_and_mappings() {
     shop.sync.model.query = ModelQuery::Table("public.costumers".into());
     fails(&shop, "no-table-2", Code::TableNotFound, 11).await;
     shop.sync = good.clone();
-    let unknown = Field { from: FieldSource::Column("nome".into()), on_null: OnNull::Send };
+    let unknown = FieldSource::Column("nome".into()).into();
     shop.sync.mapping.fields.insert("name2".into(), unknown);
     fails(&shop, "unknown-column", Code::ColumnNotFound, 11).await;
     shop.sync = good.clone();

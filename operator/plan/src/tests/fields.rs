@@ -228,15 +228,9 @@ fn every_field_of_a_destination_does_something() {
 #[test]
 fn every_field_of_a_mapping_does_something() {
     let field = |field: Value| json!({"fields": {"x": field}});
-    let leaf = |member: &'static str, value: Value| {
-        let path: &'static str = Box::leak(format!("spec.fields.x.{member}").into_boxed_str());
-        let mut leaf = json!({"column": "id"});
-        if matches!(member, "template" | "cel" | "object" | "items") {
-            leaf = json!({});
-        }
-        leaf[member] = value;
-        Refused(json!({"fields": {"x": leaf}}), path, "NotSupported")
-    };
+    let column = |member: &str, value: Value| field(json!({"column": "id", member: value}));
+    let object = |member: &str, value: Value| field(json!({"object": {"a": {member: value}}}));
+    let items = |of: Value, each: Value| field(json!({"items": {"of": of, "each": {"a": each}}}));
     let schedule = |rule: Value| Planned(json!({"schedule": with(json!({"interval": null}), rule)}));
     let fates = [
         ("modelRef.name", Controller),
@@ -248,13 +242,24 @@ fn every_field_of_a_mapping_does_something() {
         ("fields.*.column", Planned(field(json!({"column": "email"})))),
         ("fields.*.value", Planned(field(json!({"value": 1})))),
         ("fields.*.onNull", Planned(json!({"fields": {"id": {"onNull": "Reject"}}}))),
-        ("fields.*.template", leaf("template", json!("{{ id }}"))),
-        ("fields.*.cel", leaf("cel", json!("record.id"))),
-        ("fields.*.object", leaf("object", json!({"a": {"column": "id"}}))),
-        ("fields.*.items", leaf("items", json!({"of": {"column": "id"}, "each": {"a": {"column": "id"}}}))),
-        ("fields.*.default", leaf("default", json!(0))),
-        ("fields.*.map", leaf("map", json!({"a": "b"}))),
-        ("fields.*.parse", leaf("parse", json!("Json"))),
+        ("fields.*.template", Planned(field(json!({"template": "{{ id }}"})))),
+        ("fields.*.cel", Planned(field(json!({"cel": "record.id"})))),
+        ("fields.*.default", Planned(column("default", json!(0)))),
+        ("fields.*.map", Planned(column("map", json!({"a": "b"})))),
+        ("fields.*.parse", Planned(column("parse", json!("Json")))),
+        ("fields.*.object.*.column", Planned(object("column", json!("id")))),
+        ("fields.*.object.*.value", Planned(object("value", json!([])))),
+        ("fields.*.object.*.template", Planned(object("template", json!("{{ id }}")))),
+        ("fields.*.object.*.cel", Planned(object("cel", json!("record.id")))),
+        (
+            "fields.*.object.*.onNull",
+            Refused(object("onNull", json!("Omit")), "spec.fields.x.object.a", "InvalidField"),
+        ),
+        ("fields.*.object.*.default", Refused(object("default", json!(1)), "spec.fields.x.object.a", "InvalidField")),
+        ("fields.*.object.*.map", Refused(object("map", json!({})), "spec.fields.x.object.a", "InvalidField")),
+        ("fields.*.object.*.parse", Refused(object("parse", json!("Json")), "spec.fields.x.object.a", "InvalidField")),
+        ("fields.*.items.of", Planned(items(json!({"column": "id", "parse": "Json"}), json!({"column": "b"})))),
+        ("fields.*.items.each", Planned(items(json!({"column": "id"}), json!({"cel": "item.b", "onNull": "Omit"})))),
         ("include.columns", Planned(json!({"include": {"columns": ["*"]}}))),
         ("include.except", Planned(json!({"include": {"columns": ["*"], "except": ["email"]}}))),
         ("include.into", Planned(json!({"include": {"columns": ["*"], "into": "properties"}}))),

@@ -90,9 +90,10 @@ fn everything_wrong_with_a_mapping_is_said_at_once() {
         "action": "dance", "syncMode": "Mirror", "records": ["Added"],
         "fields": {
             "id": null,
-            "a": {"template": "{{ a }}"}, "b": {"cel": "a", "default": 1}, "c": {"object": {"d": {"column": "d"}}},
-            "e": {"items": {"of": {"column": "e"}, "each": {"f": {"column": "f"}}}},
-            "g": {"column": "g", "map": {"x": 1}, "parse": "Json"}, "h": {"column": "h", "value": 1}, "i": {},
+            "a": {"template": "{{ a"}, "b": {"cel": "a", "default": null}, "c": {"object": {"d": {}, "e": {"cel": "1", "value": 1}}},
+            "e": {"items": {"of": {}, "each": {"f": {"column": "f"}}}, "map": {"x": 1}, "default": 1},
+            "g": {"value": "g", "map": {"x": 1}, "parse": "Json", "default": 1}, "h": {"column": "h", "value": 1}, "i": {},
+            "j": {"object": {}, "onNull": "Omit"}, "k": {"items": {"of": {"column": "k"}, "each": {}}},
         },
         "retry": {"window": "soon"}, "runs": {"deadline": "1m"}, "worker": {"caBundle": key("ca"), "scratch": "1Mi"},
     });
@@ -100,13 +101,20 @@ fn everything_wrong_with_a_mapping_is_said_at_once() {
     let mut expected = pairs(&[
         ("spec.action", "UnknownAction"),
         ("spec.records", "InvalidSpec"),
-        ("spec.fields.a.template", "NotSupported"),
-        ("spec.fields.b.cel", "NotSupported"),
-        ("spec.fields.b.default", "NotSupported"),
-        ("spec.fields.c.object", "NotSupported"),
-        ("spec.fields.e.items", "NotSupported"),
-        ("spec.fields.g.map", "NotSupported"),
-        ("spec.fields.g.parse", "NotSupported"),
+        ("spec.fields.a.template", "InvalidTemplate"),
+        ("spec.fields.b.cel", "InvalidExpression"),
+        ("spec.fields.b.default", "InvalidField"),
+        ("spec.fields.c.object.d", "InvalidField"),
+        ("spec.fields.c.object.e", "InvalidField"),
+        ("spec.fields.e.default", "InvalidField"),
+        ("spec.fields.e.items.of", "InvalidField"),
+        ("spec.fields.e.map", "InvalidField"),
+        ("spec.fields.g.default", "InvalidField"),
+        ("spec.fields.g.map", "InvalidField"),
+        ("spec.fields.g.parse", "InvalidField"),
+        ("spec.fields.j.object", "InvalidField"),
+        ("spec.fields.j.onNull", "InvalidField"),
+        ("spec.fields.k.items.each", "InvalidField"),
         ("spec.fields.h", "InvalidField"),
         ("spec.fields.i", "InvalidField"),
         ("spec.retry.window", "InvalidQuantity"),
@@ -158,7 +166,7 @@ fn every_code_is_a_documented_reason() {
     all.extend(
         plan_mapping(&with(
             manifests::mapping(),
-            json!({"action": "x", "fields": {"a": {}}, "worker": {"scratch": "x"}}),
+            json!({"action": "x", "fields": {"a": {}, "b": {"cel": "("}, "c": {"template": "{{"}}, "worker": {"scratch": "x"}}),
         ))
         .unwrap_err(),
     );

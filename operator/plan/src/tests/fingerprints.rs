@@ -29,6 +29,20 @@ fn fingerprints_of_mappings_never_change() {
 }
 
 #[test]
+fn fingerprints_of_mappings_in_the_whole_language_never_change() {
+    let everything = json!({
+        "fields": {
+            "a": {"template": "{{ id }}", "onNull": "Omit"},
+            "b": {"cel": "record.id", "default": [1]},
+            "c": {"column": "id", "parse": "Number", "map": {"1": "one", "0": null}},
+            "d": {"object": {"e": {"column": "id"}, "f": {"value": 1}}},
+            "g": {"items": {"of": {"column": "id", "parse": "Json"}, "each": {"h": {"cel": "item"}, "i": {"column": "i"}}}},
+        },
+    });
+    assert_eq!(fingerprint(everything), "ed4fcb1dbad72c110b6b2b1fc6c21765");
+}
+
+#[test]
 fn fingerprints_of_identities_never_change() {
     let identity = plan_mapping(&manifests::mapping()).unwrap().identity;
     assert_eq!(identity_fingerprint(&identity), "946679f759954e65aee901c7935075af");
@@ -50,6 +64,11 @@ fn what_makes_a_record_makes_the_fingerprint() {
         json!({"fields": {"id": {"onNull": "Omit"}}}),
         json!({"fields": {"email": {"column": "email"}}}),
         json!({"fields": {"source": {"value": 1}}}),
+        json!({"fields": {"id": {"default": 1}}}),
+        json!({"fields": {"id": {"parse": "Number"}}}),
+        json!({"fields": {"id": {"map": {"1": 2}}}}),
+        json!({"fields": {"id": {"column": null, "template": "{{ id }}"}}}),
+        json!({"fields": {"id": {"column": null, "cel": "record.id"}}}),
         json!({"include": {"columns": ["email"]}}),
         json!({"where": "id > 1"}),
     ] {

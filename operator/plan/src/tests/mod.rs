@@ -1,5 +1,6 @@
 //! What users write, and what becomes of it.
 
+mod cookbook;
 mod fields;
 mod findings;
 mod fingerprints;
