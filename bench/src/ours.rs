@@ -10,6 +10,7 @@ use backflow_core::plan::{Include, Mode, ModelPlan, ModelQuery, PLAN_VERSION, Pl
 use backflow_core::result::RunResult;
 use backflow_tests::postgres::PostgresServer;
 use backflow_tests::webhook::Webhook;
+use backflow_tests::worker::IMAGE_VARIABLE;
 use tempfile::TempDir;
 
 use crate::data::{ROLE, TABLE};
@@ -106,6 +107,7 @@ impl Ours {
             command.arg(flag).arg(self.file(file));
         }
         command.args(["--listen", "127.0.0.1:0"]).env_remove("BACKFLOW_LOG").env_remove("BACKFLOW_FAILPOINT");
+        command.env(IMAGE_VARIABLE.0, IMAGE_VARIABLE.1);
         if let Some(failpoint) = failpoint {
             command.env("BACKFLOW_FAILPOINT", failpoint);
         }

@@ -25,6 +25,9 @@ pub use pod::{Ended, Pod, Worker};
 /// Id (JSON), operation and data of a record.
 pub type Sent = (String, String, Value);
 
+/// What the image sets for its program: memory that is free goes back at once.
+pub const IMAGE_VARIABLE: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
+
 /// Where a run of the streaming engine can be made to die, in the order in which it gets there.
 pub const FAILPOINTS: [&str; 13] = [
     "after-extract",

@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Scenario;
+use super::{IMAGE_VARIABLE, Scenario};
 use crate::PATIENCE;
 
 /// The token of every plan's progress port.
@@ -90,8 +90,7 @@ impl<'a> Pod<'a> {
             command.arg(flag).arg(path);
         }
         command.args(["--listen", "127.0.0.1:0"]).env_remove("BACKFLOW_FAILPOINT").env_remove("BACKFLOW_LOG");
-        // As in the image.
-        command.env("MIMALLOC_PURGE_DELAY", "0");
+        command.env(IMAGE_VARIABLE.0, IMAGE_VARIABLE.1);
         if let Some(failpoint) = failpoint {
             command.env("BACKFLOW_FAILPOINT", failpoint);
         }

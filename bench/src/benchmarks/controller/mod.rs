@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use backflow_crds::v1alpha1::Mapping;
+use backflow_tests::worker::IMAGE_VARIABLE;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
@@ -99,6 +100,7 @@ impl Controller {
             .args(["--image", "localhost/backflow:bench", "--cluster-id", "bench", "--http-addr", "127.0.0.1:0"])
             .args(["--pod-namespace", objects::NAMESPACE, "--pod-name", name, "--log", "warn"])
             .env("KUBECONFIG", server.kubeconfig())
+            .env(IMAGE_VARIABLE.0, IMAGE_VARIABLE.1)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
