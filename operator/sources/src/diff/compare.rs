@@ -13,7 +13,7 @@ use super::changes::Changes;
 use super::damage::{Damage, internal};
 use super::document::Document;
 use super::dues::Dues;
-use super::entry::{Entry, Kind, Rejected, put_bytes};
+use super::entry::{Doubt, Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
 use super::holders::Wrote;
@@ -235,8 +235,12 @@ impl Compare<'_> {
             remember(key_hash(&entry.key), found);
         }
         let of = if row.place == Place::NONE { Of::Key(entry.key.clone()) } else { Of::Row(row.place) };
-        let listed = self.listed(of, hash, false, &entry);
-        let listed = Listed { duplicate, doubtful: listed.doubtful.max(contested.map(|wrote| wrote.epoch)), ..listed };
+        let mut listed = Listed { duplicate, ..self.listed(of, hash, false, &entry) };
+        if let Some(wrote) = contested {
+            // Also what was handed out before is another delivery now: its key may be used up, and the record written since.
+            listed.rev = entry.doubt.as_ref().map_or(entry.rev, |doubt| doubt.epoch.max(entry.rev));
+            listed.doubtful = listed.doubtful.max(Some(wrote.epoch));
+        }
         match moved {
             Some(record) => self.rekeyed(record, (listed, contested), entry, into, found),
             None => offer(&Listed { memory: entry.memory, ..listed }, into, found),
@@ -384,7 +388,10 @@ impl Compare<'_> {
             clear(&entry.key, into)?;
         }
         let kind = if matches!(entry.kind, Kind::Seen(_)) { Kind::Seen(hash) } else { Kind::Delivered(hash) };
-        into.upkeep.push(&Entry { kind, spec: self.document.spec, rejected: None, ..entry })
+        let spec = self.document.spec;
+        // It is not in doubt, so that this is about what was delivered, which has another hash now.
+        let doubt = entry.doubt.map(|doubt| Box::new(Doubt { hash, spec, ..*doubt }));
+        into.upkeep.push(&Entry { kind, spec, rejected: None, doubt, ..entry })
     }
 
     /// A change that is not offered because the destination would refuse it again.
