@@ -158,10 +158,14 @@ fn number(text: &str) -> Json {
     if let Ok(value) = text.parse() {
         return Json::Int(value);
     }
-    match text.parse::<f64>() {
-        // Shortest form that is read as this number again: with other digits than the text, it is another number.
-        Ok(value) if value.is_finite() && significant(text) == significant(&format!("{value:e}")) => Json::Float(value),
-        _ => Json::Text(text.to_owned()),
+    let Ok(value) = text.parse::<f64>() else { return Json::Text(text.to_owned()) };
+    // As it would be written: with other digits than the text, it is another number.
+    let mut written = String::new();
+    Cell::Float(value).write_json(&mut written);
+    if value.is_finite() && significant(text) == significant(&written) {
+        Json::Float(value)
+    } else {
+        Json::Text(text.to_owned())
     }
 }
 
@@ -199,6 +203,9 @@ mod tests {
             ("5e-324", Json::Float(5e-324)),
             ("5.1e-324", Json::Text("5.1e-324".into())),
             ("0.0", Json::Float(0.0)),
+            // Halfway between two texts of as many digits: it is written as the even one.
+            ("2087997444506032.2", Json::Float(2_087_997_444_506_032.3)),
+            ("2087997444506032.3", Json::Text("2087997444506032.3".into())),
         ] {
             assert_eq!(Json::parse(text), Ok(expected), "{text}");
         }
