@@ -235,12 +235,7 @@ impl Compare<'_> {
             remember(key_hash(&entry.key), found);
         }
         let of = if row.place == Place::NONE { Of::Key(entry.key.clone()) } else { Of::Row(row.place) };
-        let mut listed = Listed { duplicate, ..self.listed(of, hash, false, &entry) };
-        if let Some(wrote) = contested {
-            // Also what was handed out before is another delivery now: its key may be used up, and the record written since.
-            listed.rev = entry.doubt.as_ref().map_or(entry.rev, |doubt| doubt.epoch.max(entry.rev));
-            listed.doubtful = listed.doubtful.max(Some(wrote.epoch));
-        }
+        let listed = Listed { duplicate, ..self.listed(of, hash, false, &entry, contested) };
         match moved {
             Some(record) => self.rekeyed(record, (listed, contested), entry, into, found),
             None => offer(&Listed { memory: entry.memory, ..listed }, into, found),
@@ -276,28 +271,35 @@ impl Compare<'_> {
             (_, Some(doubt)) => doubt.hash,
             _ => row.hash,
         };
-        let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
+        let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry, None);
         let deletion = Listed { memory: entry.last_memory().clone(), unsent: false, ..deletion };
         match &mut into.leaving {
-            Some(leaving) => leaving.push(record, &deletion, Some((&elsewhere(row), contested))),
+            Some(leaving) => leaving.moved(record, &deletion, &elsewhere(row), contested),
             None => offer(&row, into, found),
         }
     }
 
     /// A change of a key that has an entry.
-    fn listed(&self, of: Of, hash: u64, deletion: bool, entry: &Entry) -> Listed {
+    fn listed(&self, of: Of, hash: u64, deletion: bool, entry: &Entry, contested: Option<&Wrote>) -> Listed {
         // What was handed out before has the `rev` that it had then, so that it comes again with its key. Anything else has one that
-        // nothing was handed out with: also what was sent before the last thing that was.
+        // nothing was handed out with: also what was sent before the last thing that was, and what was handed out of a record that
+        // another key wrote since.
         let rev = match &entry.doubt {
             None => entry.rev,
             Some(doubt) if fault!(DoubtKeepsRev) => doubt.rev,
-            Some(doubt) if doubt.epoch >= entry.rev && doubt.is_of(deletion, hash, self.document.spec) => doubt.rev,
+            Some(doubt)
+                if contested.is_none()
+                    && doubt.epoch >= entry.rev
+                    && doubt.is_of(deletion, hash, self.document.spec) =>
+            {
+                doubt.rev
+            }
             Some(doubt) => doubt.epoch.max(entry.rev),
         };
         Listed {
             unsent: matches!(entry.kind, Kind::Seen(_)) && entry.doubt.is_none(),
             known: entry.is_known(),
-            doubtful: entry.doubt.as_ref().map(|doubt| doubt.epoch),
+            doubtful: entry.doubt.as_ref().map(|doubt| doubt.epoch).max(contested.map(|wrote| wrote.epoch)),
             ..Listed::new(of, hash, rev)
         }
     }
@@ -335,11 +337,11 @@ impl Compare<'_> {
             }
             remember(key_hash(&entry.key), found);
         }
-        let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry);
+        let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry, None);
         let deletion = Listed { memory: entry.last_memory().clone(), ..listed };
         let record = matches::record(&deletion.memory);
         match &mut into.leaving {
-            Some(leaving) if record != 0 => leaving.push(record, &deletion, None),
+            Some(leaving) if record != 0 => leaving.gone(record, &deletion),
             _ => offer_deletion(&deletion, into, found),
         }
     }

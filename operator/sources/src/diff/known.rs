@@ -36,9 +36,9 @@ impl Known {
         let mut others = (usize::MAX, Vec::new());
         while let Some((key, entry)) = state.next().await? {
             let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { continue };
-            let sent_again = match (chosen, overwritten) {
-                (Some(chosen), _) => chosen.entry(&entry)?,
-                (None, overwritten) => {
+            let sent_again = match chosen {
+                Some(chosen) => chosen.entry(&entry)?,
+                None => {
                     if let Some(overwritten) = overwritten.filter(|_| bucket(key) != others.0) {
                         others = (bucket(key), matches::hashes(overwritten, bucket(key))?);
                     }

@@ -15,32 +15,44 @@ use super::listed::{Listed, Of};
 use super::matches::{Matches, bucket};
 use super::spool::{BUCKETS, Spool, Usage};
 
-/// The list, by record.
-pub(super) struct Leaving(Spool);
+/// The lists, by record.
+pub(super) struct Leaving {
+    /// Of rows that stand for another record now.
+    moved: Spool,
+    /// Of keys that are gone.
+    gone: Spool,
+}
 
 impl Leaving {
     pub(super) fn new(folder: &Path, usage: &Usage) -> Result<Self, Failure> {
-        Ok(Self(Spool::new(folder, BUCKETS, usage.clone())?))
+        let spool = || Spool::new(folder, BUCKETS, usage.clone());
+        Ok(Self { moved: spool()?, gone: spool()? })
     }
 
-    /// Lists a record, its deletion, and what is to be sent of the key's row once the record is gone; with that, what the row's new
-    /// record is found by if another key wrote it last.
-    pub(super) fn push(
+    /// Lists the record of a key that is gone, and its deletion.
+    pub(super) fn gone(&mut self, record: u128, deletion: &Listed) -> Result<(), Failure> {
+        self.gone.push(bucket(record), |out| {
+            out.extend_from_slice(&record.to_le_bytes());
+            deletion.encode(out);
+        })
+    }
+
+    /// Lists the record that a row stood for, its deletion, and what is to be sent of the row once the record is gone. `contested`:
+    /// another key wrote the row's new record last.
+    pub(super) fn moved(
         &mut self,
         record: u128,
         deletion: &Listed,
-        row: Option<(&Listed, Option<&Wrote>)>,
+        row: &Listed,
+        contested: Option<&Wrote>,
     ) -> Result<(), Failure> {
-        self.0.push(bucket(record), |out| {
+        self.moved.push(bucket(record), |out| {
             out.extend_from_slice(&record.to_le_bytes());
-            out.push(u8::from(row.is_some()));
             deletion.encode(out);
-            if let Some((row, contested)) = row {
-                row.encode(out);
-                out.push(u8::from(contested.is_some()));
-                if let Some(wrote) = contested {
-                    put_wrote(wrote, out);
-                }
+            row.encode(out);
+            out.push(u8::from(contested.is_some()));
+            if let Some(wrote) = contested {
+                put_wrote(wrote, out);
             }
         })
     }
@@ -49,14 +61,19 @@ impl Leaving {
     pub(super) fn resolve(
         &self,
         matches: &Matches,
-        (spec, now): (u32, u64),
+        tombstone: (u32, u64),
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
-        for at in (0..BUCKETS).filter(|at| !self.0.is_empty(*at)) {
+        self.resolve_moved(matches, into, found)?;
+        // Which records nobody writes yet is known by now.
+        self.resolve_gone(matches, tombstone, into, found)
+    }
+
+    fn resolve_moved(&self, matches: &Matches, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
+        for at in (0..BUCKETS).filter(|at| !self.moved.is_empty(*at)) {
             let alive = matches.alive(at)?;
-            for Left { record, deletion, row } in read(&self.0.read(at)?)? {
-                let Some((row, contested)) = row else { continue };
+            for Moved { record, deletion, row, contested } in read(&self.moved.read(at)?, Moved::decode)? {
                 let Of::Key(key) = &deletion.of else { return Err(damaged()) };
                 if stays(record, &alive) {
                     if let Some(wrote) = &contested {
@@ -75,13 +92,20 @@ impl Leaving {
                 into.changes.add_after_deletion(key_hash(key), &row)?;
             }
         }
-        for at in (0..BUCKETS).filter(|at| !self.0.is_empty(*at)) {
+        Ok(())
+    }
+
+    fn resolve_gone(
+        &self,
+        matches: &Matches,
+        (spec, now): (u32, u64),
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        for at in (0..BUCKETS).filter(|at| !self.gone.is_empty(*at)) {
             let alive = matches.alive(at)?;
             let waiting = into.dues.waiting(at)?;
-            for Left { record, deletion, row } in read(&self.0.read(at)?)? {
-                if row.is_some() {
-                    continue;
-                }
+            for (record, deletion) in read(&self.gone.read(at)?, gone)? {
                 if !stays(record, &alive) {
                     offer_deletion(&deletion, into, found)?;
                     continue;
@@ -131,34 +155,34 @@ pub(super) fn elsewhere(row: Listed) -> Listed {
     Listed { memory: Memory::default(), ..row }
 }
 
-/// A record that is left.
-struct Left {
+/// A row that stands for another record now.
+struct Moved {
     record: u128,
     deletion: Listed,
-    row: Option<(Listed, Option<Wrote>)>,
+    row: Listed,
+    contested: Option<Wrote>,
 }
 
-impl Left {
+impl Moved {
     fn decode(input: &mut &[u8]) -> Option<Self> {
-        let record = u128::from_le_bytes(take(input, 16)?.try_into().ok()?);
-        let has_row = take(input, 1)? == [1];
-        let deletion = Listed::decode(input)?;
-        let row = if has_row {
-            let row = Listed::decode(input)?;
-            let contested = if take(input, 1)? == [1] { Some(take_wrote(input)?) } else { None };
-            Some((row, contested))
-        } else {
-            None
-        };
-        Some(Self { record, deletion, row })
+        let (record, deletion) = gone(input)?;
+        let row = Listed::decode(input)?;
+        let contested = if take(input, 1)? == [1] { Some(take_wrote(input)?) } else { None };
+        Some(Self { record, deletion, row, contested })
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Vec<Left>, Failure> {
+/// A record, and its deletion.
+fn gone(input: &mut &[u8]) -> Option<(u128, Listed)> {
+    let record = u128::from_le_bytes(take(input, 16)?.try_into().ok()?);
+    Some((record, Listed::decode(input)?))
+}
+
+fn read<T>(bytes: &[u8], decode: impl Fn(&mut &[u8]) -> Option<T>) -> Result<Vec<T>, Failure> {
     let mut input = bytes;
     let mut all = Vec::new();
     while !input.is_empty() {
-        all.push(Left::decode(&mut input).ok_or_else(damaged)?);
+        all.push(decode(&mut input).ok_or_else(damaged)?);
     }
     Ok(all)
 }
