@@ -14,5 +14,23 @@ pub mod state_conformance;
 pub mod webhook;
 pub mod worker;
 
+use std::time::Duration;
+
+use anyhow::Context as _;
+
 /// How long anything may take before a test gives up. A hang costs this, a success nothing.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Looks again and again until something is so that nobody tells of.
+///
+/// # Errors
+/// It is not within [`PATIENCE`]: `otherwise` says what is the case then.
+pub async fn until(otherwise: &str, mut so: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    let waiting = async {
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        while !so().await {
+            again.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.with_context(|| format!("{otherwise} after {} s", PATIENCE.as_secs()))
+}

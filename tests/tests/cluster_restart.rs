@@ -7,12 +7,12 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use backflow_crds::v1alpha1::{Mapping, Sync, SyncPhase};
 use backflow_tests::cluster::scene::status;
-use backflow_tests::cluster::{PATIENCE, Scene, processes};
+use backflow_tests::cluster::{Scene, processes};
 use backflow_tests::receiver::{Fault, Script};
+use backflow_tests::until;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -28,13 +28,8 @@ async fn restart() {
     kill_process(Pid::from_raw(server).unwrap(), Signal::KILL).unwrap();
     // It holds its port until the last of its threads is gone, which a signal only begins.
     let port = kube::Config::infer().await.unwrap().cluster_url.port_u16().unwrap();
-    let free = async {
-        let mut again = tokio::time::interval(Duration::from_millis(20));
-        while TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_err() {
-            again.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, free).await.expect("the killed API server still has its port");
+    let free = async || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+    until("the killed API server still has its port", free).await.unwrap();
     let xtask = std::env::var_os("BACKFLOW_XTASK").expect("BACKFLOW_XTASK names no program");
     let up = tokio::task::spawn_blocking(|| Command::new(xtask).args(["cluster", "up"]).output().unwrap());
     let up = up.await.unwrap();

@@ -10,6 +10,7 @@ use backflow_core::plan::{ModelPlan, ModelQuery, SourcePlan, TlsMode};
 use backflow_core::secret::{SecretRef, Secrets};
 use backflow_sources::warehouse::{Query, Warehouse, open};
 use backflow_tests::postgres::{PostgresServer, ServerTls, source};
+use backflow_tests::until;
 use futures::StreamExt;
 use secrecy::SecretString;
 
@@ -383,9 +384,13 @@ async fn a_read_is_one_snapshot_in_bounded_batches_and_can_be_dropped() {
     // A query that would compute for an hour before its first row, and one that is dropped in the middle.
     for text in ["select 1 as id from pg_sleep(3600)", "select i as id from generate_series(1, 1000000000) i"] {
         let stream = warehouse.rows(query(sql(text), &["id"])).await.unwrap();
-        until(|| async { server.active(name).await.unwrap().iter().any(|query| query.starts_with("COPY")) }).await;
+        until("no query runs", async || {
+            server.active(name).await.unwrap().iter().any(|query| query.starts_with("COPY"))
+        })
+        .await
+        .unwrap();
         drop(stream);
-        until(|| async { server.active(name).await.unwrap().is_empty() }).await;
+        until("the query still runs", async || server.active(name).await.unwrap().is_empty()).await.unwrap();
     }
 
     // A process that is killed cannot cancel anything: the server notices.
@@ -399,31 +404,24 @@ async fn a_read_is_one_snapshot_in_bounded_batches_and_can_be_dropped() {
         }
     });
     let (runtime, stream) = tokio::task::spawn_blocking(|| killed.join().unwrap()).await.unwrap();
-    until(|| async { !server.active(name).await.unwrap().is_empty() }).await;
+    until("no query runs", async || !server.active(name).await.unwrap().is_empty()).await.unwrap();
     runtime.shutdown_background();
     drop(stream);
-    until(|| async { server.active(name).await.unwrap().is_empty() }).await;
+    until("the query still runs", async || server.active(name).await.unwrap().is_empty()).await.unwrap();
 
     // A query that an administrator ends.
     let mut stream = warehouse.rows(query(sql("select 1 as id from pg_sleep(3600)"), &["id"])).await.unwrap();
-    until(|| async { !server.active(name).await.unwrap().is_empty() }).await;
+    until("no query runs", async || !server.active(name).await.unwrap().is_empty()).await.unwrap();
     let cancel = "SELECT pg_cancel_backend(pid)::text FROM pg_stat_activity WHERE application_name = 'backflow/snapshot' AND state = 'active'";
     server.query("postgres", cancel).await.unwrap();
     assert_eq!(code(stream.next().await.unwrap()), Code::WarehouseUnavailable);
     assert!(stream.next().await.is_none());
 
     let mut stream = warehouse.rows(query(sql("select 1 as id from pg_sleep(3600)"), &["id"])).await.unwrap();
-    until(|| async { !server.active(name).await.unwrap().is_empty() }).await;
+    until("no query runs", async || !server.active(name).await.unwrap().is_empty()).await.unwrap();
     server.stop().unwrap();
     let broken = code(stream.next().await.unwrap());
     assert!(matches!(broken, Code::ConnectionFailed | Code::WarehouseUnavailable), "{broken}");
-}
-
-/// Waits until a condition that must come true is true; the test harness's own limit ends a wait for nothing.
-async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
-    while !condition().await {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,25 +26,25 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// Where things are in a pod. The controller's Job and these defaults belong together.
 #[derive(Debug, clap::Parser)]
 #[command(name = "backflow-worker", version, about = "One run of Backflow: reads a plan, moves rows, writes a result.")]
-pub struct Args {
+struct Args {
     /// File with the plan, as the downward API mounts it.
     #[arg(long, default_value = "/plan/plan")]
-    pub plan: PathBuf,
+    plan: PathBuf,
     /// Folder of the mounted Secrets.
     #[arg(long, default_value = "/secrets")]
-    pub secrets: PathBuf,
+    secrets: PathBuf,
     /// Folder for scratch files.
     #[arg(long, default_value = "/scratch")]
-    pub scratch: PathBuf,
+    scratch: PathBuf,
     /// File for the result.
     #[arg(long, default_value = "/dev/termination-log")]
-    pub result: PathBuf,
+    result: PathBuf,
     /// Address of the progress and cancel port.
     #[arg(long, default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
+    listen: SocketAddr,
     /// Log filter, for example info or debug.
     #[arg(long, env = "BACKFLOW_LOG", default_value = "info")]
-    pub log: String,
+    log: String,
 }
 
 /// A worker's process, by its command line.

@@ -25,7 +25,7 @@ pub use operator::{CONTROLLER, NAMESPACE as OPERATOR_NAMESPACE, Operator, RIVAL}
 pub use process::{processes, until_gone, worker_processes};
 pub use scene::Scene;
 
-pub use crate::PATIENCE;
+use crate::PATIENCE;
 
 /// A cluster, and how to talk to it.
 #[derive(Clone)]

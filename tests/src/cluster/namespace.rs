@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
@@ -17,7 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Cluster, PATIENCE};
+use super::Cluster;
+use crate::{PATIENCE, until};
 
 /// A namespace. It is deleted when this is dropped; unless [`Namespace::end`] was called, its contents are printed before.
 pub struct Namespace {
@@ -172,16 +172,8 @@ impl Namespace {
     pub async fn until_reachable(&self, service: &str, port: u16) -> anyhow::Result<()> {
         let service = self.get::<Service>(service).await?;
         let address = service.spec.and_then(|spec| spec.cluster_ip).context("a Service without address")?;
-        let connecting = async {
-            let mut again = tokio::time::interval(Duration::from_millis(50));
-            loop {
-                again.tick().await;
-                if tokio::net::TcpStream::connect((address.as_str(), port)).await.is_ok() {
-                    break;
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, connecting).await.with_context(|| format!("nothing answers at {address}:{port}"))
+        let answers = async || tokio::net::TcpStream::connect((address.as_str(), port)).await.is_ok();
+        until(&format!("nothing answers at {address}:{port}"), answers).await
     }
 
     /// Waits until an object is gone.

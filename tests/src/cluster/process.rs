@@ -1,11 +1,8 @@
 //! Processes of the node, which is this machine.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::Context as _;
-
-use super::PATIENCE;
+use crate::until;
 
 /// Ids of the processes whose command line, with NULs between its parts, is the right one.
 ///
@@ -29,15 +26,10 @@ pub fn worker_processes(pod_uid: &str) -> anyhow::Result<Vec<i32>> {
 /// Waits until a process is gone.
 ///
 /// # Errors
-/// It is still there after [`PATIENCE`].
+/// It is still there after [`PATIENCE`](crate::PATIENCE).
 pub async fn until_gone(id: i32) -> anyhow::Result<()> {
-    let gone = async {
-        let mut again = tokio::time::interval(Duration::from_millis(20));
-        while Path::new("/proc").join(id.to_string()).exists() {
-            again.tick().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, gone).await.with_context(|| format!("process {id} is still there"))
+    let folder = Path::new("/proc").join(id.to_string());
+    until(&format!("process {id} is still there"), async || !folder.exists()).await
 }
 
 /// A file about a process; empty if it ended in between.

@@ -4,9 +4,10 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync, SyncPhase};
+use backflow_tests::PATIENCE;
 use backflow_tests::cluster::manifests::{DESTINATION, MAPPING, MODEL, SOURCE};
 use backflow_tests::cluster::scene::status;
-use backflow_tests::cluster::{CONTROLLER, Cluster, OPERATOR_NAMESPACE, Operator, PATIENCE, Scene};
+use backflow_tests::cluster::{CONTROLLER, Cluster, OPERATOR_NAMESPACE, Operator, Scene};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt as _};

@@ -1,7 +1,7 @@
 //! Tables, claims, and ends of runs.
 
 use backflow_core::plan::{Mode, ModelQuery};
-use backflow_tests::PATIENCE;
+use backflow_tests::until;
 
 use super::*;
 
@@ -91,24 +91,14 @@ async fn a_canceled_comparison_leaves_no_query_and_no_table() {
                   AND state = 'active'";
     let mut opening = Box::pin(site.open_run("run-2"));
     let mut watcher = site.beside(DiffEngine::Pushdown).await.unwrap();
-    let running = async {
-        while watcher.number(active).await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
     tokio::select! {
         _ = &mut opening => panic!("the model sleeps"),
-        () = running => {}
+        running = until("no query runs", async || watcher.number(active).await > 0) => running.unwrap(),
     }
     drop(opening);
     site.warehouse().idle().await;
     // The server has been told; it obeys as soon as it next looks.
-    let obeys = async {
-        while watcher.number(active).await > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, obeys).await.expect("the query still runs");
+    until("the query still runs", async || watcher.number(active).await == 0).await.unwrap();
     assert_eq!(watcher.own_tables().await.len(), 1);
 }
 
