@@ -10,7 +10,6 @@ pub mod floor;
 pub mod measure;
 pub mod ours;
 pub mod peers;
-pub mod process;
 pub mod receiver;
 pub mod report;
 pub mod taken;
@@ -97,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             "BM7" => mapping::run(&bench),
             "BM8" => diff::run(&bench).await,
             "BM9" => wide::run(&bench).await,
-            "BM10" => controller::run(&args.controller_parts(), args.mappings).await,
+            "BM10" => controller::run(args.controller_parts(), args.mappings).await,
             _ => continue,
         };
         report.add(line?)?;

@@ -6,8 +6,8 @@ use std::time::Instant;
 use backflow_tests::postgres::PostgresServer;
 use serde::Serialize;
 
-use crate::process::{self, Cpu, Ended};
 use crate::receiver::{Client, Stats};
+use backflow_bench_processes::{self as processes, Cpu, Ended};
 
 /// What a run cost.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -49,7 +49,7 @@ impl Meter<'_> {
             server: Cpu::of_family(self.server.pid()?)?,
             receiver: self.receiver.cpu()?,
             own: Cpu::of(std::process::id())?.own,
-            busy: process::busy()?,
+            busy: processes::busy()?,
         })
     }
 
@@ -71,7 +71,7 @@ impl Meter<'_> {
         let requests = self.receiver.stats().await?.requests;
         let since = Instant::now();
         let child = start()?;
-        let ended = tokio::task::block_in_place(|| process::wait(child, since))?;
+        let ended = tokio::task::block_in_place(|| processes::wait(child, since))?;
         let after = self.now()?;
         let Stats { requests: all, .. } = self.receiver.stats().await?;
         let server = after.server - before.server;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::process::peak_memory;
+use backflow_bench_processes::peak_memory;
 use copy::Server;
 use merge::{Change, Merge};
 use post::Poster;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::{Faults, Stats};
-use crate::process::Cpu;
 use crate::taken::{Taken, decode};
+use backflow_bench_processes::Cpu;
 
 /// How long an answer may take: a ledger of 10 million records has 320 MB.
 const TIMEOUT: Duration = Duration::from_secs(60);

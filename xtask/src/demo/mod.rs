@@ -28,6 +28,16 @@ pub enum Stage {
     Cluster,
 }
 
+impl Stage {
+    /// The file in `target` that a recorded demo is written to.
+    fn log(self) -> &'static str {
+        match self {
+            Self::Local => "demo-local.log",
+            Self::Cluster => "demo.log",
+        }
+    }
+}
+
 /// Shows Backflow.
 ///
 /// # Errors
@@ -42,9 +52,9 @@ pub fn demo(workspace: &Workspace, stage: Stage, install: bool) -> Result<()> {
 /// Shows Backflow to nobody and returns what it printed.
 ///
 /// # Errors
-/// As [`demo`]; what was printed until then is in `target/demo.log`.
+/// As [`demo`]; what was printed until then is in `target/demo.log`, or `demo-local.log`.
 pub fn recorded(workspace: &Workspace, stage: Stage) -> Result<String> {
-    let path = workspace.output().join("demo.log");
+    let path = workspace.output().join(stage.log());
     std::fs::create_dir_all(workspace.output())?;
     logged(File::create(&path)?, || demo(workspace, stage, false))?;
     Ok(std::fs::read_to_string(path)?)

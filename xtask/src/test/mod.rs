@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cluster::{self, Cluster, build::Build};
 use crate::packages::{self, Purpose};
@@ -24,7 +24,7 @@ use crate::workspace::{Workspace, in_ci};
 use crate::{generate, image};
 
 use self::compiled::Tests;
-use self::suite::{Outcome, Suite, all_suites, select};
+use self::suite::{Lane, Outcome, Suite, all_suites, select};
 
 /// Lines that are shown of each failed test's report, or of a failed suite's log where no test is reported.
 const SHOWN: usize = 40;
@@ -56,10 +56,26 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
     fs::create_dir_all(&logs)?;
     let mut session =
         Session { workspace, build: Build::locate(workspace), tests: None, archive: None, cluster: None, image: None };
+    let (first, others): (Vec<Suite>, Vec<Suite>) = suites.into_iter().partition(|suite| suite.lane() == Lane::First);
     let mut total = Outcome::default();
-    for suite in suites {
-        total.add(report(&mut session, &suite, &logs));
+    for suite in first {
+        total.add(report(&suite, &logs, |log| session.prepare(&suite, log)));
     }
+    let (cluster, machine): (Vec<Suite>, Vec<Suite>) =
+        others.into_iter().partition(|suite| suite.lane() == Lane::Cluster);
+    let run = |suites: &[Suite]| {
+        let mut total = Outcome::default();
+        for suite in suites {
+            total.add(report(suite, &logs, |log| session.run(suite, log)));
+        }
+        total
+    };
+    total.add(std::thread::scope(|scope| {
+        let cluster = scope.spawn(|| run(&cluster));
+        let mut both = run(&machine);
+        both.add(cluster.join().unwrap_or_else(|_| Outcome::one(false)));
+        both
+    }));
     let skipped = total.skipped.len();
     println!("logs: {}", logs.display());
     match skipped {
@@ -70,13 +86,12 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
 }
 
 /// Runs one suite and prints its line.
-fn report(session: &mut Session<'_>, suite: &Suite, logs: &Path) -> Outcome {
+fn report(suite: &Suite, logs: &Path, work: impl FnOnce(&File) -> Result<Outcome>) -> Outcome {
     let name = suite.name();
     let path = logs.join(format!("{name}.log"));
-    write(&format!("{name:<20}"));
     let start = Instant::now();
     let outcome = File::create(&path).context("cannot write the log").and_then(|log| {
-        let result = logged(log.try_clone()?, || session.run(suite, &log));
+        let result = logged(log.try_clone()?, || work(&log));
         if let Err(error) = &result {
             writeln!(&log, "{error:#}")?;
         }
@@ -84,18 +99,19 @@ fn report(session: &mut Session<'_>, suite: &Suite, logs: &Path) -> Outcome {
     });
     let seconds = start.elapsed().as_secs_f64();
     let outcome = outcome.unwrap_or_else(|_| Outcome::one(false));
-    let mut line = format!("{:>5} passed, {:>2} failed", outcome.passed, outcome.failed);
+    let mut counts = format!("{:>5} passed, {:>2} failed", outcome.passed, outcome.failed);
     if !outcome.skipped.is_empty() {
-        line.push_str(&format!(", {} skipped", outcome.skipped.len()));
+        counts.push_str(&format!(", {} skipped", outcome.skipped.len()));
     }
-    println!("{line:<36}{seconds:>7.1} s");
+    let mut lines = format!("{name:<20}{counts:<36}{seconds:>7.1} s\n");
     for reason in &outcome.skipped {
-        println!("    skipped: {}", reason.replace('\n', "\n    "));
+        lines.push_str(&format!("    skipped: {}\n", reason.replace('\n', "\n    ")));
     }
     if outcome.failed > 0 {
         let said = fs::read_to_string(&path).unwrap_or_default();
-        println!("--- from {}\n{}\n---", path.display(), excerpt(&said));
+        lines.push_str(&format!("--- from {}\n{}\n---\n", path.display(), excerpt(&said)));
     }
+    write(&lines);
     outcome
 }
 
@@ -129,26 +145,18 @@ fn excerpt(log: &str) -> String {
 }
 
 impl Session<'_> {
-    fn run(&mut self, suite: &Suite, log: &File) -> Result<Outcome> {
+    /// Runs a suite of the first lane: what it makes, the others use.
+    fn prepare(&mut self, suite: &Suite, log: &File) -> Result<Outcome> {
         let workspace = self.workspace;
         if let Err(lacking) = packages::ensure(&suite.purposes(workspace), false) {
             return Ok(Outcome::skipped(format!("{lacking:#}")));
         }
         match suite {
-            Suite::Format => static_checks::format(workspace, log),
-            Suite::Lint => static_checks::lint(workspace, log),
-            Suite::Documentation => static_checks::documentation(workspace, log),
-            Suite::Dependencies => deny::check(workspace, log),
-            Suite::Generated => generate::generate(workspace, true).map(Outcome::one),
             Suite::Compile => {
                 self.build.tools()?;
                 self.tests = Some(compiled::compile(workspace, log)?);
                 Ok(Outcome::one(true))
             }
-            Suite::Package(package) if package == compiled::XTASK => compiled::xtask(workspace, log),
-            Suite::Package(package) => self.package(package, log),
-            Suite::Examples => compiled::examples(workspace, log),
-            Suite::Charts => charts::check(workspace, &self.build, log),
             Suite::Image => {
                 let archive = image::build(workspace, false)?;
                 image::describe(&archive);
@@ -163,8 +171,28 @@ impl Session<'_> {
                 self.cluster = Some(cluster);
                 Ok(Outcome::one(true))
             }
+            _ => self.run(suite, log),
+        }
+    }
+
+    fn run(&self, suite: &Suite, log: &File) -> Result<Outcome> {
+        let workspace = self.workspace;
+        if let Err(lacking) = packages::ensure(&suite.purposes(workspace), false) {
+            return Ok(Outcome::skipped(format!("{lacking:#}")));
+        }
+        match suite {
+            Suite::Format => static_checks::format(workspace, log),
+            Suite::Lint => static_checks::lint(workspace, log),
+            Suite::Documentation => static_checks::documentation(workspace, log),
+            Suite::Dependencies => deny::check(workspace, log),
+            Suite::Generated => generate::generate(workspace, true).map(Outcome::one),
+            Suite::Package(package) if package == compiled::XTASK => compiled::xtask(workspace, log),
+            Suite::Package(package) => self.package(package, log),
+            Suite::Examples => compiled::examples(workspace, log),
+            Suite::Charts => charts::check(workspace, &self.build, log),
             Suite::ClusterTests(target) => self.cluster_tests(target, log),
             Suite::Demo(stage) => demos::check(workspace, *stage, log),
+            Suite::Compile | Suite::Image | Suite::Cluster => bail!("the {} suite comes first", suite.name()),
         }
     }
 

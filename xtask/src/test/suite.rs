@@ -36,6 +36,17 @@ impl Outcome {
     }
 }
 
+/// When a suite runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Before all others, one after the other: what they need, and what says at once that something is wrong.
+    First,
+    /// Then on this machine, while the cluster is busy.
+    Machine,
+    /// At the same time on the cluster, where most of the time is waiting for pods.
+    Cluster,
+}
+
 /// One line of the report.
 pub(super) enum Suite {
     Format,
@@ -77,6 +88,17 @@ impl Suite {
         }
     }
 
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Self::Format | Self::Dependencies | Self::Generated | Self::Compile | Self::Image | Self::Cluster => {
+                Lane::First
+            }
+            Self::Lint | Self::Documentation | Self::Package(_) | Self::Examples | Self::Charts => Lane::Machine,
+            Self::Demo(Stage::Local) => Lane::Machine,
+            Self::ClusterTests(_) | Self::Demo(Stage::Cluster) => Lane::Cluster,
+        }
+    }
+
     /// What the machine must have for it.
     pub(super) fn purposes(&self, workspace: &Workspace) -> Vec<Purpose> {
         match self {
@@ -102,12 +124,12 @@ impl Suite {
     }
 }
 
-/// In the order in which they run: the quick ones first, what others need before them.
+/// In the order in which each lane runs them: the quick ones first, what others need before them.
 pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
-    let mut suites =
-        vec![Suite::Format, Suite::Dependencies, Suite::Generated, Suite::Lint, Suite::Documentation, Suite::Compile];
+    let mut suites = vec![Suite::Format, Suite::Dependencies, Suite::Generated, Suite::Compile, Suite::Image];
+    suites.extend([Suite::Cluster, Suite::Lint, Suite::Documentation]);
     suites.extend(workspace.packages()?.into_iter().map(Suite::Package));
-    suites.extend([Suite::Examples, Suite::Charts, Suite::Image, Suite::Cluster]);
+    suites.extend([Suite::Examples, Suite::Charts]);
     let mut files: Vec<String> = fs::read_dir(workspace.root.join("tests/tests"))
         .into_iter()
         .flatten()

@@ -10,10 +10,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
 
 use super::objects::{NAMESPACE, Objects};
-use crate::report::rounded;
 
 /// Between the last edit of a schedule and its slot, at least.
 const AHEAD: i64 = 45;
@@ -21,18 +19,15 @@ const AHEAD: i64 = 45;
 const LATE: Duration = Duration::from_secs(180);
 
 /// Seconds from the slot until the Job was seen, in order.
-pub(super) struct Skew(Vec<f64>);
+#[derive(Clone, Debug)]
+pub struct Skew(Vec<f64>);
 
 impl Skew {
     /// So many of a hundred are not later.
-    pub(super) fn percentile(&self, percent: usize) -> f64 {
+    #[must_use]
+    pub fn percentile(&self, percent: usize) -> f64 {
         let at = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
         self.0.get(at).copied().unwrap_or(f64::INFINITY)
-    }
-
-    pub(super) fn json(&self) -> Value {
-        let [p50, p99, most] = [50, 99, 100].map(|percent| rounded(self.percentile(percent)));
-        json!({"p50_s": p50, "p99_s": p99, "max_s": most})
     }
 }
 

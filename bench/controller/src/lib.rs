@@ -12,16 +12,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use backflow_bench_processes::{Cpu, resident};
 use backflow_crds::v1alpha1::Mapping;
 use backflow_tests::worker::IMAGE_VARIABLE;
+use futures::future::BoxFuture;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
-use crate::process::{Cpu, resident};
-use crate::report::{Line, rounded};
 use api_server::ApiServer;
 use objects::Objects;
+
+pub use skew::Skew;
 
 /// What it needs beside the rest.
 #[derive(Clone, Debug)]
@@ -36,8 +38,6 @@ pub struct Parts {
 
 /// The Lease by which controllers agree who works.
 const LEASE: &str = "backflow";
-/// Memory that the design allows.
-const MEMORY_MIB: f64 = 100.0;
 /// The longest that anything may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Quiet is a controller that uses less than this share of a processor …
@@ -45,16 +45,38 @@ const QUIET: f64 = 0.05;
 /// … for so long.
 const QUIET_FOR: Duration = Duration::from_secs(5);
 
-/// Measures with a tenth of `mappings`, then with all of them.
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Resident memory in MiB, by when.
+    pub resident: Vec<(&'static str, f64)>,
+    /// At most, in MiB, of the controller that began with all Mappings.
+    pub peak: f64,
+    /// By how many were due at once.
+    pub skews: Vec<(usize, Skew)>,
+}
+
+impl Found {
+    /// Resident memory at that time.
+    #[must_use]
+    pub fn resident(&self, when: &str) -> f64 {
+        self.resident.iter().find(|(name, _)| *name == when).map_or(f64::NAN, |(_, mib)| *mib)
+    }
+}
+
+/// Measures with a tenth of `mappings` (`few`), with `all` of them, `restarted` with all of them, and with as many `foreign` objects.
+///
+/// Boxed, so that the clients of Kubernetes are compiled here and not with what has to be fast.
 ///
 /// # Errors
 /// Something did not run at all.
-pub async fn run(parts: &Parts, mappings: usize) -> anyhow::Result<Line> {
+pub fn measure(parts: Parts, mappings: usize) -> BoxFuture<'static, anyhow::Result<Found>> {
+    Box::pin(async move { run(&parts, mappings).await })
+}
+
+async fn run(parts: &Parts, mappings: usize) -> anyhow::Result<Found> {
     let few = mappings / 10;
-    let mut line = Line::new(
-        "BM10",
-        format!("controller with {few} and {mappings} Mappings and their finished Syncs, on a real API server"),
-    );
+    let mut found = Found { resident: Vec::new(), peak: 0.0, skews: Vec::new() };
     let server = ApiServer::start(&parts.kubernetes).await?;
     let client = server.client().await?;
     let objects = Objects::new(client.clone());
@@ -64,28 +86,21 @@ pub async fn run(parts: &Parts, mappings: usize) -> anyhow::Result<Line> {
     for (name, from, to) in [("few", 0, few), ("all", few, mappings)] {
         objects.mappings(from..to).await?;
         seen(&client, to).await?;
-        line.set(&format!("{name}_mib"), rounded(controller.quiet()?));
+        found.resident.push((name, controller.quiet()?));
     }
     // What it takes to begin with all of them: lists are larger than what is kept.
     drop(controller);
     controller = Controller::start(parts, &server, &client, "second").await?;
     seen(&client, mappings).await?;
-    line.set("restarted_mib", rounded(controller.quiet()?));
+    found.resident.push(("restarted", controller.quiet()?));
     objects.foreign(mappings).await?;
-    line.set("foreign_mib", rounded(controller.quiet()?));
+    found.resident.push(("foreign", controller.quiet()?));
 
     for due in [mappings / 100, mappings / 10] {
-        let skew = skew::measure(&client, &objects, due).await?;
-        line.set(&format!("skew_{due}"), skew.json());
-        let (p99, bound) = (skew.percentile(99), if due <= 100 { 1.0 } else { 10.0 });
-        line.goal(format!("p99 of the start skew of {due} is at most {bound} s (is {p99:.2})"), p99 <= bound);
+        found.skews.push((due, skew::measure(&client, &objects, due).await?));
     }
-    line.set("peak_mib", rounded(controller.peak()?));
-    line.set("rss_mib", line.number("peak_mib"));
-    line.at_most("peak_mib", MEMORY_MIB, &format!("at most 100 MiB with {mappings} Mappings, the start included"));
-    let growth = line.number("foreign_mib") - line.number("restarted_mib");
-    line.goal(format!("{mappings} foreign Secrets and Jobs do not make it grow (by {growth:.1} MiB)"), growth < 5.0);
-    Ok(line)
+    found.peak = controller.peak()?;
+    Ok(found)
 }
 
 /// The controller's process; it ends with this.
