@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::encode::Encoder;
+
 /// The greatest integer magnitude that every JSON reader keeps exactly: 2^53 - 1.
 const EXACT: u64 = (1 << 53) - 1;
 
@@ -38,39 +40,19 @@ impl Cell {
         matches!(self, Self::Null)
     }
 
-    /// Appends an encoding that is equal exactly for equal cells and unambiguous in a sequence: a tag, then a fixed-size value or a
-    /// length (little endian, 32 bits) and the bytes. Hashes and keys are made of it, so it must never change.
+    /// Appends this cell's encoding: see [`Encoder`].
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut sized = |tag: u8, bytes: &[u8]| {
-            out.push(tag);
-            out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-            out.extend_from_slice(bytes);
-        };
+        let out = Encoder::new(out);
         match self {
-            Self::Null => out.push(0),
-            Self::Bool(false) => out.push(1),
-            Self::Bool(true) => out.push(2),
-            Self::Int(value) => {
-                out.push(3);
-                out.extend_from_slice(&value.to_le_bytes());
-            }
-            Self::Float(value) => {
-                // -0.0 and 0.0 are equal to SQL, and so are all NaN: one encoding each.
-                let bits = if *value == 0.0 {
-                    0
-                } else if value.is_nan() {
-                    f64::NAN.to_bits()
-                } else {
-                    value.to_bits()
-                };
-                out.push(4);
-                out.extend_from_slice(&bits.to_le_bytes());
-            }
-            Self::Decimal(text) => sized(5, text.as_bytes()),
-            Self::Text(text) => sized(6, text.as_bytes()),
-            Self::Bytes(bytes) => sized(7, bytes),
-            Self::Time(text) => sized(8, text.as_bytes()),
-            Self::Json(text) => sized(9, text.as_bytes()),
+            Self::Null => out.null(),
+            Self::Bool(value) => out.bool(*value),
+            Self::Int(value) => out.int(*value),
+            Self::Float(value) => out.float(*value),
+            Self::Decimal(digits) => out.decimal(digits),
+            Self::Text(text) => out.text(text),
+            Self::Bytes(bytes) => out.bytes(bytes),
+            Self::Time(text) => out.time(text),
+            Self::Json(text) => out.json(text),
         }
     }
 

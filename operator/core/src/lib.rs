@@ -11,6 +11,7 @@ pub mod code;
 pub mod codec;
 pub mod decide;
 pub mod duration;
+pub mod encode;
 pub mod extraction;
 pub mod failpoint;
 pub mod finding;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backflow_core::cell::{Cell, Column};
+use backflow_core::cell::Column;
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::Extraction;
 use backflow_core::plan::{Connection, ModelPlan, SourcePlan, StateLocation};
@@ -11,6 +11,7 @@ use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::stream::BoxStream;
 
+use crate::batch::Batch;
 use crate::diff::Request;
 use crate::postgres::PostgresWarehouse;
 use crate::sqlite::SqliteWarehouse;
@@ -30,7 +31,7 @@ pub struct Query {
 }
 
 /// Rows in batches of a bounded number of bytes, so that neither side waits for single rows.
-pub type Rows = BoxStream<'static, Result<Vec<Vec<Cell>>, Failure>>;
+pub type Rows = BoxStream<'static, Result<Batch, Failure>>;
 
 /// A connected warehouse. Cheap to clone behind an [`Arc`].
 #[async_trait]

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use backflow_core::cell::Cell;
 use backflow_core::change::Identify;
 use backflow_core::code::{Code, Failure};
 use backflow_core::report::Stage;
@@ -12,13 +11,14 @@ use tokio::sync::mpsc;
 
 use super::damage::internal;
 use super::entry::{put_bytes, take, take_bytes, take_u64};
-use super::hash::{EncodedRow, key_hash, prefix};
+use super::hash::{Columns, key_hash, prefix};
 use super::known::Known;
 use super::layout::Layout;
 use super::matches::{self, Matches};
 use super::payload::{Payload, PayloadWriter, Place};
 use super::progress::Meter;
 use super::spool::{BUCKETS, Spool, Usage};
+use crate::batch::{Batch, Row};
 use crate::warehouse::{Query, Warehouse};
 
 /// The most bytes that the values of a row may have.
@@ -103,7 +103,7 @@ pub(super) async fn extract(
     meter: &mut Meter,
 ) -> Result<Extracted, Failure> {
     // Decoding what the warehouse sends and hashing it take about as long: each has its own thread.
-    let (sender, mut batches) = mpsc::channel::<Vec<Vec<Cell>>>(2);
+    let (sender, mut batches) = mpsc::channel::<Batch>(2);
     let mut writer = Writer::new(Arc::clone(layout), query.model.name.clone(), known, scratch)?;
     #[cfg(test)]
     let planted = super::planted::planted();
@@ -111,7 +111,7 @@ pub(super) async fn extract(
         #[cfg(test)]
         super::planted::plant(planted);
         while let Some(batch) = batches.blocking_recv() {
-            if !writer.push(batch)? {
+            if !writer.push(&batch)? {
                 break;
             }
         }
@@ -139,7 +139,11 @@ struct Writer {
     index: Spool,
     payload: PayloadWriter,
     identify: Option<(Identify, Matches)>,
-    row: EncodedRow,
+    key: Columns,
+    /// Of each of [`Layout::specs`].
+    specs: Vec<Columns>,
+    /// For columns that do not lie together.
+    room: Vec<u8>,
     hashes: Vec<u64>,
     usage: Usage,
     limit: u64,
@@ -158,12 +162,14 @@ impl Writer {
         };
         Ok(Self {
             identify,
+            key: Columns::new(&layout.key),
+            specs: layout.specs.iter().map(|(_, places)| Columns::new(places)).collect(),
             layout,
             model,
             known,
             index: Spool::new(folder, BUCKETS, usage.clone())?,
             payload: PayloadWriter::new(folder, usage.clone())?,
-            row: EncodedRow::default(),
+            room: Vec::new(),
             hashes: Vec::new(),
             usage,
             limit,
@@ -175,46 +181,51 @@ impl Writer {
     }
 
     /// Takes a batch; `false` when there is no room for the next.
-    fn push(&mut self, batch: Vec<Vec<Cell>>) -> Result<bool, Failure> {
-        for cells in batch {
-            self.push_row(&cells)?;
+    fn push(&mut self, batch: &Batch) -> Result<bool, Failure> {
+        for row in batch.rows() {
+            self.push_row(&row)?;
         }
         self.scratch_full = self.usage.bytes() + HEADROOM * self.index_bytes >= self.limit;
         Ok(!self.scratch_full)
     }
 
-    fn push_row(&mut self, cells: &[Cell]) -> Result<(), Failure> {
-        let layout = &self.layout;
-        if cells.len() != layout.columns.len() {
+    fn push_row(&mut self, row: &Row<'_>) -> Result<(), Failure> {
+        if row.columns() != self.layout.columns.len() {
             return Err(internal("the warehouse returned a row with another number of columns"));
         }
         self.rows += 1;
-        if layout.key.iter().any(|at| cells[*at].is_null()) {
+        if self.layout.key.iter().any(|at| row.is_null(*at)) {
             self.null_keys += 1;
             return Ok(());
         }
-        self.row.set(cells);
         // The encoding adds at most nine bytes to a value.
-        if self.row.bytes.len() > MAX_RECORD && self.row.bytes.len() > MAX_RECORD + 9 * cells.len() {
-            return Err(self.too_large("a row", MAX_RECORD, 0..cells.len()));
+        if row.bytes().len() > MAX_RECORD && row.bytes().len() > MAX_RECORD + 9 * row.columns() {
+            return Err(self.too_large("a row", MAX_RECORD, row, 0..row.columns()));
         }
         self.hashes.clear();
-        for (_, columns) in &layout.specs {
-            self.hashes.push(self.row.hash(columns));
+        for columns in &self.specs {
+            self.hashes.push(columns.hash(row, &mut self.room));
         }
-        let key = self.row.gather(&layout.key);
+        let mut room = std::mem::take(&mut self.room);
+        let key = self.key.of(row, &mut room);
+        let pushed = self.push_hashed(row, key);
+        self.room = room;
+        pushed
+    }
+
+    /// A row whose hashes are there.
+    fn push_hashed(&mut self, row: &Row<'_>, key: &[u8]) -> Result<(), Failure> {
         if key.len() > MAX_KEY {
-            return Err(self.too_large("a primary key", MAX_KEY, layout.key.iter().copied()));
+            return Err(self.too_large("a primary key", MAX_KEY, row, self.layout.key.iter().copied()));
         }
         let hash = key_hash(key);
         let bucket = prefix(hash, BUCKETS.ilog2() as u8) as usize;
         self.index_bytes += (key.len() + 8 * self.hashes.len() + 10) as u64;
         let unchanged = self.hashes.first().is_some_and(|row| self.known.contains(hash, *row));
-        let place = if unchanged { Place::NONE } else { self.payload.push(&self.row.bytes)? };
-        let key = self.row.gather(&layout.key);
+        let place = if unchanged { Place::NONE } else { self.payload.push(row.bytes())? };
         let record = match &mut self.identify {
             Some((identify, matches)) => {
-                let memory = identify(&cells[..layout.row]);
+                let memory = identify(&row.cells(self.layout.row));
                 let record = matches::record(&memory);
                 if memory.match_key.is_some() {
                     matches.push(record, key)?;
@@ -227,8 +238,8 @@ impl Writer {
     }
 
     /// Nothing was sent yet, so that a row beyond the limits stops the run instead of being left out in silence.
-    fn too_large(&self, what: &str, limit: usize, columns: impl Iterator<Item = usize>) -> Failure {
-        let longest = columns.max_by_key(|at| self.row.cell(*at).len()).unwrap_or_default();
+    fn too_large(&self, what: &str, limit: usize, row: &Row<'_>, columns: impl Iterator<Item = usize>) -> Failure {
+        let longest = columns.max_by_key(|at| row.cell(*at).len()).unwrap_or_default();
         Failure::new(
             Code::LimitExceeded,
             format!(

@@ -1,7 +1,12 @@
 //! The hashes that rows and keys are compared by.
 
-use backflow_core::cell::Cell;
+use std::ops::Range;
+
+#[cfg(test)]
+use backflow_core::encode::Encoder;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::batch::Row;
 
 /// The order of keys in the state and in a run: partitions and buckets are its first bits.
 pub(super) fn key_hash(key: &[u8]) -> u128 {
@@ -13,60 +18,57 @@ pub(super) fn prefix(hash: u128, bits: u8) -> u32 {
     if bits == 0 { 0 } else { (hash >> (128 - u32::from(bits))) as u32 }
 }
 
-/// A row's encoded cells, and where each ends: hashes and keys are made of slices of it.
-#[derive(Default)]
-pub(super) struct EncodedRow {
-    pub bytes: Vec<u8>,
-    ends: Vec<usize>,
-    gathered: Vec<u8>,
-}
+/// Columns that make a key or a hash, in their order: as runs of columns that lie together, so that little has to be copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Columns(Vec<Range<usize>>);
 
-impl EncodedRow {
-    /// Encodes the next row.
-    pub(super) fn set(&mut self, cells: &[Cell]) {
-        self.bytes.clear();
-        self.ends.clear();
-        for cell in cells {
-            cell.encode(&mut self.bytes);
-            self.ends.push(self.bytes.len());
+impl Columns {
+    pub(super) fn new(places: &[usize]) -> Self {
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for &at in places {
+            match runs.last_mut() {
+                Some(run) if run.end == at => run.end += 1,
+                _ => runs.push(at..at + 1),
+            }
         }
+        Self(runs)
     }
 
-    /// The encoding of one cell.
-    pub(super) fn cell(&self, at: usize) -> &[u8] {
-        let from = if at == 0 { 0 } else { self.ends[at - 1] };
-        &self.bytes[from..self.ends[at]]
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().cloned().flatten()
     }
 
-    /// The encodings of some cells, one after another.
-    pub(super) fn gather(&mut self, cells: &[usize]) -> &[u8] {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.clear();
-        for &at in cells {
-            gathered.extend_from_slice(self.cell(at));
+    /// Their encodings in this row, one after another. `room` is for those that do not lie together.
+    pub(super) fn of<'a>(&self, row: &Row<'a>, room: &'a mut Vec<u8>) -> &'a [u8] {
+        if let [run] = self.0.as_slice() {
+            return row.run(run.start, run.end);
         }
-        self.gathered = gathered;
-        &self.gathered
+        room.clear();
+        for run in &self.0 {
+            room.extend_from_slice(row.run(run.start, run.end));
+        }
+        room
     }
 
-    /// The row hash over some cells.
-    pub(super) fn hash(&mut self, cells: &[usize]) -> u64 {
+    /// The row hash over them.
+    pub(super) fn hash(&self, row: &Row<'_>, room: &mut Vec<u8>) -> u64 {
         #[cfg(test)]
         if fault!(NullIsEmpty) || fault!(NoSeparator) {
-            return self.wrong_hash(cells);
+            return self.wrong_hash(row);
         }
-        xxh3_64(self.gather(cells))
+        xxh3_64(self.of(row, room))
     }
 }
 
 #[cfg(test)]
-impl EncodedRow {
+impl Columns {
     /// The hash with a fault in it.
-    fn wrong_hash(&self, cells: &[usize]) -> u64 {
+    fn wrong_hash(&self, row: &Row<'_>) -> u64 {
         let mut bytes = Vec::new();
-        for &at in cells {
-            match self.cell(at) {
-                [0] if fault!(NullIsEmpty) => Cell::Text("".into()).encode(&mut bytes),
+        for at in self.iter() {
+            match row.cell(at) {
+                [0] if fault!(NullIsEmpty) => Encoder::new(&mut bytes).text(""),
                 [6, _, _, _, _, text @ ..] if fault!(NoSeparator) => bytes.extend_from_slice(text),
                 cell => bytes.extend_from_slice(cell),
             }
@@ -77,19 +79,35 @@ impl EncodedRow {
 
 #[cfg(test)]
 mod tests {
+    use backflow_core::cell::Cell;
+
     use super::*;
+    use crate::batch::Batch;
 
     #[test]
     fn the_hashes_of_format_1_never_change() {
-        let mut row = EncodedRow::default();
-        row.set(&[Cell::Int(7), Cell::Null, Cell::Text("é".into())]);
-        assert_eq!(row.hash(&[2, 0]), xxh3_64(b"\x06\x02\0\0\0\xc3\xa9\x03\x07\0\0\0\0\0\0\0"));
-        assert_eq!(row.hash(&[0, 1, 2]), GOLDEN_ROW);
+        let batch: Batch = [vec![Cell::Int(7), Cell::Null, Cell::Text("é".into())]].into_iter().collect();
+        let row = batch.rows().next().unwrap();
+        let hash = |places: &[usize]| Columns::new(places).hash(&row, &mut Vec::new());
+        assert_eq!(hash(&[2, 0]), xxh3_64(b"\x06\x02\0\0\0\xc3\xa9\x03\x07\0\0\0\0\0\0\0"));
+        assert_eq!(hash(&[0, 1, 2]), GOLDEN_ROW);
         assert_eq!(key_hash(row.cell(0)), GOLDEN_KEY);
     }
 
     const GOLDEN_ROW: u64 = 3_643_905_210_330_418_215;
     const GOLDEN_KEY: u128 = 185_491_618_671_766_412_084_801_041_914_993_499_309;
+
+    #[test]
+    fn columns_are_taken_in_their_order_however_they_lie() {
+        let batch: Batch = [(0..4).map(Cell::Int).collect::<Vec<_>>()].into_iter().collect();
+        let row = batch.rows().next().unwrap();
+        for places in [&[0, 1, 2, 3][..], &[1, 2], &[2, 1], &[3, 0, 1], &[1, 1], &[]] {
+            let wanted: Vec<u8> = places.iter().flat_map(|at| row.cell(*at)).copied().collect();
+            let columns = Columns::new(places);
+            assert_eq!(columns.of(&row, &mut vec![7]), wanted, "{places:?}");
+            assert!(columns.iter().eq(places.iter().copied()));
+        }
+    }
 
     #[test]
     fn a_prefix_is_the_first_bits() {

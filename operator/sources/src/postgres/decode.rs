@@ -1,54 +1,69 @@
 //! Cells from Postgres's binary forms.
 
 use backflow_core::cell::{Cell, write_string};
+use backflow_core::encode::Encoder;
 
 use super::instant;
 use super::types::Wire;
 
-/// Reads one value. `None` if the bytes are not of that form.
-pub(crate) fn cell(wire: &Wire, bytes: &[u8]) -> Option<Cell> {
-    Some(match wire {
-        Wire::Bool => Cell::Bool(*bytes.first()? != 0),
-        Wire::Int2 => Cell::Int(i16::from_be_bytes(bytes.try_into().ok()?).into()),
-        Wire::Int4 => Cell::Int(i32::from_be_bytes(bytes.try_into().ok()?).into()),
-        Wire::Int8 => Cell::Int(i64::from_be_bytes(bytes.try_into().ok()?)),
-        Wire::Oid => Cell::Int(u32::from_be_bytes(bytes.try_into().ok()?).into()),
+/// Reads one value and writes its encoding. `text` is room for values whose text has to be made. `None` if the bytes are not of that
+/// form: then something may have been written.
+pub(crate) fn encode(wire: &Wire, bytes: &[u8], text: &mut String, out: Encoder<'_>) -> Option<()> {
+    text.clear();
+    match wire {
+        Wire::Bool => out.bool(*bytes.first()? != 0),
+        Wire::Int2 => out.int(i16::from_be_bytes(bytes.try_into().ok()?).into()),
+        Wire::Int4 => out.int(i32::from_be_bytes(bytes.try_into().ok()?).into()),
+        Wire::Int8 => out.int(i64::from_be_bytes(bytes.try_into().ok()?)),
+        Wire::Oid => out.int(u32::from_be_bytes(bytes.try_into().ok()?).into()),
         // The shortest decimal that is this float4, as people see it, not its digits as a float8.
         Wire::Float4 => {
             let value = f32::from_be_bytes(bytes.try_into().ok()?);
-            Cell::Float(if value.is_finite() { value.to_string().parse().ok()? } else { value.into() })
+            out.float(if value.is_finite() { value.to_string().parse().ok()? } else { value.into() });
         }
-        Wire::Float8 => Cell::Float(f64::from_be_bytes(bytes.try_into().ok()?)),
-        Wire::Numeric => Cell::Decimal(numeric(bytes)?.into()),
-        Wire::Text => Cell::Text(std::str::from_utf8(bytes).ok()?.into()),
-        Wire::Uuid => Cell::Text(uuid(bytes.try_into().ok()?)),
-        Wire::Bytea => Cell::Bytes(bytes.into()),
-        Wire::Date => Cell::Time(instant::date(i32::from_be_bytes(bytes.try_into().ok()?)).into()),
-        Wire::Time => Cell::Time(instant::time(i64::from_be_bytes(bytes.try_into().ok()?)).into()),
-        Wire::TimeTz => {
-            let (time, zone) = bytes.split_at_checked(8)?;
-            let time = i64::from_be_bytes(time.try_into().ok()?);
-            Cell::Time(instant::time_with_zone(time, i32::from_be_bytes(zone.try_into().ok()?)).into())
+        Wire::Float8 => out.float(f64::from_be_bytes(bytes.try_into().ok()?)),
+        Wire::Numeric => {
+            numeric(bytes, text)?;
+            out.decimal(text);
         }
-        Wire::Timestamp => Cell::Time(instant::timestamp(i64::from_be_bytes(bytes.try_into().ok()?), "").into()),
-        Wire::TimestampTz => Cell::Time(instant::timestamp(i64::from_be_bytes(bytes.try_into().ok()?), "Z").into()),
-        Wire::Interval => {
-            let mut input = Input(bytes);
-            let micros = i64::from_be_bytes(input.take(8)?.try_into().ok()?);
-            let (days, months) = (input.int()?, input.int()?);
-            Cell::Time(instant::interval(months, days, micros).into())
+        Wire::Text => out.text(std::str::from_utf8(bytes).ok()?),
+        Wire::Uuid => {
+            uuid(bytes.try_into().ok()?, text);
+            out.text(text);
         }
-        Wire::Json => Cell::Json(std::str::from_utf8(bytes).ok()?.into()),
+        Wire::Bytea => out.bytes(bytes),
+        Wire::Date | Wire::Time | Wire::TimeTz | Wire::Timestamp | Wire::TimestampTz | Wire::Interval => {
+            moment(wire, bytes, text)?;
+            out.time(text);
+        }
+        Wire::Json => out.json(std::str::from_utf8(bytes).ok()?),
         Wire::Jsonb => match bytes.split_first()? {
-            (1, json) => Cell::Json(std::str::from_utf8(json).ok()?.into()),
+            (1, json) => out.json(std::str::from_utf8(json).ok()?),
             _ => return None,
         },
         Wire::Array(_) | Wire::Composite(_) => {
-            let mut json = String::new();
-            write_json(wire, bytes, &mut json)?;
-            Cell::Json(json.into())
+            write_json(wire, bytes, text)?;
+            out.json(text);
         }
-    })
+    }
+    Some(())
+}
+
+/// The text of a date, a time or both.
+fn moment(wire: &Wire, bytes: &[u8], out: &mut String) -> Option<()> {
+    let mut input = Input(bytes);
+    match wire {
+        Wire::Date => instant::date(input.int()?, out),
+        Wire::Time => instant::time(input.long()?, out),
+        Wire::TimeTz => instant::time_with_zone(input.long()?, input.int()?, out),
+        Wire::Timestamp => instant::timestamp(input.long()?, "", out),
+        Wire::TimestampTz => instant::timestamp(input.long()?, "Z", out),
+        _ => {
+            let (micros, days, months) = (input.long()?, input.int()?, input.int()?);
+            instant::interval(months, days, micros, out);
+        }
+    }
+    input.0.is_empty().then_some(())
 }
 
 /// The front of some bytes.
@@ -59,6 +74,10 @@ impl<'a> Input<'a> {
         let (head, tail) = self.0.split_at_checked(bytes)?;
         self.0 = tail;
         Some(head)
+    }
+
+    pub(crate) fn long(&mut self) -> Option<i64> {
+        self.take(8)?.try_into().ok().map(i64::from_be_bytes)
     }
 
     pub(crate) fn int(&mut self) -> Option<i32> {
@@ -83,7 +102,9 @@ fn write_json(wire: &Wire, bytes: &[u8], out: &mut String) -> Option<()> {
         Wire::Array(of) => array(of, bytes, out),
         Wire::Composite(fields) => composite(fields, bytes, out),
         scalar => {
-            cell(scalar, bytes)?.write_json(out);
+            let mut encoded = Vec::with_capacity(bytes.len() + 16);
+            encode(scalar, bytes, &mut String::new(), Encoder::new(&mut encoded))?;
+            Cell::decode(&mut encoded.as_slice())?.write_json(out);
             Some(())
         }
     }
@@ -151,8 +172,7 @@ fn composite(fields: &[(String, Wire)], bytes: &[u8], out: &mut String) -> Optio
     Some(())
 }
 
-fn uuid(bytes: [u8; 16]) -> Box<str> {
-    let mut out = String::with_capacity(36);
+fn uuid(bytes: [u8; 16], out: &mut String) {
     for (at, byte) in bytes.iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
             out.push('-');
@@ -161,49 +181,57 @@ fn uuid(bytes: [u8; 16]) -> Box<str> {
             out.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
         }
     }
-    out.into()
 }
 
 /// Groups of four decimal digits: count, weight of the first, sign, digits after the point; then the groups.
-fn numeric(bytes: &[u8]) -> Option<String> {
+fn numeric(bytes: &[u8], out: &mut String) -> Option<()> {
     let mut input = Input(bytes);
     let count = usize::try_from(input.short()?).ok()?;
     let weight = i32::from(input.short()?);
     let sign = input.short()? as u16;
     let scale = usize::try_from(input.short()?).ok()?;
-    let mut out = String::with_capacity(4 * count + 8);
-    match sign {
-        0x0000 => {}
-        0x4000 => out.push('-'),
-        0xC000 => return Some("NaN".into()),
-        0xD000 => return Some("Infinity".into()),
-        0xF000 => return Some("-Infinity".into()),
+    let special = match sign {
+        0x0000 => "",
+        0x4000 => "-",
+        0xC000 => "NaN",
+        0xD000 => "Infinity",
+        0xF000 => "-Infinity",
         _ => return None,
+    };
+    out.push_str(special);
+    if special.len() > 1 {
+        return Some(());
     }
-    let mut groups = Vec::with_capacity(count);
-    for _ in 0..count {
-        groups.push(u16::try_from(input.short()?).ok().filter(|&group| group < 10_000)?);
+    let groups = input.0.get(..2 * count)?;
+    if groups.chunks_exact(2).any(|group| u16::from_be_bytes([group[0], group[1]]) >= 10_000) {
+        return None;
     }
-    let group = |at: i32| usize::try_from(at).ok().and_then(|at| groups.get(at)).copied().unwrap_or(0);
-    if weight < 0 {
-        out.push('0');
-    } else {
-        for at in 0..=weight {
-            let digits = if at == 0 { group(at).to_string() } else { format!("{:04}", group(at)) };
-            out.push_str(&digits);
-        }
+    let group = |at: i32| {
+        let at = usize::try_from(at).ok().and_then(|at| groups.get(2 * at..2 * at + 2));
+        at.map_or(0, |group| u16::from_be_bytes([group[0], group[1]]))
+    };
+    let mut digits = itoa::Buffer::new();
+    out.push_str(digits.format(if weight < 0 { 0 } else { group(0) }));
+    for at in 1..=weight {
+        push_group(group(at), out);
     }
     if scale > 0 {
         out.push('.');
         let end = out.len() + scale;
         let mut at = weight + 1;
         while out.len() < end {
-            out.push_str(&format!("{:04}", group(at)));
+            push_group(group(at), out);
             at += 1;
         }
         out.truncate(end);
     }
-    Some(out)
+    Some(())
+}
+
+/// Four digits.
+fn push_group(group: u16, out: &mut String) {
+    let digit = |value: u16| char::from(b'0' + (value % 10) as u8);
+    out.extend([digit(group / 1000), digit(group / 100), digit(group / 10), digit(group)]);
 }
 
 #[cfg(test)]
@@ -231,8 +259,16 @@ mod tests {
             (0, 0xC000, 0, &[], "NaN"),
             (0, 0xF000, 0, &[], "-Infinity"),
         ] {
-            assert_eq!(numeric(&wire_numeric(weight, sign, scale, groups)).as_deref(), Some(text));
+            let mut out = String::new();
+            numeric(&wire_numeric(weight, sign, scale, groups), &mut out).unwrap();
+            assert_eq!(out, text);
         }
+    }
+
+    fn cell(wire: &Wire, bytes: &[u8]) -> Option<Cell> {
+        let mut out = Vec::new();
+        encode(wire, bytes, &mut String::new(), Encoder::new(&mut out))?;
+        Cell::decode(&mut out.as_slice())
     }
 
     #[test]

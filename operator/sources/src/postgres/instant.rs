@@ -11,62 +11,53 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 const EPOCH: i64 = 730_425;
 
 /// A date, in days.
-pub(crate) fn date(days: i32) -> String {
+pub(crate) fn date(days: i32, out: &mut String) {
     match days {
-        i32::MAX => "infinity".into(),
-        i32::MIN => "-infinity".into(),
-        days => {
-            let mut out = String::with_capacity(10);
-            push_date(days.into(), &mut out);
-            out
-        }
+        i32::MAX => out.push_str("infinity"),
+        i32::MIN => out.push_str("-infinity"),
+        days => push_date(days.into(), out),
     }
 }
 
 /// A timestamp in microseconds, with `zone` behind it.
-pub(crate) fn timestamp(micros: i64, zone: &str) -> String {
+pub(crate) fn timestamp(micros: i64, zone: &str, out: &mut String) {
     match micros {
-        i64::MAX => "infinity".into(),
-        i64::MIN => "-infinity".into(),
+        i64::MAX => out.push_str("infinity"),
+        i64::MIN => out.push_str("-infinity"),
         micros => {
-            let mut out = String::with_capacity(28);
-            push_date(micros.div_euclid(MICROS_PER_DAY), &mut out);
+            push_date(micros.div_euclid(MICROS_PER_DAY), out);
             out.push('T');
-            push_time(micros.rem_euclid(MICROS_PER_DAY), &mut out);
+            push_time(micros.rem_euclid(MICROS_PER_DAY), out);
             out.push_str(zone);
-            out
         }
     }
 }
 
 /// A time of day in microseconds, 24:00:00 included.
-pub(crate) fn time(micros: i64) -> String {
-    let mut out = String::with_capacity(15);
-    push_time(micros, &mut out);
-    out
+pub(crate) fn time(micros: i64, out: &mut String) {
+    push_time(micros, out);
 }
 
 /// A time of day with its offset, which Postgres counts in seconds to the west.
-pub(crate) fn time_with_zone(micros: i64, west: i32) -> String {
-    let mut out = time(micros);
+pub(crate) fn time_with_zone(micros: i64, west: i32, out: &mut String) {
+    push_time(micros, out);
     let east = -i64::from(west);
     let (sign, seconds) = if east < 0 { ('-', -east) } else { ('+', east) };
     let _ = write!(out, "{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60);
     if seconds % 60 != 0 {
         let _ = write!(out, ":{:02}", seconds % 60);
     }
-    out
 }
 
 /// An interval, as IntervalStyle iso_8601 writes it: each part has its own sign.
-pub(crate) fn interval(months: i32, days: i32, micros: i64) -> String {
+pub(crate) fn interval(months: i32, days: i32, micros: i64, out: &mut String) {
     match (months, days, micros) {
-        (i32::MAX, i32::MAX, i64::MAX) => return "infinity".into(),
-        (i32::MIN, i32::MIN, i64::MIN) => return "-infinity".into(),
-        (0, 0, 0) => return "PT0S".into(),
+        (i32::MAX, i32::MAX, i64::MAX) => return out.push_str("infinity"),
+        (i32::MIN, i32::MIN, i64::MIN) => return out.push_str("-infinity"),
+        (0, 0, 0) => return out.push_str("PT0S"),
         _ => {}
     }
-    let mut out = String::from("P");
+    out.push('P');
     let mut part = |value: i64, unit: char| {
         if value != 0 {
             let _ = write!(out, "{value}{unit}");
@@ -91,11 +82,10 @@ pub(crate) fn interval(months: i32, days: i32, micros: i64) -> String {
                 out.push('-');
             }
             let _ = write!(out, "{}", seconds.unsigned_abs());
-            push_fraction(fraction, &mut out);
+            push_fraction(fraction, out);
             out.push('S');
         }
     }
-    out
 }
 
 fn push_date(days: i64, out: &mut String) {
@@ -153,41 +143,47 @@ fn push_ascii(bytes: &[u8], out: &mut String) {
 mod tests {
     use super::*;
 
+    fn text(write: impl FnOnce(&mut String)) -> String {
+        let mut out = String::new();
+        write(&mut out);
+        out
+    }
+
     #[test]
     fn dates_from_the_first_to_the_last() {
-        assert_eq!(date(0), "2000-01-01");
-        assert_eq!(date(-1), "1999-12-31");
-        assert_eq!(date(59), "2000-02-29");
-        assert_eq!(date(8036), "2022-01-01");
-        assert_eq!(date(i32::MAX), "infinity");
-        assert_eq!(date(-730_119), "0001-01-01");
-        assert_eq!(date(-730_120), "+000000-12-31");
-        assert_eq!(date(2_921_940), "+010000-01-01");
+        assert_eq!(text(|out| date(0, out)), "2000-01-01");
+        assert_eq!(text(|out| date(-1, out)), "1999-12-31");
+        assert_eq!(text(|out| date(59, out)), "2000-02-29");
+        assert_eq!(text(|out| date(8036, out)), "2022-01-01");
+        assert_eq!(text(|out| date(i32::MAX, out)), "infinity");
+        assert_eq!(text(|out| date(-730_119, out)), "0001-01-01");
+        assert_eq!(text(|out| date(-730_120, out)), "+000000-12-31");
+        assert_eq!(text(|out| date(2_921_940, out)), "+010000-01-01");
         // The last that Postgres has: 5874897-12-31; and the Ides of March of 44 BC.
-        assert_eq!(date(2_145_031_948), "+5874897-12-31");
-        assert_eq!(date(-746_117), "-000043-03-15");
+        assert_eq!(text(|out| date(2_145_031_948, out)), "+5874897-12-31");
+        assert_eq!(text(|out| date(-746_117, out)), "-000043-03-15");
     }
 
     #[test]
     fn timestamps_trim_zeros_and_count_backwards() {
-        assert_eq!(timestamp(0, "Z"), "2000-01-01T00:00:00Z");
-        assert_eq!(timestamp(1_500_000, ""), "2000-01-01T00:00:01.5");
-        assert_eq!(timestamp(-1, "Z"), "1999-12-31T23:59:59.999999Z");
-        assert_eq!(timestamp(i64::MIN, "Z"), "-infinity");
+        assert_eq!(text(|out| timestamp(0, "Z", out)), "2000-01-01T00:00:00Z");
+        assert_eq!(text(|out| timestamp(1_500_000, "", out)), "2000-01-01T00:00:01.5");
+        assert_eq!(text(|out| timestamp(-1, "Z", out)), "1999-12-31T23:59:59.999999Z");
+        assert_eq!(text(|out| timestamp(i64::MIN, "Z", out)), "-infinity");
     }
 
     #[test]
     fn times_keep_their_offset() {
-        assert_eq!(time(MICROS_PER_DAY), "24:00:00");
-        assert_eq!(time_with_zone(0, -7200), "00:00:00+02:00");
-        assert_eq!(time_with_zone(10_000, 12_601), "00:00:00.01-03:30:01");
+        assert_eq!(text(|out| time(MICROS_PER_DAY, out)), "24:00:00");
+        assert_eq!(text(|out| time_with_zone(0, -7200, out)), "00:00:00+02:00");
+        assert_eq!(text(|out| time_with_zone(10_000, 12_601, out)), "00:00:00.01-03:30:01");
     }
 
     #[test]
     fn intervals_as_the_server_writes_them() {
-        assert_eq!(interval(14, 3, 14_706_700_000), "P1Y2M3DT4H5M6.7S");
-        assert_eq!(interval(-14, 3, -14_706_700_000), "P-1Y-2M3DT-4H-5M-6.7S");
-        assert_eq!(interval(0, 0, -500_000), "PT-0.5S");
-        assert_eq!(interval(0, 0, 0), "PT0S");
+        assert_eq!(text(|out| interval(14, 3, 14_706_700_000, out)), "P1Y2M3DT4H5M6.7S");
+        assert_eq!(text(|out| interval(-14, 3, -14_706_700_000, out)), "P-1Y-2M3DT-4H-5M-6.7S");
+        assert_eq!(text(|out| interval(0, 0, -500_000, out)), "PT-0.5S");
+        assert_eq!(text(|out| interval(0, 0, 0, out)), "PT0S");
     }
 }

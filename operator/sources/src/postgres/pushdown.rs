@@ -344,7 +344,7 @@ impl Transport for PostgresWarehouse {
                 }
             })
             .await?;
-        rows.ok_or_else(|| {
+        rows.map(|rows| rows.into_iter().collect()).ok_or_else(|| {
             Failure::new(
                 Code::Internal,
                 "a page of changes arrives in a form that this version does not read; please report it",

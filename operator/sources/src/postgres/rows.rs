@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backflow_core::cell::Cell;
 use backflow_core::code::{Code, Failure};
+use backflow_core::encode::Encoder;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use sqlx::PgConnection;
@@ -15,10 +15,10 @@ use tokio::sync::{OwnedRwLockReadGuard, mpsc};
 
 use super::compose::Composed;
 use super::connect::{Connector, end};
-use super::decode::{Input, cell};
+use super::decode::{Input, encode};
 use super::errors;
 use super::types::Wire;
-use crate::batch::{Batch, Rows as BatchOfRows};
+use crate::batch::Batch;
 
 /// `PGCOPY\n\xff\r\n\0`, flags, length of the header's extension.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -42,7 +42,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Starts the task and returns what it reads.
-    pub(crate) fn start(self) -> impl Stream<Item = Result<BatchOfRows, Failure>> + Send + use<> {
+    pub(crate) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
         // One batch in the channel and one at each end: the memory bound is three batches.
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(self.run(sender));
@@ -52,7 +52,7 @@ impl Reader {
         })
     }
 
-    async fn run(mut self, sender: mpsc::Sender<Result<BatchOfRows, Failure>>) {
+    async fn run(mut self, sender: mpsc::Sender<Result<Batch, Failure>>) {
         let result = tokio::select! {
             // Dropping the copy leaves the connection in the middle of a message: it is closed below, never used again.
             biased;
@@ -91,20 +91,18 @@ async fn copy(
     columns: &[String],
     wires: &[Wire],
     connector: &Connector,
-    sender: &mpsc::Sender<Result<BatchOfRows, Failure>>,
-) -> Result<Option<BatchOfRows>, Failure> {
+    sender: &mpsc::Sender<Result<Batch, Failure>>,
+) -> Result<Option<Batch>, Failure> {
     let failure = |error: sqlx::Error| errors::query(&error, model, composed, &connector.target);
     let mut stream = connection.copy_out_raw(&composed.sql).await.map_err(failure)?;
-    let mut parser = Parser { pending: BytesMut::new(), header: false, ended: false };
-    let mut batch = Batch::default();
+    let mut parser = Parser::default();
+    let mut batch = Batch::new(wires.len());
     while let Some(chunk) = stream.next().await {
         let mut chunk = parser.join(chunk.map_err(failure)?);
         loop {
-            match parser.row(&mut chunk, wires) {
-                Parsed::Row(row, bytes) => {
-                    if let Some(full) = batch.push(row, bytes)
-                        && sender.send(Ok(full)).await.is_err()
-                    {
+            match parser.row(&mut chunk, wires, &mut batch) {
+                Parsed::Row => {
+                    if batch.is_full() && sender.send(Ok(batch.take())).await.is_err() {
                         return Ok(None);
                     }
                 }
@@ -128,17 +126,17 @@ pub(super) async fn copy_all(
     connection: &mut PgConnection,
     sql: &str,
     wires: &[Wire],
-) -> Result<Option<BatchOfRows>, sqlx::Error> {
+) -> Result<Option<Batch>, sqlx::Error> {
     let mut stream = connection.copy_out_raw(sql).await?;
-    let mut parser = Parser { pending: BytesMut::new(), header: false, ended: false };
-    let mut rows = Vec::new();
+    let mut parser = Parser::default();
+    let mut rows = Batch::new(wires.len());
     let mut readable = true;
     while let Some(chunk) = stream.next().await {
         let mut chunk = parser.join(chunk?);
         // Also what cannot be read is received, or the connection could not be used again.
         while readable {
-            match parser.row(&mut chunk, wires) {
-                Parsed::Row(row, _) => rows.push(row),
+            match parser.row(&mut chunk, wires, &mut rows) {
+                Parsed::Row => {}
                 Parsed::More => break,
                 Parsed::Wrong(_) => readable = false,
             }
@@ -172,14 +170,18 @@ pub(super) async fn cancel(connector: &Connector, backend: i32) {
 }
 
 /// COPY's binary stream: its chunks end where the server likes.
+#[derive(Default)]
 struct Parser {
     pending: BytesMut,
     header: bool,
     ended: bool,
+    /// For values whose text has to be made.
+    text: String,
 }
 
 enum Parsed {
-    Row(Vec<Cell>, usize),
+    /// It is in the batch.
+    Row,
     /// The chunk ends within a row, or with one.
     More,
     /// The column at this index, or the frame itself, is not as it should be.
@@ -200,7 +202,7 @@ impl Parser {
         self.pending.extend_from_slice(rest);
     }
 
-    fn row(&mut self, chunk: &mut Bytes, wires: &[Wire]) -> Parsed {
+    fn row(&mut self, chunk: &mut Bytes, wires: &[Wire], batch: &mut Batch) -> Parsed {
         if !self.header {
             match header(chunk) {
                 Some(Ok(length)) => {
@@ -222,20 +224,23 @@ impl Parser {
         if usize::try_from(count) != Ok(wires.len()) {
             return Parsed::Wrong(usize::MAX);
         }
-        let mut row = Vec::with_capacity(wires.len());
+        let mut row = batch.row();
         for (at, wire) in wires.iter().enumerate() {
             match input.value() {
                 None => return Parsed::More,
-                Some(None) => row.push(Cell::Null),
-                Some(Some(bytes)) => match cell(wire, bytes) {
-                    Some(cell) => row.push(cell),
-                    None => return Parsed::Wrong(at),
-                },
+                Some(None) => row.null(),
+                Some(Some(bytes)) => {
+                    let text = &mut self.text;
+                    if row.push(|out| encode(wire, bytes, text, Encoder::new(out))).is_none() {
+                        return Parsed::Wrong(at);
+                    }
+                }
             }
         }
+        row.finish();
         let used = before - input.0.len();
         let _ = chunk.split_to(used);
-        Parsed::Row(row, used)
+        Parsed::Row
     }
 }
 
@@ -253,6 +258,8 @@ fn header(chunk: &[u8]) -> Option<Result<usize, ()>> {
 
 #[cfg(test)]
 mod tests {
+    use backflow_core::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -266,16 +273,15 @@ mod tests {
         }
         whole.extend_from_slice(&[0xff, 0xff]);
         for cut in 0..=whole.len() {
-            let mut parser = Parser { pending: BytesMut::new(), header: false, ended: false };
-            let mut rows = Vec::new();
+            let mut parser = Parser::default();
+            let mut rows = Batch::new(2);
             for part in [&whole[..cut], &whole[cut..]] {
                 let mut chunk = parser.join(Bytes::copy_from_slice(part));
-                while let Parsed::Row(row, _) = parser.row(&mut chunk, &[Wire::Int4, Wire::Text]) {
-                    rows.push(row);
-                }
+                while let Parsed::Row = parser.row(&mut chunk, &[Wire::Int4, Wire::Text], &mut rows) {}
                 parser.keep(&chunk);
             }
             assert!(parser.ended, "cut at {cut}");
+            let rows: Vec<_> = rows.into_iter().collect();
             assert_eq!(rows, [vec![Cell::Int(7), Cell::Null], vec![Cell::Int(8), Cell::Null]]);
         }
     }

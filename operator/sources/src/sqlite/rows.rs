@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use backflow_core::cell::Cell;
 use backflow_core::code::{Code, Failure};
 use futures::{Stream, StreamExt};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -12,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::cells::{Declared, cell};
 use super::errors;
-use crate::batch::{Batch, Rows};
+use crate::batch::Batch;
 
 /// Virtual machine steps between two looks at whether anybody still reads.
 const STEPS: i32 = 10_000;
@@ -28,7 +27,7 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Starts a task that reads, and returns what it reads.
-    pub(crate) fn start(self) -> impl Stream<Item = Result<Rows, Failure>> + Send + use<> {
+    pub(crate) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(self.run(sender));
         futures::stream::unfold(receiver, |mut receiver| async move {
@@ -37,7 +36,7 @@ impl Reader {
         })
     }
 
-    async fn run(mut self, sender: mpsc::Sender<Result<Rows, Failure>>) {
+    async fn run(mut self, sender: mpsc::Sender<Result<Batch, Failure>>) {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         match self.connection.lock_handle().await {
@@ -72,35 +71,32 @@ async fn read(
     kinds: &[Declared],
     model: &str,
     path: &str,
-    sender: &mpsc::Sender<Result<Rows, Failure>>,
-) -> Result<Rows, Failure> {
+    sender: &mpsc::Sender<Result<Batch, Failure>>,
+) -> Result<Batch, Failure> {
     let mut stream = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch(connection);
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(kinds.len());
     while let Some(row) = stream.next().await {
         let row = row.map_err(|error| errors::query(&error, model, path))?;
-        let cells = cells(&row, kinds).map_err(|_| {
+        push(&mut batch, &row, kinds).map_err(|_| {
             Failure::new(
                 Code::SqlError,
                 format!("model \"{model}\": a value cannot be read; cast it to text in the SQL"),
             )
         })?;
-        let bytes = cells.iter().map(size).sum();
-        if let Some(full) = batch.push(cells, bytes) {
+        if batch.is_full() {
             // A closed channel ends the task at its other branch.
-            let _ = sender.send(Ok(full)).await;
+            let _ = sender.send(Ok(batch.take())).await;
         }
     }
-    Ok(batch.take())
+    Ok(batch)
 }
 
-fn cells(row: &SqliteRow, kinds: &[Declared]) -> Result<Vec<Cell>, sqlx::error::BoxDynError> {
-    kinds.iter().enumerate().map(|(at, kind)| cell(*kind, row.try_get_raw(at)?)).collect()
-}
-
-fn size(cell: &Cell) -> usize {
-    match cell {
-        Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) => 8,
-        Cell::Decimal(text) | Cell::Text(text) | Cell::Time(text) | Cell::Json(text) => text.len(),
-        Cell::Bytes(bytes) => bytes.len(),
+fn push(batch: &mut Batch, row: &SqliteRow, kinds: &[Declared]) -> Result<(), sqlx::error::BoxDynError> {
+    let mut filling = batch.row();
+    for (at, kind) in kinds.iter().enumerate() {
+        let cell = cell(*kind, row.try_get_raw(at)?)?;
+        filling.push(|out| cell.encode(out));
     }
+    filling.finish();
+    Ok(())
 }
