@@ -72,7 +72,10 @@ pub(super) fn xtask(workspace: &Workspace, log: &File) -> Result<Outcome> {
 
 /// The examples in the documentation.
 pub(super) fn examples(workspace: &Workspace, log: &File) -> Result<Outcome> {
-    run_tests(workspace.cargo_release("test").args(["--workspace", "--exclude", XTASK, "--doc", "--no-fail-fast"]), log)
+    let mut cargo = workspace.cargo_release("test");
+    // With the features of the other tests, so that nothing compiles again.
+    cargo.args(["--workspace", "--exclude", XTASK, "--features", FEATURES, "--doc", "--no-fail-fast"]);
+    run_tests(&mut cargo, log)
 }
 
 impl Tests {
