@@ -45,6 +45,12 @@ impl Tree {
         }
     }
 
+    /// Whether any template in it names a variable.
+    #[must_use]
+    pub fn names(&self, variable: Variable) -> bool {
+        self.templates().into_iter().any(|template| template.names(variable))
+    }
+
     /// Every template in it, those of names too.
     pub(crate) fn templates(&self) -> Vec<&Template> {
         match self {
