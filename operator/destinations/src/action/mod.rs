@@ -80,10 +80,6 @@ impl Action {
 impl Transport for Action {
     type Batch = Batch;
 
-    fn shown(&self) -> &str {
-        &self.connection.shown
-    }
-
     fn prepare(&self, records: &[Record]) -> Prepared<Batch> {
         let mut prepared = batch::prepare(self, records);
         prepared.lanes = self.lanes(records);

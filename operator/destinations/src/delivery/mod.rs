@@ -29,9 +29,6 @@ pub(crate) trait Transport: Send + Sync {
     /// The records of a batch, serialised.
     type Batch: Send + Sync;
 
-    /// What messages call the destination: never with a credential or a query.
-    fn shown(&self) -> &str;
-
     /// Serialises records, each once, and says which go together.
     fn prepare(&self, records: &[Record]) -> Prepared<Self::Batch>;
 

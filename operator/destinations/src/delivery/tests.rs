@@ -22,6 +22,8 @@ struct Answer {
     ambiguous: bool,
 }
 
+const SHOWN: &str = "http://receiver";
+
 type Script = Box<dyn Fn(usize, &[Record]) -> Result<Answer, Trouble> + Send + Sync>;
 
 /// Answers by a script, and keeps what was sent and when.
@@ -37,10 +39,6 @@ struct Fake {
 #[async_trait]
 impl Transport for Arc<Fake> {
     type Batch = Vec<usize>;
-
-    fn shown(&self) -> &str {
-        "http://receiver"
-    }
 
     fn prepare(&self, records: &[Record]) -> Prepared<Vec<usize>> {
         Prepared {
@@ -82,7 +80,7 @@ impl Transport for Arc<Fake> {
             Err(trouble) if trouble.fatal => return Reply::Stop(trouble.failure),
             Err(trouble) => return Reply::Again { why: trouble.failure, wait: None, throttled: false },
         };
-        let words = Words { shown: self.shown(), user_url: true };
+        let words = Words { shown: SHOWN, user_url: true };
         let hint = Hint { wait: answer.retry_after, ..Hint::default() };
         let class = by_status(answer.status, hint.wait.is_some(), false, false, words);
         match class {
@@ -96,7 +94,7 @@ impl Transport for Arc<Fake> {
             Class::TooLarge => Reply::TooLarge,
             Class::Unauthorized(failure) | Class::Stop(failure) => Reply::Stop(failure),
             Class::Throttled | Class::Transient => {
-                let message = format!("{} answers {}", self.shown(), answer.status);
+                let message = format!("{SHOWN} answers {}", answer.status);
                 let why = Failure::new(Code::RetriesExhausted, message);
                 Reply::Again { why, wait: hint.throttled(), throttled: class == Class::Throttled }
             }

@@ -5,12 +5,11 @@ use std::time::Duration;
 /// What a throttle and what another sign of overload leave of the limit.
 const THROTTLED: f64 = 0.5;
 const OVERLOADED: f64 = 0.9;
-/// How much a new round counts in the averages.
-const NEW: f64 = 0.4;
-/// A round is slow if it is this many deviations, and this much, above the average.
-const DEVIATIONS: f64 = 2.5;
+/// A round is slow if it takes so many times as long as the best one, and this much longer in seconds.
 const SLOWER: f64 = 1.5;
 const NOTICEABLE: f64 = 0.02;
+/// The best round is forgotten by so much with each other one: destinations may become slower for good.
+const FORGOTTEN: f64 = 1.01;
 
 /// The bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +39,15 @@ pub(crate) struct Adaptive {
     ended: usize,
     seconds: f64,
     full: bool,
-    /// Averages of past rounds, in seconds.
-    mean: Option<f64>,
-    deviation: f64,
+    /// Seconds of a request in the best round.
+    best: f64,
 }
 
 impl Adaptive {
     pub(crate) fn new(bounds: Concurrency) -> Self {
         let bounds = Concurrency { max: bounds.max.max(1), ..bounds };
         let allowed = bounds.initial.clamp(1, bounds.max) as f64;
-        Self { bounds, allowed, in_flight: 0, ended: 0, seconds: 0.0, full: false, mean: None, deviation: 0.0 }
+        Self { bounds, allowed, in_flight: 0, ended: 0, seconds: 0.0, full: false, best: f64::INFINITY }
     }
 
     /// Requests that may be in flight now.
@@ -82,21 +80,13 @@ impl Adaptive {
         let round = self.seconds / self.ended as f64;
         let full = std::mem::take(&mut self.full);
         (self.ended, self.seconds) = (0, 0.0);
-        let Some(mean) = self.mean.filter(|_| self.bounds.adaptive) else {
-            self.mean.get_or_insert(round);
-            if full {
-                self.grow();
-            }
-            return;
-        };
-        let slow = round > mean + self.deviation * DEVIATIONS && round > mean * SLOWER && round - mean > NOTICEABLE;
-        if slow {
+        let slow = round > self.best * SLOWER && round - self.best > NOTICEABLE;
+        self.best = round.min(self.best * FORGOTTEN);
+        if slow && self.bounds.adaptive {
             self.shrink(OVERLOADED);
         } else if full {
             self.grow();
         }
-        self.deviation += NEW * ((round - mean).abs() - self.deviation);
-        self.mean = Some(mean + NEW * (round - mean));
     }
 
     /// The destination said that it is too much.

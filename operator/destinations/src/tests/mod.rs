@@ -62,6 +62,15 @@ const WHOLE: &str = r#"
 impl Made {
     fn definition(&self) -> &'static Definition {
         let Self { auth, http, limits, asked, errors, action, operations } = self;
+        // A definition has neither secrets nor operations that nothing uses.
+        let secret = |name: &str| match auth.contains(&format!("settings.{name}")) {
+            true => format!("{name}: {{type: string, x-secret: true, description: A credential.}}"),
+            false => String::new(),
+        };
+        let (key, other) = (secret("key"), secret("other"));
+        let done = |op: &str| operations.lines().any(|line| line.trim_start().starts_with("- for:") && line.contains(op));
+        let modes = ["Insert", "Update", "Upsert", "Delete"].into_iter().filter(|mode| done(&mode.to_lowercase()));
+        let modes = modes.collect::<Vec<_>>().join(", ");
         let yaml = format!(
             r#"
 definition: test
@@ -77,8 +86,8 @@ settings:
   properties:
     url: {{type: string, format: url, description: Where.}}
     user: {{type: string, default: ada, description: Who.}}
-    key: {{type: string, x-secret: true, description: A credential.}}
-    other: {{type: string, x-secret: true, description: Another one.}}
+    {key}
+    {other}
 auth: {auth}
 http:
   baseUrl: "${{settings.url}}"
@@ -94,7 +103,7 @@ actions:
   send:
     title: Send
     description: Sends records.
-    syncModes: [Insert, Update, Upsert, Delete, Mirror]
+    syncModes: [{modes}]
     idempotent: true
     config: {{type: object, properties: {{list: {{type: string, default: main, description: Which list.}}}}}}
     fields: {{type: object, additionalProperties: true}}

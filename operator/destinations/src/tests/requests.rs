@@ -17,7 +17,7 @@ async fn a_batch_is_one_document_with_headers_query_and_path() {
         request:
           method: PUT
           path: "/lists/${cfg.list}/${settings.user}/x"
-          query: {size: "${batch.size}", tag: ["a b", c], none: null}
+          query: {size: "${batch.size}", tag: ["a b", c], none: "${optional.none()}"}
           headers: {Idempotency-Key: "${batch.id}"}
           item: {key: "${rec.key}", gone: "${rec.?match}", data: "${f}"}
           body: {op: "${batch.op}", records: $items, extra: {list: "${cfg.list}"}}
@@ -327,7 +327,7 @@ async fn a_job_is_ended_when_the_run_is() {
         request: {method: POST, path: /jobs, item: "${f}", body: {rows: $items}}
         job:
           id: "${body.id}"
-          poll: {request: {method: GET, path: "/jobs/${job.id}"}, every: 5ms, max: 1m, state: "running"}
+          poll: {request: {method: GET, path: "/jobs/${job.id}"}, every: 5ms, max: 1m, state: "${'running'}"}
           abort: {method: DELETE, path: "/jobs/${job.id}"}
         results: {mode: accepted}
 "#);
