@@ -39,7 +39,7 @@ pub fn open(
     let limits = BatchLimits {
         max_records: action.batch.max_records as usize,
         max_bytes: action.batch.max_bytes as usize,
-        concurrency: destination.limits.concurrency.unwrap_or(definition.limits.concurrency).max(1) as usize,
+        concurrency: destination.limits.concurrency.unwrap_or(definition.concurrency()).max(1) as usize,
     };
     let endpoint = webhook::Endpoint::new(definition, destination, secrets)?;
     let transport = webhook::Webhook::new(endpoint, limits.concurrency)?;

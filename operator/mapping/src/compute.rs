@@ -6,10 +6,10 @@ use std::cell::OnceCell;
 use backflow_core::cell::Cell;
 use backflow_core::plan::OnNull;
 use backflow_core::record::Rejection;
-use cel::Context;
+use backflow_expressions::json::BYTES;
+use backflow_expressions::{Expression, Json, Values};
 
-use crate::cel::{self as language, Expression};
-use crate::json::{BYTES, Json};
+use crate::expression;
 use crate::steps::Steps;
 use crate::template::Template;
 use crate::tree::{Node, Object};
@@ -57,10 +57,10 @@ pub(crate) struct Row<'r> {
     pub(crate) record: &'r [Named],
 }
 
-/// What a value is computed from. All expressions of a row share one context, which is made for the first of them.
+/// What a value is computed from. All expressions of a row share their values, which are made for the first of them.
 pub(crate) struct Scope<'s, 'r> {
     pub(crate) row: Row<'r>,
-    pub(crate) context: &'s OnceCell<Context<'r, 'r>>,
+    pub(crate) values: &'s OnceCell<Values<'r>>,
     pub(crate) item: Option<&'s Json>,
 }
 
@@ -92,12 +92,12 @@ impl<'r> Row<'r> {
 
 impl<'s, 'r> Scope<'s, 'r> {
     /// What expressions see.
-    fn context(&self) -> Result<&'s Context<'r, 'r>, String> {
-        if let Some(context) = self.context.get() {
-            return Ok(context);
+    fn values(&self) -> Result<&'s Values<'r>, String> {
+        if let Some(values) = self.values.get() {
+            return Ok(values);
         }
-        let made = language::context(self.row.named(self.row.record))?;
-        Ok(self.context.get_or_init(|| made))
+        let made = expression::values(self.row.named(self.row.record))?;
+        Ok(self.values.get_or_init(|| made))
     }
 
     /// Appends what a node is for this row; false if it is left out.
@@ -165,7 +165,12 @@ impl Source {
                 Some(Cow::Owned(template.render(scope.row.named(names), scope.item).map_err(failed)?))
             }
             Self::Cel(expression) => {
-                let value = expression.evaluate(scope.context().map_err(failed)?, scope.item).map_err(failed)?;
+                let values = scope.values().map_err(failed)?;
+                let value = match scope.item {
+                    None => expression.evaluate(values),
+                    Some(item) => expression.evaluate_with(values, "item", item.clone()),
+                };
+                let value = value.map_err(failed)?;
                 let cell = value.map(Json::into_cell);
                 let long = matches!(&cell, Some(Cell::Text(text) | Cell::Json(text)) if text.len() > BYTES);
                 if long {
@@ -203,7 +208,7 @@ impl List {
             if at > 0 {
                 out.push(',');
             }
-            let inner = Scope { row: scope.row, context: scope.context, item: Some(item) };
+            let inner = Scope { row: scope.row, values: scope.values, item: Some(item) };
             if !self.each.write(&mut |node, out| inner.write(node, out), out)? {
                 out.push_str("{}");
             }

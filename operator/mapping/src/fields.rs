@@ -6,11 +6,11 @@ use backflow_core::plan::{Field, FieldSource, Items};
 
 use crate::compile::Compiler;
 use crate::compute::{Computed, List, Named, Source};
-use crate::expression::References;
+use crate::expression::{self, References};
 use crate::path::split;
 use crate::steps::{Steps, constant};
 use crate::tree::{Node, Object};
-use crate::{cel, template};
+use crate::template;
 
 /// Where a field stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Compiler<'_> {
             }
             FieldSource::Cel(source) => {
                 let at = format!("{at}.cel");
-                let (expression, references) = self.compiled(&at, "InvalidExpression", cel::compile(source, inside))?;
+                let (expression, references) = self.compiled(&at, "InvalidExpression", expression::compile(source, inside))?;
                 let names = self.refer(&at, &references);
                 for named in names {
                     if !self.record.contains(&named) {

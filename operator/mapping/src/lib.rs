@@ -15,22 +15,17 @@
 //! [`OnNull::Omit`]: backflow_core::plan::OnNull::Omit
 //! [`OnNull::Reject`]: backflow_core::plan::OnNull::Reject
 
-mod cel;
 mod compile;
 mod compute;
 mod expression;
 mod fields;
 mod include;
-mod json;
-pub mod normalize;
 mod path;
 mod render;
 mod steps;
 mod template;
 #[cfg(test)]
 mod testing;
-mod texts;
-mod time;
 mod tree;
 
 pub use compile::{Compiled, check, compile};

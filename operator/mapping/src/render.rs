@@ -36,8 +36,8 @@ impl Renderer {
     /// # Errors
     /// One of them is an expression that fails for this row, or not what its field's `parse` reads.
     pub fn memory(&self, row: &[Cell]) -> Result<Memory, Rejection> {
-        let context = OnceCell::new();
-        let scope = Scope { row: self.row(row), context: &context, item: None };
+        let values = OnceCell::new();
+        let scope = Scope { row: self.row(row), values: &values, item: None };
         let value = |node: &Option<Node>| -> Result<Option<Box<str>>, Rejection> {
             let json = |cell: &Cell| {
                 let mut json = String::new();
@@ -64,8 +64,8 @@ impl Renderer {
     /// are no items.
     pub fn render(&self, row: &[Cell]) -> Result<String, Rejection> {
         let mut out = String::with_capacity(self.size);
-        let context = OnceCell::new();
-        let scope = Scope { row: self.row(row), context: &context, item: None };
+        let values = OnceCell::new();
+        let scope = Scope { row: self.row(row), values: &values, item: None };
         let mut leaf = |node: &Node, out: &mut String| match node {
             Node::Column { used, on_null, field } => scope.row.write(*used, *on_null, field, out),
             other => scope.write(other, out),

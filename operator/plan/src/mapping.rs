@@ -69,6 +69,7 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         );
         findings.add("spec.runs.deadline", "InvalidQuantity", message);
     }
+    let mapped = |path: &str| spec.fields.contains_key(path);
     let mut plan = MappingPlan {
         name: name.to_owned(),
         state_key: state_key(namespace, name, spec),
@@ -76,8 +77,8 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         selection: selection.unwrap_or(Selection::SyncMode(SyncMode::Upsert)),
         config: spec.config.clone(),
         fields,
-        match_by: action.and_then(|action| action.match_field(&spec.config)),
-        group_by: action.and_then(|action| action.group_field(&spec.config)),
+        match_by: action.and_then(|action| action.match_field(&spec.config, &mapped)),
+        group_by: action.and_then(|action| action.group_field(&spec.config, &mapped)),
         include: spec.include.as_ref().map(|include| Include {
             columns: include.columns.clone(),
             except: include.except.clone(),
