@@ -228,10 +228,10 @@ mod tests {
         assert_eq!(conformed(list, r#"{"l": [" abc ", ""]}"#), Ok(r#"{"l":["900150983cd24fb0d6963f7d28e17f72"]}"#.into()));
         let time = "properties: {t: {type: integer, x-normalize: [unix]}}";
         assert_eq!(conformed(time, r#"{"t": "2026-03-01T12:00:00Z"}"#), Ok(r#"{"t":1772366400}"#.into()));
-        let id = "properties: {id: {type: string, x-coerce: true}, n: {type: number, x-coerce: true}, b: {type: boolean, x-coerce: true}}";
+        let id = "properties: {id: {type: string, x-coerce: true}, num: {type: number, x-coerce: true}, b: {type: boolean, x-coerce: true}}";
         assert_eq!(
-            conformed(id, r#"{"id": 7, "n": " 1.50", "b": "yes"}"#),
-            Ok(r#"{"b":true,"id":"7","n":1.5}"#.into())
+            conformed(id, r#"{"id": 7, "num": " 1.50", "b": "yes"}"#),
+            Ok(r#"{"b":true,"id":"7","num":1.5}"#.into())
         );
     }
 
