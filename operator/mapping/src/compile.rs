@@ -42,11 +42,7 @@ pub fn check(mapping: &MappingPlan, columns: Option<&[Column]>, action: Option<&
 ///
 /// # Errors
 /// All findings: unknown columns, paths that are none, fields in each other's way, nothing mapped.
-pub fn compile(
-    mapping: &MappingPlan,
-    columns: &[Column],
-    action: Option<&Action>,
-) -> Result<Compiled, Vec<Finding>> {
+pub fn compile(mapping: &MappingPlan, columns: &[Column], action: Option<&Action>) -> Result<Compiled, Vec<Finding>> {
     Compiler::new(Some(columns), action).run(mapping)
 }
 

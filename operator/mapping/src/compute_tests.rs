@@ -105,7 +105,8 @@ fn objects_are_dotted_fields_in_one_place() {
         "a": {"from": {"object": {"b": {"from": {"value": 1}}, "c": {"from": {"object": {}}}}}},
         "a.b": {"from": {"value": 2}},
     }));
-    let found: Vec<(String, &str)> = check(&twice, None, None).into_iter().map(|found| (found.path, found.code)).collect();
+    let found: Vec<(String, &str)> =
+        check(&twice, None, None).into_iter().map(|found| (found.path, found.code)).collect();
     assert_eq!(
         found,
         [("fields.a.object.c.object".to_owned(), "InvalidField"), ("fields.a.b".to_owned(), "ConflictingFields")]

@@ -91,7 +91,8 @@ fn required(title: &str, path: &str, schema: &Schema, object: &Object, findings:
 }
 
 fn missing(title: &str, path: &str, field: &Schema, because: &str) -> Finding {
-    let about = field.description.as_deref().map(|about| format!(" ({})", about.trim_end_matches('.'))).unwrap_or_default();
+    let about =
+        field.description.as_deref().map(|about| format!(" ({})", about.trim_end_matches('.'))).unwrap_or_default();
     let from = match &field.extra.columns[..] {
         [] => String::new(),
         columns => format!(", often from a column {}", columns.join(" or ")),

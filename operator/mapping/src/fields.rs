@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::compile::Compiler;
 use crate::compute::{Computed, List, Named, Source};
-use crate::fit::Fit;
 use crate::expression::{self, References};
+use crate::fit::Fit;
 use crate::path::split;
 use crate::steps::{Steps, constant};
-use crate::tree::{Node, Object};
 use crate::template;
+use crate::tree::{Node, Object};
 
 /// Where a field stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,8 @@ impl Compiler<'_> {
             }
             FieldSource::Cel(source) => {
                 let at = format!("{at}.cel");
-                let (expression, references) = self.compiled(&at, "InvalidExpression", expression::compile(source, inside))?;
+                let (expression, references) =
+                    self.compiled(&at, "InvalidExpression", expression::compile(source, inside))?;
                 let names = self.refer(&at, &references);
                 for named in names {
                     if !self.record.contains(&named) {

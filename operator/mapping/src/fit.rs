@@ -38,15 +38,20 @@ impl Fit {
             && let Some(number) = texts::number(digits)
         {
             let kind = if number.contains(['.', 'e', 'E']) { Type::Number } else { Type::Integer };
-            return if self.schema.allows(kind) { Ok(Cow::Owned(Cell::Json(number.into()))) } else { Err(self.wrong(field)) };
+            return if self.schema.allows(kind) {
+                Ok(Cow::Owned(Cell::Json(number.into())))
+            } else {
+                Err(self.wrong(field))
+            };
         }
         if self.plain {
             return if self.schema.allows(type_of(&cell)) { Ok(cell) } else { Err(self.wrong(field)) };
         }
         let json = self.json(&cell).map_err(|reason| misfit("INVALID_FIELD", field, &reason))?;
-        let fitted = self.schema.conform(json).map_err(|wrong| {
-            misfit(wrong.code, &format!("{field}{}", wrong.path), &wrong.message)
-        })?;
+        let fitted = self
+            .schema
+            .conform(json)
+            .map_err(|wrong| misfit(wrong.code, &format!("{field}{}", wrong.path), &wrong.message))?;
         Ok(Cow::Owned(fitted.into_cell()))
     }
 
@@ -57,9 +62,9 @@ impl Fit {
             Cell::Int(value) => Json::Int(*value),
             Cell::Float(value) if value.is_finite() => Json::Float(*value),
             Cell::Float(value) => Json::Text(value.to_string()),
-            Cell::Decimal(digits) if !self.schema.allows(Type::String) => {
-                texts::number(digits).and_then(|number| Json::parse(&number).ok()).unwrap_or(Json::Text(digits.to_string()))
-            }
+            Cell::Decimal(digits) if !self.schema.allows(Type::String) => texts::number(digits)
+                .and_then(|number| Json::parse(&number).ok())
+                .unwrap_or(Json::Text(digits.to_string())),
             Cell::Decimal(text) | Cell::Text(text) | Cell::Time(text) => Json::Text(text.to_string()),
             Cell::Bytes(bytes) => Json::Text(STANDARD.encode(bytes)),
             Cell::Json(text) => Json::parse(text).map_err(|error| error.to_string())?,
@@ -113,12 +118,18 @@ impl Whole {
         let of_fields = |condition: &Condition| {
             condition.names(Variable::F) && !condition.names(Variable::Op) && !condition.names(Variable::Settings)
         };
-        let conditions = schema.properties.iter().filter(|(_, field)| field.extra.required_when.as_ref().is_some_and(of_fields));
+        let conditions =
+            schema.properties.iter().filter(|(_, field)| field.extra.required_when.as_ref().is_some_and(of_fields));
         let conditions: Vec<String> = conditions.map(|(name, _)| name.clone()).collect();
-        let any = schema.any_of.is_empty() || schema.any_of.iter().any(|group| group.required.iter().all(|name| sure(name)));
+        let any =
+            schema.any_of.is_empty() || schema.any_of.iter().any(|group| group.required.iter().all(|name| sure(name)));
         let groups = !any || !schema.one_of.is_empty() || !schema.dependent_required.is_empty();
-        (!required.is_empty() || !conditions.is_empty() || groups)
-            .then(|| Self { schema: Arc::clone(schema), required, conditions, config: config.clone() })
+        (!required.is_empty() || !conditions.is_empty() || groups).then(|| Self {
+            schema: Arc::clone(schema),
+            required,
+            conditions,
+            config: config.clone(),
+        })
     }
 
     /// Whether a record's data has all that it must have.
@@ -135,7 +146,8 @@ impl Whole {
             }
         }
         let holds = |groups: &[Schema]| groups.iter().filter(|group| group.required.iter().all(has)).count();
-        let named = |groups: &[Schema]| groups.iter().map(|group| group.required.join(" and ")).collect::<Vec<_>>().join(", ");
+        let named =
+            |groups: &[Schema]| groups.iter().map(|group| group.required.join(" and ")).collect::<Vec<_>>().join(", ");
         if !self.schema.any_of.is_empty() && holds(&self.schema.any_of) == 0 {
             let message = format!("the record needs at least one of: {}", named(&self.schema.any_of));
             return Err(Rejection::new("MISSING_FIELD", None, message));

@@ -73,8 +73,9 @@ fn null_is_sent_left_out_or_refused() {
 
 #[test]
 fn a_deleted_row_has_the_constants_only() {
-    let compiled =
-        |mapping: &MappingPlan| compile(mapping, &columns(&["x", "y"]), None).expect("no findings").deletion().to_owned();
+    let compiled = |mapping: &MappingPlan| {
+        compile(mapping, &columns(&["x", "y"]), None).expect("no findings").deletion().to_owned()
+    };
     assert_eq!(compiled(&mapping([("a", column("x", OnNull::Reject))], include(&["y"], &[], None))), "{}");
     let constants =
         [("k.t", value(json!("customer"))), ("k.x", column("x", OnNull::Send)), ("l.x", column("x", OnNull::Send))];

@@ -36,7 +36,9 @@ pub(crate) fn nulls(planned: &mut Field, spec: &FieldMapping, target: &str, acti
         }
     } else if spec.leaf.on_null.is_none() {
         let value = match &mut planned.from {
-            FieldSource::Items(items) if spec.items.as_ref().is_some_and(|items| items.of.on_null.is_none()) => &mut items.of,
+            FieldSource::Items(items) if spec.items.as_ref().is_some_and(|items| items.of.on_null.is_none()) => {
+                &mut items.of
+            }
             FieldSource::Items(_) => return,
             _ => planned,
         };

@@ -116,20 +116,16 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
     let whole = findings.is_empty();
     let found = backflow_mapping::check(&plan, parts.columns, action).into_iter();
     // What is missing may be missing because something else is wrong with it.
-    findings
-        .extend_at("spec", found.filter(|finding| whole || !["EmptyMapping", "MissingField", "UnmappedField"].contains(&finding.code)));
+    findings.extend_at(
+        "spec",
+        found.filter(|finding| whole || !["EmptyMapping", "MissingField", "UnmappedField"].contains(&finding.code)),
+    );
     findings.finish(plan)
 }
 
 /// How the destination finds a record again. A deletion has nothing but what its record was found by; without deletions a warehouse
 /// that does the diff by itself need not know it.
-fn found_again(
-    action: &Action,
-    spec: &MappingSpec,
-    diff: DiffEngine,
-    plan: &mut MappingPlan,
-    findings: &mut Findings,
-) {
+fn found_again(action: &Action, spec: &MappingSpec, diff: DiffEngine, plan: &mut MappingPlan, findings: &mut Findings) {
     if diff == DiffEngine::Pushdown && !plan.selection.deletes() {
         let named = |setting: &Option<String>| setting.as_ref().is_some_and(|name| spec.config.contains_key(name));
         if !named(&action.match_by) {
@@ -140,10 +136,9 @@ fn found_again(
         }
     }
     let Some(delete) = action.operation(Operation::Delete).filter(|_| plan.selection.deletes()) else { return };
-    for (member, chosen, role) in [
-        ("match", plan.match_by.is_some(), Role::MatchKey),
-        ("group", plan.group_by.is_some(), Role::GroupKey),
-    ] {
+    for (member, chosen, role) in
+        [("match", plan.match_by.is_some(), Role::MatchKey), ("group", plan.group_by.is_some(), Role::GroupKey)]
+    {
         if !chosen && delete.demands(member) {
             let fields = action.with_role(role);
             let message = format!(
