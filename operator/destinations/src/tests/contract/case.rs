@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::compare::Expected;
 use super::network::{Exchange, Script};
-use super::tokens::Tokens;
+use super::tokens::{Tokens, batch_key};
 use super::yaml;
 use crate::testing::on_network;
 use crate::{Unkept, clock, open_with};
@@ -94,7 +94,8 @@ impl<'a> Case<'a> {
         let operation = operation(self.file["operation"].as_str().unwrap_or(""))?;
         let action = self.folder.definition.action(self.file["action"].as_str().unwrap_or("")).map_err(|f| f.message)?;
         let records = self.said("records").as_array().cloned().unwrap_or_default();
-        let tokens = Tokens {
+        let mut tokens = Tokens {
+            batch_key: String::new(),
             secrets: secrets.clone(),
             access_token: format!("token-{}", fastrand::u64(..)),
             keys: (1..=records.len()).map(|n| format!("{n:0>22}")).collect(),
@@ -116,7 +117,7 @@ impl<'a> Case<'a> {
         let (stop, stopped) = watch::channel(None);
         let token = self.destination().get("token").map(|token| tokens.fill(token));
         let unordered = action.batch.max_records == 1 || self.one_by_one(action, operation);
-        let script = Arc::new(Script::new(self.exchanges(&tokens)?, token, unordered, stop));
+        let script = Arc::new(Script::new(self.exchanges(&mut tokens)?, token, unordered, stop));
         let plan = self.plan(&secrets);
         let sink = on_network(script.clone(), || {
             open_with(self.folder.definition, &plan, &mapping, &Given(secrets.clone()), Arc::new(Unkept), stopped)
@@ -186,7 +187,7 @@ impl<'a> Case<'a> {
         action.operation(operation).is_some_and(|operation| operation.batch.max_records == 1)
     }
 
-    fn exchanges(&self, tokens: &Tokens) -> Result<Vec<Exchange>, String> {
+    fn exchanges(&self, tokens: &mut Tokens) -> Result<Vec<Exchange>, String> {
         let base_url = tokens.text(self.folder.api["baseUrl"].as_str().unwrap_or_default());
         let exchanges = self.case["exchange"].as_array().into_iter().flatten();
         exchanges
@@ -198,8 +199,11 @@ impl<'a> Case<'a> {
                 if request.is_null() {
                     return Err(format!("the file has no request {}", exchange["request"]));
                 }
+                tokens.batch_key = batch_key(tokens.keys.iter());
                 if let Some(kept) = exchange["records"].as_array() {
-                    keep(&mut request, kept)?;
+                    let kept: Vec<usize> = kept.iter().filter_map(Value::as_u64).map(|n| n as usize).collect();
+                    keep(&mut request, &kept)?;
+                    tokens.batch_key = batch_key(kept.iter().filter_map(|n| tokens.keys.get(n - 1)));
                 }
                 let answer = match &exchange["answer"] {
                     Value::String(name) => self.named_answer(name, request["endpoint"].as_str().unwrap_or_default())?,
@@ -305,8 +309,7 @@ fn private_key() -> String {
 }
 
 /// Leaves only some entries, counted from 1, in the lists that hold one for each record.
-fn keep(request: &mut Value, kept: &[Value]) -> Result<(), String> {
-    let kept: Vec<usize> = kept.iter().filter_map(Value::as_u64).map(|n| n as usize).collect();
+fn keep(request: &mut Value, kept: &[usize]) -> Result<(), String> {
     let pointers: Vec<String> = match &request["items"] {
         Value::String(pointer) => vec![pointer.clone()],
         Value::Array(pointers) => pointers.iter().filter_map(Value::as_str).map(str::to_owned).collect(),

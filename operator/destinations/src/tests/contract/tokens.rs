@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use md5::Digest as _;
 use serde_json::Value;
+
+/// Anything that is not empty.
+pub(super) const ANY: &str = "\u{1}any";
 
 /// What tokens stand for in one case.
 pub(super) struct Tokens {
@@ -16,6 +19,16 @@ pub(super) struct Tokens {
     /// Of the records, in their order.
     pub(super) keys: Vec<String>,
     pub(super) ids: Vec<String>,
+    /// Of the request that is filled.
+    pub(super) batch_key: String,
+}
+
+/// A request's idempotency key.
+pub(super) fn batch_key<'a>(keys: impl Iterator<Item = &'a String>) -> String {
+    let lines: String = keys.flat_map(|key| [key.as_str(), "\n"]).collect();
+    let mut key = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(lines));
+    key.truncate(22);
+    key
 }
 
 impl Tokens {
@@ -43,10 +56,15 @@ impl Tokens {
     }
 
     fn token(&self, token: &str) -> String {
+        if token == "any" {
+            // What is compared knows it.
+            return ANY.to_owned();
+        }
         let (name, rest) = token.split_once(':').unwrap_or((token, ""));
         let at = || rest.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).unwrap_or(usize::MAX);
         let known = match name {
             "secret" => self.secrets.get(rest).cloned(),
+            "batch.key" => Some(self.batch_key.clone()),
             "token" => Some(self.access_token.clone()),
             "key" => self.keys.get(at()).cloned(),
             "id" => self.ids.get(at()).cloned(),
