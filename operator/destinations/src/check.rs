@@ -71,7 +71,7 @@ pub(crate) async fn check(opening: &Opening<'_>) -> Result<String, Failure> {
             Ok(account.unwrap_or_else(|| connection.shown.clone()))
         }
         Exchanged::Ignored => Ok(connection.shown.clone()),
-        Exchanged::Else(reply) => Err(failed(&connection, reply)),
+        other => Err(failed(&connection, other.reply(0))),
     }
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::operation::{Shared, into_reply};
+use super::operation::Shared;
 use super::request::Request;
 use super::{Action, Ask, Exchanged, Operation};
 use crate::delivery::{Line, Reply};
@@ -113,7 +113,7 @@ impl Ensure {
         let ask = Ask { request, scope, sending: None, reading, rules: &operation.rules, deletion: false, once: false };
         match action.connection.exchange(ask, line).await {
             Exchanged::Taken(answer) => {
-                let value = from.value(&answer.scope(scope)).map_err(|error| into_reply(error.into(), 0))?;
+                let value = from.value(&answer.scope(scope)).map_err(|error| Exchanged::from(error).reply(0))?;
                 Ok(value.filter(|value| *value != Json::Null))
             }
             Exchanged::Ignored => Ok(None),
@@ -125,7 +125,7 @@ impl Ensure {
                 );
                 Err(Reply::Stop(Failure::new(Code::DestinationMisconfigured, message)))
             }
-            Exchanged::Else(reply) => Err(reply),
+            other => Err(other.reply(0)),
         }
     }
 

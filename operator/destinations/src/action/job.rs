@@ -8,7 +8,6 @@ use backflow_definitions::{Encoding, Job as Defined, Scope, Template, Variable};
 use backflow_expressions::Json;
 use tokio::time::Instant;
 
-use super::operation::into_reply;
 use super::report::Answers;
 use super::request::{Request, Sending};
 use super::{Action, Answer, Ask, Exchanged, Operation, pages};
@@ -106,7 +105,7 @@ impl Job {
 impl Running<'_> {
     async fn to_the_end(&self, sending: Sending<'_>) -> Result<JobResults, Reply> {
         if let Some(upload) = &self.job.upload {
-            let values = upload.values(Some(sending), false).map_err(|error| into_reply(error.into(), 0))?;
+            let values = upload.values(Some(sending), false).map_err(|error| Exchanged::from(error).reply(0))?;
             let scope = values.as_ref().map_or(self.scope, |values| self.scope.with(Variable::Items, values));
             self.ask(upload, scope, Some(sending), Reading::Rules).await?;
         }
@@ -131,7 +130,7 @@ impl Running<'_> {
         match self.action.connection.exchange(self.asking(request, scope, sending, reading), self.line).await {
             Exchanged::Taken(answer) => Ok(Some(*answer)),
             Exchanged::Ignored => Ok(None),
-            Exchanged::Else(reply) => Err(reply),
+            other => Err(other.reply(0)),
         }
     }
 

@@ -200,7 +200,7 @@ async fn write(
     }
     let values = match operation.request.values(Some(sending), operation.reading != Reading::Sniff) {
         Ok(values) => values,
-        Err(unrendered) => return into_reply(Exchanged::from(unrendered), part.len()),
+        Err(unrendered) => return Exchanged::from(unrendered).reply(part.len()),
     };
     if let Some(values) = &values {
         scope = scope.with(Variable::Items, values);
@@ -216,7 +216,7 @@ async fn write(
     };
     let answer = match connection.exchange(ask, line).await {
         Exchanged::Taken(answer) => answer,
-        other => return into_reply(other, part.len()),
+        other => return other.reply(part.len()),
     };
     let seen = || {
         let mut place = 0;
@@ -270,17 +270,6 @@ fn judged<'a>(
         tracing::warn!(records = count, surplus, missing, ambiguous, "an answer does not speak of exactly the records that were sent");
     }
     Reply::Verdicts { verdicts, ambiguous, stop: None }
-}
-
-/// What an exchange without an answer for each record means for all of them.
-pub(super) fn into_reply(exchanged: Exchanged, records: usize) -> Reply {
-    match exchanged {
-        Exchanged::Taken(_) | Exchanged::Ignored => {
-            let verdicts = vec![Verdict::Delivered { remote_id: None }; records];
-            Reply::Verdicts { verdicts, ambiguous: false, stop: None }
-        }
-        Exchanged::Else(reply) => reply,
-    }
 }
 
 /// `batch`, as templates see it.

@@ -4,6 +4,7 @@ mod auth;
 mod faults;
 mod requests;
 mod results;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
