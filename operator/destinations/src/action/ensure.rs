@@ -37,7 +37,8 @@ impl Ensure {
 
     /// The records that need what is not there, and is not made.
     pub(super) fn missing(&self, records: usize) -> Reply {
-        let message = format!("the destination has no {} for this record; create it there, or correct the row", self.defined.id);
+        let message =
+            format!("the destination has no {} for this record; create it there, or correct the row", self.defined.id);
         let verdict = Verdict::Settled(Outcome::Rejected(Rejection::new("NOT_FOUND", None, message)));
         Reply::Verdicts { verdicts: vec![verdict; records], ambiguous: false, stop: None }
     }
@@ -132,9 +133,8 @@ impl Ensure {
     /// What is asked for: the requests as far as they depend on the batch.
     fn wanted(&self, scope: &Scope<'_>) -> Result<[u8; 32], Reply> {
         let mut hash = Sha256::new();
-        let nowhere = reqwest::Url::parse("http://ensure.invalid").map_err(|_| {
-            Reply::Stop(Failure::new(Code::Internal, "a constant is no URL"))
-        })?;
+        let nowhere = reqwest::Url::parse("http://ensure.invalid")
+            .map_err(|_| Reply::Stop(Failure::new(Code::Internal, "a constant is no URL")))?;
         let none = Json::Object(std::collections::BTreeMap::new());
         let scope = scope.with(Variable::Auth, &none);
         for request in [&self.lookup, &self.create].into_iter().flatten() {

@@ -90,7 +90,10 @@ impl Job {
     fn about(&self, scope: &Scope<'_>) -> Result<Json, Reply> {
         let value = |template: &Template| template.value(scope).ok().flatten().filter(|value| *value != Json::Null);
         let id = value(&self.defined.id).ok_or_else(|| {
-            Reply::Unreadable(Failure::new(Code::DestinationMisconfigured, "the answer that begins a job has no id of it"))
+            Reply::Unreadable(Failure::new(
+                Code::DestinationMisconfigured,
+                "the answer that begins a job has no id of it",
+            ))
         })?;
         let mut members = BTreeMap::from([("id".to_owned(), id)]);
         for (name, template) in &self.defined.capture {
@@ -197,7 +200,11 @@ impl Running<'_> {
     }
 
     /// Reads one list of results, all pages of it, as one answer.
-    async fn results(&self, defined: &'static backflow_definitions::JobResult, request: &Request) -> Result<Answer, Reply> {
+    async fn results(
+        &self,
+        defined: &'static backflow_definitions::JobResult,
+        request: &Request,
+    ) -> Result<Answer, Reply> {
         let shown = &self.action.connection.shown;
         let unreadable = |why: &str| {
             let message = format!("{shown} gives results of a job that are not understood: {why}");

@@ -128,7 +128,10 @@ impl Lookup {
                 "{} answers {} to a lookup with something that is not understood: {why}",
                 action.connection.shown, answer.status
             );
-            Reply::Unreadable(backflow_core::code::Failure::new(backflow_core::code::Code::DestinationMisconfigured, message))
+            Reply::Unreadable(backflow_core::code::Failure::new(
+                backflow_core::code::Code::DestinationMisconfigured,
+                message,
+            ))
         };
         if !answer.readable() {
             return Err(unreadable("no JSON document, or one that is too long"));
@@ -162,10 +165,18 @@ impl Lookup {
             ([], OnMissing::Send, _) => {}
             ([], OnMissing::Succeed, _) => looked.verdicts[place] = there(),
             ([], OnMissing::Reject, _) => {
-                looked.reject(place, "NOT_FOUND", "the destination has no such record; create it first, or choose another sync mode");
+                looked.reject(
+                    place,
+                    "NOT_FOUND",
+                    "the destination has no such record; create it first, or choose another sync mode",
+                );
             }
             ([_, _, ..], ..) if !self.defined.many_first => {
-                looked.reject(place, "AMBIGUOUS", "the destination has several records with this key; merge them there");
+                looked.reject(
+                    place,
+                    "AMBIGUOUS",
+                    "the destination has several records with this key; merge them there",
+                );
             }
             (_, _, OnFound::Reject) => looked.reject(place, "ALREADY_THERE", "the destination has this record already"),
             ([first, ..], _, on_found) => {

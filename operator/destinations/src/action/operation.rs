@@ -74,7 +74,8 @@ pub(super) async fn attempt(
     line: &Line<'_>,
 ) -> Reply {
     let operation = &action.operations[place];
-    let mut shared = Shared { batch: batch_scope(action, operation, records, part), ensured: Json::Object(BTreeMap::new()) };
+    let mut shared =
+        Shared { batch: batch_scope(action, operation, records, part), ensured: Json::Object(BTreeMap::new()) };
     for ensure in &operation.ensure {
         match ensure.there(action, operation, &mut shared, line).await {
             Ok(true) => {}
@@ -248,7 +249,10 @@ fn judged<'a>(
         if operation.delivery == DeliveryPromise::AtMostOnce {
             return Reply::Unknown;
         }
-        let message = format!("{} answers {} with something that is not understood: {why}", action.connection.shown, answer.status);
+        let message = format!(
+            "{} answers {} with something that is not understood: {why}",
+            action.connection.shown, answer.status
+        );
         Reply::Unreadable(Failure::new(Code::DestinationMisconfigured, message))
     };
     if !matches!(results.mode, ResultsMode::Whole | ResultsMode::Accepted) && !answer.readable() {
@@ -267,7 +271,13 @@ fn judged<'a>(
     };
     let Accounts { verdicts, surplus, missing, ambiguous } = account(&report, count, unaccounted);
     if surplus > 0 || missing > 0 || ambiguous {
-        tracing::warn!(records = count, surplus, missing, ambiguous, "an answer does not speak of exactly the records that were sent");
+        tracing::warn!(
+            records = count,
+            surplus,
+            missing,
+            ambiguous,
+            "an answer does not speak of exactly the records that were sent"
+        );
     }
     Reply::Verdicts { verdicts, ambiguous, stop: None }
 }

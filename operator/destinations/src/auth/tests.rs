@@ -130,9 +130,11 @@ async fn each_grant_asks_in_its_own_words() {
 #[tokio::test]
 async fn a_client_may_prove_itself_in_the_body_or_not_at_all() {
     let server = numbered().await;
-    for client_auth in
-        [ClientAuth::Body("app".into(), Some(SecretString::from("s"))), ClientAuth::Body("app".into(), None), ClientAuth::None]
-    {
+    for client_auth in [
+        ClientAuth::Body("app".into(), Some(SecretString::from("s"))),
+        ClientAuth::Body("app".into(), None),
+        ClientAuth::None,
+    ] {
         let oauth = OAuth { client: client_auth, ..oauth(&server, Grant::ClientCredentials) };
         assert!(source(oauth).token(&client()).await.is_ok());
     }
@@ -214,7 +216,12 @@ async fn a_rotated_refresh_token_is_kept_and_used() {
 #[tokio::test]
 async fn refusals_are_explained_without_a_word_of_the_answer() {
     for (status, body, code, says) in [
-        (400, json!({"error": "invalid_grant", "error_description": "canary"}), Code::DestinationUnauthorized, "invalid_grant"),
+        (
+            400,
+            json!({"error": "invalid_grant", "error_description": "canary"}),
+            Code::DestinationUnauthorized,
+            "invalid_grant",
+        ),
         (401, json!({"error": "invalid_client"}), Code::DestinationUnauthorized, "id and secret"),
         (400, json!({"error": "canary", "message": "canary"}), Code::DestinationUnauthorized, "authorize again"),
         (403, json!("canary"), Code::DestinationUnauthorized, "answers 403"),
@@ -248,6 +255,8 @@ async fn a_token_url_outside_the_definitions_hosts_is_never_called() {
     let mut other = oauth(&server, Grant::ClientCredentials);
     other.url = other.url.as_str().replace("127.0.0.1", "localhost").parse().unwrap();
     let error = source(other).token(&client()).await.err().unwrap();
-    assert!(matches!(error, TokenError::Trouble(trouble) if trouble.fatal && trouble.failure.code == Code::AddressForbidden));
+    assert!(
+        matches!(error, TokenError::Trouble(trouble) if trouble.fatal && trouble.failure.code == Code::AddressForbidden)
+    );
     assert!(server.received().is_empty());
 }

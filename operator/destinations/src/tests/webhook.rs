@@ -31,7 +31,10 @@ async fn a_batch_is_an_array_of_id_op_key_match_group_and_data() {
     let records = [
         sent("7", Operation::Upsert, "{\"a\":1}", "k1"),
         sent("[1,\"x\"]", Operation::Upsert, "{}", "k2"),
-        Record { memory: found_by, ..sent("\"é\"", Operation::Upsert, "{\"b\":null,\"big\":12345678901234567890.10}", "k3") },
+        Record {
+            memory: found_by,
+            ..sent("\"é\"", Operation::Upsert, "{\"b\":null,\"big\":12345678901234567890.10}", "k3")
+        },
     ];
     assert_eq!(marks(&sink.deliver(&records).await), "+ + +");
     assert_eq!(
@@ -60,7 +63,8 @@ async fn requests_carry_method_headers_token_signature_and_key() {
     assert_eq!(request.header("authorization"), Some("Bearer tok3n-canary"));
     // printf 'a\nb\n' | sha256sum, as base64url.
     assert_eq!(request.header("idempotency-key"), Some("kRFp3arxRq_1OfWMJsSJrz"));
-    let (timestamp, hex) = request.header("backflow-signature").unwrap().strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+    let (timestamp, hex) =
+        request.header("backflow-signature").unwrap().strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"key-canary");
     let expected = aws_lc_rs::hmac::sign(&key, format!("{timestamp}.{}", request.text()).as_bytes());
     assert_eq!(hex, expected.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
