@@ -37,7 +37,7 @@ impl Algorithm {
 pub(crate) enum SigningKey {
     Rsa(RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -47,7 +47,7 @@ impl SigningKey {
     /// What is wrong with the key, without a byte of it.
     pub(crate) fn read(algorithm: Algorithm, key: &SecretString) -> Result<Self, Failure> {
         if algorithm == Algorithm::Hs256 {
-            return Ok(Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes())));
+            return Ok(Self::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()))));
         }
         let not = |why: &str| unusable("the private key", why);
         // Keys that were copied out of a JSON file have their line breaks escaped.

@@ -161,13 +161,13 @@ async fn a_token_is_renewed_before_it_expires() {
     let server = numbered().await;
     let source = source(oauth(&server, Grant::ClientCredentials));
     let client = client();
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-1");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-1");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(3600 - 61)).await;
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-1");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-1");
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-2");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-2");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_refused_token_is_replaced_once_for_all_and_a_second_refusal_is_the_en
     assert!(!source.refused(&second).await, "it is not the token");
     second.accepted();
     assert!(source.refused(&second).await, "it went well before, so it has expired");
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-3");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-3");
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn a_rotated_refresh_token_is_kept_and_used() {
         OAuth { store, ..oauth(&server, refresh("r1")) },
         Expiry { unless_said: None, renew_before: Duration::ZERO },
     );
-    assert_eq!(shown(&*next.token(&client).await.unwrap()), "token-4");
+    assert_eq!(shown(&next.token(&client).await.unwrap()), "token-4");
 }
 
 #[tokio::test]
