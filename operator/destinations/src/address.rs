@@ -187,7 +187,11 @@ mod tests {
 
     #[test]
     fn every_name_is_guarded_but_a_proxys() {
-        let guard = Guard { always: Some("same.test".into()), proxies: vec!["proxy.test".into(), "same.test".into()], deny_private: true };
+        let guard = Guard {
+            always: Some("same.test".into()),
+            proxies: vec!["proxy.test".into(), "same.test".into()],
+            deny_private: true,
+        };
         assert!(guard.guards("api.example.com") && guard.guards("SAME.test"));
         assert!(!guard.guards("Proxy.test"));
     }

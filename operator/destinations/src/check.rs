@@ -67,11 +67,12 @@ pub(crate) async fn check(opening: &Opening<'_>) -> Result<String, Failure> {
                 return Err(Failure::new(Code::DestinationMisconfigured, message));
             }
             let account = check.account.as_ref().and_then(|template| template.text(&scope).ok().flatten());
-            let account = account.filter(|name| !name.is_empty() && name.len() <= 256 && !name.contains(char::is_control));
+            let account =
+                account.filter(|name| !name.is_empty() && name.len() <= 256 && !name.contains(char::is_control));
             Ok(account.unwrap_or_else(|| connection.shown.clone()))
         }
         Exchanged::Ignored => Ok(connection.shown.clone()),
-        Exchanged::Else(reply) => Err(failed(&connection, reply)),
+        other => Err(failed(&connection, other.reply(0))),
     }
 }
 

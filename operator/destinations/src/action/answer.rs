@@ -110,9 +110,7 @@ impl Judge<'_> {
             seconds(&value.text()?)
         };
         let wait = match class {
-            Class::Throttled | Class::Transient => {
-                rule.and_then(|rule| rule.wait).or_else(body_wait).or(hinted)
-            }
+            Class::Throttled | Class::Transient => rule.and_then(|rule| rule.wait).or_else(body_wait).or(hinted),
             _ => None,
         };
         let fault = rule.map(|rule| fault(&rule.words, &scope)).unwrap_or_default();

@@ -119,9 +119,10 @@ impl Sorting<'_> {
         let op = if limits.mixed_ops { 0 } else { record.op as u8 };
         let size = self.batch.sizes[at as usize] as usize + 1;
         let open = self.open.entry((place, op, group)).or_insert((usize::MAX, 0));
-        let fits = self.parts.get(open.0).is_some_and(|part| {
-            part.len() < limits.max_records as usize && (open.1 + size) as u64 <= limits.max_bytes
-        });
+        let fits = self
+            .parts
+            .get(open.0)
+            .is_some_and(|part| part.len() < limits.max_records as usize && (open.1 + size) as u64 <= limits.max_bytes);
         if fits {
             self.parts[open.0].push(at);
             open.1 += size;

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
+use backflow_core::record::Outcome;
 use backflow_definitions::{ErrorRule, EvalError, Http, Scope, Template, Variable};
 use backflow_expressions::Json;
 use reqwest::Url;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderValue, USER_AGENT};
 
 use super::answer::{Answer, Judge};
+use super::batch::definition_error;
 use super::request::{Page, Request, Sending, Unrendered, header};
 use crate::clock;
 use crate::auth::{Auth, Token, TokenError};
@@ -17,7 +19,7 @@ use crate::delivery::{Class, Line, Reply, Words};
 use crate::encode::gzip;
 use crate::http::{Client, Outgoing, Reading, shown};
 use crate::pace::HintHeaders;
-use crate::results::Fault;
+use crate::results::{Fault, Verdict};
 
 /// What every exchange of a run shares.
 pub(crate) struct Connection {
@@ -53,20 +55,40 @@ pub(crate) enum Exchanged {
     Taken(Box<Answer>),
     /// All is already as it should be.
     Ignored,
+    /// It could not be made, and why.
+    Unmade(String),
     /// Anything else: what it means for the records.
     Else(Reply),
 }
 
 impl From<Unrendered> for Exchanged {
     fn from(Unrendered(why): Unrendered) -> Self {
-        let message = format!("a request of the definition cannot be made: {why}; check the Destination's settings and spec.config of the Mapping");
-        Self::Else(Reply::Stop(Failure::new(Code::DestinationMisconfigured, message)))
+        Self::Unmade(why)
     }
 }
 
 impl From<EvalError> for Exchanged {
     fn from(error: EvalError) -> Self {
         Unrendered::from(error).into()
+    }
+}
+
+impl Exchanged {
+    /// What an exchange without an answer for each record means for all of `records`. What cannot be said of one record alone is that
+    /// record's fault.
+    pub(crate) fn reply(self, records: usize) -> Reply {
+        let all = |verdict: Verdict| Reply::Verdicts { verdicts: vec![verdict; records], ambiguous: false, stop: None };
+        match self {
+            Self::Taken(_) | Self::Ignored => all(Verdict::Delivered { remote_id: None }),
+            Self::Unmade(why) if records == 1 => all(Verdict::Settled(Outcome::Rejected(definition_error(&why)))),
+            Self::Unmade(why) => {
+                let message = format!(
+                    "a request of the definition cannot be made: {why}; check the Destination's settings and spec.config of the Mapping"
+                );
+                Reply::Stop(Failure::new(Code::DestinationMisconfigured, message))
+            }
+            Self::Else(reply) => reply,
+        }
     }
 }
 

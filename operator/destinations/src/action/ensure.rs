@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::operation::{Shared, into_reply};
+use super::operation::Shared;
 use super::request::Request;
 use super::{Action, Ask, Exchanged, Operation};
 use crate::delivery::{Line, Reply};
@@ -37,7 +37,8 @@ impl Ensure {
 
     /// The records that need what is not there, and is not made.
     pub(super) fn missing(&self, records: usize) -> Reply {
-        let message = format!("the destination has no {} for this record; create it there, or correct the row", self.defined.id);
+        let message =
+            format!("the destination has no {} for this record; create it there, or correct the row", self.defined.id);
         let verdict = Verdict::Settled(Outcome::Rejected(Rejection::new("NOT_FOUND", None, message)));
         Reply::Verdicts { verdicts: vec![verdict; records], ambiguous: false, stop: None }
     }
@@ -113,7 +114,7 @@ impl Ensure {
         let ask = Ask { request, scope, sending: None, reading, rules: &operation.rules, deletion: false, once: false };
         match action.connection.exchange(ask, line).await {
             Exchanged::Taken(answer) => {
-                let value = from.value(&answer.scope(scope)).map_err(|error| into_reply(error.into(), 0))?;
+                let value = from.value(&answer.scope(scope)).map_err(|error| Exchanged::from(error).reply(0))?;
                 Ok(value.filter(|value| *value != Json::Null))
             }
             Exchanged::Ignored => Ok(None),
@@ -125,16 +126,15 @@ impl Ensure {
                 );
                 Err(Reply::Stop(Failure::new(Code::DestinationMisconfigured, message)))
             }
-            Exchanged::Else(reply) => Err(reply),
+            other => Err(other.reply(0)),
         }
     }
 
     /// What is asked for: the requests as far as they depend on the batch.
     fn wanted(&self, scope: &Scope<'_>) -> Result<[u8; 32], Reply> {
         let mut hash = Sha256::new();
-        let nowhere = reqwest::Url::parse("http://ensure.invalid").map_err(|_| {
-            Reply::Stop(Failure::new(Code::Internal, "a constant is no URL"))
-        })?;
+        let nowhere = reqwest::Url::parse("http://ensure.invalid")
+            .map_err(|_| Reply::Stop(Failure::new(Code::Internal, "a constant is no URL")))?;
         let none = Json::Object(std::collections::BTreeMap::new());
         let scope = scope.with(Variable::Auth, &none);
         for request in [&self.lookup, &self.create].into_iter().flatten() {

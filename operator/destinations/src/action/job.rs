@@ -8,7 +8,6 @@ use backflow_definitions::{Encoding, Job as Defined, Scope, Template, Variable};
 use backflow_expressions::Json;
 use tokio::time::Instant;
 
-use super::operation::into_reply;
 use super::report::Answers;
 use super::request::{Request, Sending};
 use super::{Action, Answer, Ask, Exchanged, Operation, pages};
@@ -91,7 +90,10 @@ impl Job {
     fn about(&self, scope: &Scope<'_>) -> Result<Json, Reply> {
         let value = |template: &Template| template.value(scope).ok().flatten().filter(|value| *value != Json::Null);
         let id = value(&self.defined.id).ok_or_else(|| {
-            Reply::Unreadable(Failure::new(Code::DestinationMisconfigured, "the answer that begins a job has no id of it"))
+            Reply::Unreadable(Failure::new(
+                Code::DestinationMisconfigured,
+                "the answer that begins a job has no id of it",
+            ))
         })?;
         let mut members = BTreeMap::from([("id".to_owned(), id)]);
         for (name, template) in &self.defined.capture {
@@ -106,7 +108,7 @@ impl Job {
 impl Running<'_> {
     async fn to_the_end(&self, sending: Sending<'_>) -> Result<JobResults, Reply> {
         if let Some(upload) = &self.job.upload {
-            let values = upload.values(Some(sending), false).map_err(|error| into_reply(error.into(), 0))?;
+            let values = upload.values(Some(sending), false).map_err(|error| Exchanged::from(error).reply(0))?;
             let scope = values.as_ref().map_or(self.scope, |values| self.scope.with(Variable::Items, values));
             self.ask(upload, scope, Some(sending), Reading::Rules).await?;
         }
@@ -131,7 +133,7 @@ impl Running<'_> {
         match self.action.connection.exchange(self.asking(request, scope, sending, reading), self.line).await {
             Exchanged::Taken(answer) => Ok(Some(*answer)),
             Exchanged::Ignored => Ok(None),
-            Exchanged::Else(reply) => Err(reply),
+            other => Err(other.reply(0)),
         }
     }
 
@@ -198,7 +200,11 @@ impl Running<'_> {
     }
 
     /// Reads one list of results, all pages of it, as one answer.
-    async fn results(&self, defined: &'static backflow_definitions::JobResult, request: &Request) -> Result<Answer, Reply> {
+    async fn results(
+        &self,
+        defined: &'static backflow_definitions::JobResult,
+        request: &Request,
+    ) -> Result<Answer, Reply> {
         let shown = &self.action.connection.shown;
         let unreadable = |why: &str| {
             let message = format!("{shown} gives results of a job that are not understood: {why}");

@@ -6,7 +6,7 @@ use backflow_core::record::{Outcome, Record, Rejection};
 use backflow_definitions::{Lookup as Defined, OnFound, OnMissing, Variable};
 use backflow_expressions::Json;
 
-use super::operation::{Shared, into_reply};
+use super::operation::Shared;
 use super::request::{Request, Sending};
 use super::{Action, Answer, Ask, Exchanged, Known, Operation};
 use crate::delivery::{Line, Reply};
@@ -47,7 +47,10 @@ impl Lookup {
         let mut wanted = Vec::with_capacity(part.len());
         for (place, at) in part.iter().enumerate() {
             let record = &records[*at as usize];
-            if self.defined.use_known && record.memory.remote_id.is_some() {
+            if let Some(id) = record.memory.remote_id.as_deref().filter(|_| self.defined.use_known) {
+                let value = Json::parse(id).unwrap_or_else(|_| Json::Text(id.to_owned()));
+                let found = Json::Object(BTreeMap::from([("remoteId".to_owned(), value)]));
+                looked.known[place] = Known { remote_id: Some(id.to_owned()), found: Some(found) };
                 continue;
             }
             let scope = action.connection.scope().with_record(action.scope(record, None));
@@ -91,12 +94,13 @@ impl Lookup {
             }
             if let Some(item) = &self.request.item {
                 let written = items.push_with(|out| item.write(&connection.scope().with_record(record), out).map(drop));
-                written.map_err(|error| into_reply(Exchanged::from(error), 0))?;
+                written.map_err(|error| Exchanged::from(error).reply(part.len()))?;
             }
         }
         let all: Vec<u32> = (0..items.len() as u32).collect();
         let sending = self.request.item.is_some().then_some(Sending { items: &items, part: &all });
-        let values = self.request.values(sending, false).map_err(|error| into_reply(error.into(), 0))?;
+        let values = self.request.values(sending, false);
+        let values = values.map_err(|error| Exchanged::from(error).reply(part.len()))?;
         if let Some(values) = &values {
             scope = scope.with(Variable::Items, values);
         }
@@ -113,7 +117,7 @@ impl Lookup {
             Exchanged::Taken(answer) => self.read(action, &answer),
             // "Not there" is an answer to a question for one.
             Exchanged::Ignored => Ok(Found::new()),
-            Exchanged::Else(reply) => Err(reply),
+            other => Err(other.reply(part.len())),
         }
     }
 
@@ -124,7 +128,10 @@ impl Lookup {
                 "{} answers {} to a lookup with something that is not understood: {why}",
                 action.connection.shown, answer.status
             );
-            Reply::Unreadable(backflow_core::code::Failure::new(backflow_core::code::Code::DestinationMisconfigured, message))
+            Reply::Unreadable(backflow_core::code::Failure::new(
+                backflow_core::code::Code::DestinationMisconfigured,
+                message,
+            ))
         };
         if !answer.readable() {
             return Err(unreadable("no JSON document, or one that is too long"));
@@ -158,10 +165,18 @@ impl Lookup {
             ([], OnMissing::Send, _) => {}
             ([], OnMissing::Succeed, _) => looked.verdicts[place] = there(),
             ([], OnMissing::Reject, _) => {
-                looked.reject(place, "NOT_FOUND", "the destination has no such record; create it first, or choose another sync mode");
+                looked.reject(
+                    place,
+                    "NOT_FOUND",
+                    "the destination has no such record; create it first, or choose another sync mode",
+                );
             }
             ([_, _, ..], ..) if !self.defined.many_first => {
-                looked.reject(place, "AMBIGUOUS", "the destination has several records with this key; merge them there");
+                looked.reject(
+                    place,
+                    "AMBIGUOUS",
+                    "the destination has several records with this key; merge them there",
+                );
             }
             (_, _, OnFound::Reject) => looked.reject(place, "ALREADY_THERE", "the destination has this record already"),
             ([first, ..], _, on_found) => {

@@ -106,4 +106,3 @@ impl Transport for Action {
         operation::attempt(self, place, records, batch, part, line).await
     }
 }
-

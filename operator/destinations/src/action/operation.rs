@@ -74,7 +74,8 @@ pub(super) async fn attempt(
     line: &Line<'_>,
 ) -> Reply {
     let operation = &action.operations[place];
-    let mut shared = Shared { batch: batch_scope(action, operation, records, part), ensured: Json::Object(BTreeMap::new()) };
+    let mut shared =
+        Shared { batch: batch_scope(action, operation, records, part), ensured: Json::Object(BTreeMap::new()) };
     for ensure in &operation.ensure {
         match ensure.there(action, operation, &mut shared, line).await {
             Ok(true) => {}
@@ -200,7 +201,7 @@ async fn write(
     }
     let values = match operation.request.values(Some(sending), operation.reading != Reading::Sniff) {
         Ok(values) => values,
-        Err(unrendered) => return into_reply(Exchanged::from(unrendered), part.len()),
+        Err(unrendered) => return Exchanged::from(unrendered).reply(part.len()),
     };
     if let Some(values) = &values {
         scope = scope.with(Variable::Items, values);
@@ -216,7 +217,7 @@ async fn write(
     };
     let answer = match connection.exchange(ask, line).await {
         Exchanged::Taken(answer) => answer,
-        other => return into_reply(other, part.len()),
+        other => return other.reply(part.len()),
     };
     let seen = || {
         let mut place = 0;
@@ -248,7 +249,10 @@ fn judged<'a>(
         if operation.delivery == DeliveryPromise::AtMostOnce {
             return Reply::Unknown;
         }
-        let message = format!("{} answers {} with something that is not understood: {why}", action.connection.shown, answer.status);
+        let message = format!(
+            "{} answers {} with something that is not understood: {why}",
+            action.connection.shown, answer.status
+        );
         Reply::Unreadable(Failure::new(Code::DestinationMisconfigured, message))
     };
     if !matches!(results.mode, ResultsMode::Whole | ResultsMode::Accepted) && !answer.readable() {
@@ -267,20 +271,15 @@ fn judged<'a>(
     };
     let Accounts { verdicts, surplus, missing, ambiguous } = account(&report, count, unaccounted);
     if surplus > 0 || missing > 0 || ambiguous {
-        tracing::warn!(records = count, surplus, missing, ambiguous, "an answer does not speak of exactly the records that were sent");
+        tracing::warn!(
+            records = count,
+            surplus,
+            missing,
+            ambiguous,
+            "an answer does not speak of exactly the records that were sent"
+        );
     }
     Reply::Verdicts { verdicts, ambiguous, stop: None }
-}
-
-/// What an exchange without an answer for each record means for all of them.
-pub(super) fn into_reply(exchanged: Exchanged, records: usize) -> Reply {
-    match exchanged {
-        Exchanged::Taken(_) | Exchanged::Ignored => {
-            let verdicts = vec![Verdict::Delivered { remote_id: None }; records];
-            Reply::Verdicts { verdicts, ambiguous: false, stop: None }
-        }
-        Exchanged::Else(reply) => reply,
-    }
 }
 
 /// `batch`, as templates see it.

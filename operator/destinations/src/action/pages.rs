@@ -26,7 +26,7 @@ pub(crate) async fn pages(
         let answer = match connection.exchange_page(ask, page.as_ref(), line).await {
             Exchanged::Taken(answer) => *answer,
             Exchanged::Ignored => return Ok(()),
-            Exchanged::Else(reply) => return Err(reply),
+            other => return Err(other.reply(0)),
         };
         let (items, answer) = each(answer)?;
         read += items;

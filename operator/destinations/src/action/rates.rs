@@ -52,7 +52,8 @@ impl Rates {
     ) -> Vec<(usize, Option<&'static Template>)> {
         let applies = |place: &&usize| {
             self.all.get(**place).is_some_and(|(defined, _)| {
-                let by_method = defined.only.method.as_deref().is_none_or(|wanted| method.is_none_or(|is| is == wanted));
+                let by_method =
+                    defined.only.method.as_deref().is_none_or(|wanted| method.is_none_or(|is| is == wanted));
                 by_method && defined.only.path.as_ref().is_none_or(|wanted| wanted.is_match(path))
             })
         };

@@ -78,7 +78,8 @@ impl<'a> Reader<'a> {
             ResultsMode::Counts { failed, sent } => {
                 let scope = self.scope(None);
                 let number = |template: &Template| Ok::<_, EvalError>(template.value(&scope)?.as_ref().and_then(count));
-                let failed = number(failed)?.ok_or_else(|| Unreadable::Form("it does not say how many failed".to_owned()))?;
+                let failed =
+                    number(failed)?.ok_or_else(|| Unreadable::Form("it does not say how many failed".to_owned()))?;
                 let sent = sent.as_ref().map(number).transpose()?.flatten();
                 Report::Counts { taken: sent.map(|sent| sent.saturating_sub(failed)), failed }
             }
@@ -214,7 +215,10 @@ impl<'a> Reader<'a> {
             Named::Reject | Named::SplitBatch => EntryClass::Rejected,
             Named::Retry | Named::Throttle => EntryClass::Again,
             Named::Auth => {
-                return stop(Code::DestinationUnauthorized, "the credentials do not suffice; check spec.secrets and the account");
+                return stop(
+                    Code::DestinationUnauthorized,
+                    "the credentials do not suffice; check spec.secrets and the account",
+                );
             }
             Named::Config => {
                 return stop(

@@ -54,7 +54,12 @@ impl Request {
     ///
     /// # Errors
     /// What settings and config do not give.
-    pub(crate) fn bind(defined: &'static Defined, constants: &Scope<'_>, rates: &Rates, own: &[usize]) -> Result<Self, Failure> {
+    pub(crate) fn bind(
+        defined: &'static Defined,
+        constants: &Scope<'_>,
+        rates: &Rates,
+        own: &[usize],
+    ) -> Result<Self, Failure> {
         let invalid = |error: EvalError| {
             Failure::new(Code::PlanInvalid, format!("a request of the definition cannot be made: {error}"))
         };
@@ -112,7 +117,8 @@ impl Request {
         let body = self.body(scope, sending)?;
         if body.is_some() {
             let content_type = self.defined.content_type.as_deref().unwrap_or(self.defined.encoding.content_type());
-            let value = HeaderValue::from_str(content_type).map_err(|_| Unrendered("its contentType is none".to_owned()))?;
+            let value =
+                HeaderValue::from_str(content_type).map_err(|_| Unrendered("its contentType is none".to_owned()))?;
             headers.insert(CONTENT_TYPE, value);
         }
         Ok(Outgoing { method, url, headers, body: body.unwrap_or_default() })
@@ -163,9 +169,12 @@ impl Request {
 
     fn body(&self, scope: &Scope<'_>, sending: Option<Sending<'_>>) -> Result<Option<Bytes>, Unrendered> {
         let encoding = self.defined.encoding;
-        if let (Encoding::Ndjson | Encoding::Csv, Some(Sending { items, part }), None) = (encoding, sending, &self.body) {
+        if let (Encoding::Ndjson | Encoding::Csv, Some(Sending { items, part }), None) = (encoding, sending, &self.body)
+        {
             let body = match encoding {
-                Encoding::Csv => write_csv(items, part, &self.dialect(scope)?).map_err(|error| Unrendered(error.to_string()))?,
+                Encoding::Csv => {
+                    write_csv(items, part, &self.dialect(scope)?).map_err(|error| Unrendered(error.to_string()))?
+                }
                 _ => lines(items, part),
             };
             return Ok(Some(body.into()));
@@ -210,7 +219,8 @@ impl Request {
 
 /// A header; line breaks in it are refused.
 pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Unrendered> {
-    let wrong = || Unrendered(format!("the header {name} holds a line break or another character that no header may have"));
+    let wrong =
+        || Unrendered(format!("the header {name} holds a line break or another character that no header may have"));
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
     Ok((name, HeaderValue::from_str(value).map_err(|_| wrong())?))
 }

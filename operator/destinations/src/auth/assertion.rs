@@ -37,7 +37,7 @@ impl Algorithm {
 pub(crate) enum SigningKey {
     Rsa(RsaKeyPair),
     Ecdsa(EcdsaKeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -47,7 +47,7 @@ impl SigningKey {
     /// What is wrong with the key, without a byte of it.
     pub(crate) fn read(algorithm: Algorithm, key: &SecretString) -> Result<Self, Failure> {
         if algorithm == Algorithm::Hs256 {
-            return Ok(Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes())));
+            return Ok(Self::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key.expose_secret().as_bytes()))));
         }
         let not = |why: &str| unusable("the private key", why);
         // Keys that were copied out of a JSON file have their line breaks escaped.
@@ -128,16 +128,17 @@ impl Assertion {
 mod tests {
     use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
     use aws_lc_rs::rsa::KeySize;
-    use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED, KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
-    };
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
 
     /// Keys are made when the test runs: none is in a file.
     fn pem(der: &[u8]) -> SecretString {
-        SecretString::from(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der)))
+        SecretString::from(format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der)
+        ))
     }
 
     fn rsa() -> (RsaKeyPair, SecretString) {
@@ -157,8 +158,7 @@ mod tests {
     fn token(algorithm: Algorithm, key: &SecretString) -> (Value, Value, String, Vec<u8>) {
         let claims = json!({"iss": "app", "aud": "https://login.example.com"}).as_object().unwrap().clone();
         let key = SigningKey::read(algorithm, key).unwrap();
-        let assertion =
-            Assertion { algorithm, key, key_id: Some("k1".into()), ttl: Duration::from_secs(180), claims };
+        let assertion = Assertion { algorithm, key, key_id: Some("k1".into()), ttl: Duration::from_secs(180), claims };
         let token = assertion.token(SystemTime::UNIX_EPOCH + Duration::from_secs(1000)).unwrap();
         let token = token.expose_secret();
         let (message, signature) = token.rsplit_once('.').unwrap();

@@ -63,7 +63,8 @@ impl Auth {
             match part {
                 Part::Fixed(place, secret) => place.put(request, secret.expose_secret())?,
                 Part::Token(place) => {
-                    let token = token.ok_or_else(|| Failure::new(Code::Internal, "a request has no token to go with"))?;
+                    let token =
+                        token.ok_or_else(|| Failure::new(Code::Internal, "a request has no token to go with"))?;
                     place.put(request, token.value.expose_secret())?;
                 }
                 Part::Hmac(signature) => signature.sign(request, now)?,

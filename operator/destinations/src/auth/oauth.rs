@@ -103,7 +103,8 @@ impl OAuth {
         }
         (self.read)(&answer).map_err(|what| {
             let host = self.url.host_str().unwrap_or_default();
-            let message = format!("the answer of {host} to the request for a token is not as the definition says: {what}");
+            let message =
+                format!("the answer of {host} to the request for a token is not as the definition says: {what}");
             TokenError::Stop(Failure::new(Code::DestinationMisconfigured, message))
         })
     }
@@ -176,7 +177,9 @@ impl OAuth {
                 let known = said.and_then(|said| KNOWN_ERRORS.iter().find(|known| **known == said));
                 Err(TokenError::Stop(self.refused(host, answer.status, known.copied())))
             }
-            300..=399 => Err(misconfigured("a redirect, which is never followed; check the settings that make its URL")),
+            300..=399 => {
+                Err(misconfigured("a redirect, which is never followed; check the settings that make its URL"))
+            }
             _ => Err(misconfigured("check the settings that make its URL")),
         }
     }
@@ -184,7 +187,9 @@ impl OAuth {
     fn refused(&self, host: &str, status: u16, error: Option<&str>) -> Failure {
         let cure = match (&self.grant, error) {
             (_, Some("invalid_client" | "unauthorized_client")) => "check the application's id and secret",
-            (_, Some("invalid_scope")) => "the application was not given what the definition asks for; widen its scopes",
+            (_, Some("invalid_scope")) => {
+                "the application was not given what the definition asks for; widen its scopes"
+            }
             (Grant::RefreshToken(_), _) => {
                 "the refresh token has expired or was revoked or used elsewhere; authorize again and store the new one"
             }
@@ -195,7 +200,10 @@ impl OAuth {
             _ => "check the credentials",
         };
         let error = error.map_or_else(String::new, |error| format!(" ({error})"));
-        Failure::new(Code::DestinationUnauthorized, format!("{host} gives no token: it answers {status}{error}; {cure}"))
+        Failure::new(
+            Code::DestinationUnauthorized,
+            format!("{host} gives no token: it answers {status}{error}; {cure}"),
+        )
     }
 }
 

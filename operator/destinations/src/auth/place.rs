@@ -47,7 +47,8 @@ impl Place {
 
 fn put_in_body(request: &mut Outgoing, pointer: &str, credential: &str) -> Result<(), Failure> {
     let name = pointer.trim_start_matches('/');
-    let form = request.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form"));
+    let form =
+        request.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form"));
     if form {
         let mut pairs = url::form_urlencoded::Serializer::new(String::from_utf8_lossy(&request.body).into_owned());
         pairs.append_pair(name, credential);
@@ -79,7 +80,8 @@ fn put_in_body(request: &mut Outgoing, pointer: &str, credential: &str) -> Resul
         // A request without a body, such as a lookup by GET, has nowhere to put it.
         None if request.body.is_empty() => {}
         None => {
-            let message = format!("the definition places a credential at {pointer} of the body, which has no such place");
+            let message =
+                format!("the definition places a credential at {pointer} of the body, which has no such place");
             return Err(Failure::new(backflow_core::code::Code::PlanInvalid, message));
         }
     }
@@ -124,7 +126,9 @@ mod tests {
     #[test]
     fn a_credential_with_a_line_break_is_no_header() {
         let mut request = Outgoing::post("https://api.example.com/", "");
-        let failure = Place::Header(reqwest::header::AUTHORIZATION, "Bearer ".into()).put(&mut request, "canary\r\nX: y").unwrap_err();
+        let failure = Place::Header(reqwest::header::AUTHORIZATION, "Bearer ".into())
+            .put(&mut request, "canary\r\nX: y")
+            .unwrap_err();
         assert!(request.headers.is_empty() && !failure.message.contains("canary"), "{failure}");
     }
 }

@@ -130,9 +130,11 @@ async fn each_grant_asks_in_its_own_words() {
 #[tokio::test]
 async fn a_client_may_prove_itself_in_the_body_or_not_at_all() {
     let server = numbered().await;
-    for client_auth in
-        [ClientAuth::Body("app".into(), Some(SecretString::from("s"))), ClientAuth::Body("app".into(), None), ClientAuth::None]
-    {
+    for client_auth in [
+        ClientAuth::Body("app".into(), Some(SecretString::from("s"))),
+        ClientAuth::Body("app".into(), None),
+        ClientAuth::None,
+    ] {
         let oauth = OAuth { client: client_auth, ..oauth(&server, Grant::ClientCredentials) };
         assert!(source(oauth).token(&client()).await.is_ok());
     }
@@ -159,13 +161,13 @@ async fn a_token_is_renewed_before_it_expires() {
     let server = numbered().await;
     let source = source(oauth(&server, Grant::ClientCredentials));
     let client = client();
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-1");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-1");
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(3600 - 61)).await;
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-1");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-1");
     tokio::time::advance(Duration::from_secs(2)).await;
     tokio::time::resume();
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-2");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-2");
 }
 
 #[tokio::test]
@@ -182,7 +184,7 @@ async fn a_refused_token_is_replaced_once_for_all_and_a_second_refusal_is_the_en
     assert!(!source.refused(&second).await, "it is not the token");
     second.accepted();
     assert!(source.refused(&second).await, "it went well before, so it has expired");
-    assert_eq!(shown(&*source.token(&client).await.unwrap()), "token-3");
+    assert_eq!(shown(&source.token(&client).await.unwrap()), "token-3");
 }
 
 #[tokio::test]
@@ -208,13 +210,18 @@ async fn a_rotated_refresh_token_is_kept_and_used() {
         OAuth { store, ..oauth(&server, refresh("r1")) },
         Expiry { unless_said: None, renew_before: Duration::ZERO },
     );
-    assert_eq!(shown(&*next.token(&client).await.unwrap()), "token-4");
+    assert_eq!(shown(&next.token(&client).await.unwrap()), "token-4");
 }
 
 #[tokio::test]
 async fn refusals_are_explained_without_a_word_of_the_answer() {
     for (status, body, code, says) in [
-        (400, json!({"error": "invalid_grant", "error_description": "canary"}), Code::DestinationUnauthorized, "invalid_grant"),
+        (
+            400,
+            json!({"error": "invalid_grant", "error_description": "canary"}),
+            Code::DestinationUnauthorized,
+            "invalid_grant",
+        ),
         (401, json!({"error": "invalid_client"}), Code::DestinationUnauthorized, "id and secret"),
         (400, json!({"error": "canary", "message": "canary"}), Code::DestinationUnauthorized, "authorize again"),
         (403, json!("canary"), Code::DestinationUnauthorized, "answers 403"),
@@ -248,6 +255,8 @@ async fn a_token_url_outside_the_definitions_hosts_is_never_called() {
     let mut other = oauth(&server, Grant::ClientCredentials);
     other.url = other.url.as_str().replace("127.0.0.1", "localhost").parse().unwrap();
     let error = source(other).token(&client()).await.err().unwrap();
-    assert!(matches!(error, TokenError::Trouble(trouble) if trouble.fatal && trouble.failure.code == Code::AddressForbidden));
+    assert!(
+        matches!(error, TokenError::Trouble(trouble) if trouble.fatal && trouble.failure.code == Code::AddressForbidden)
+    );
     assert!(server.received().is_empty());
 }

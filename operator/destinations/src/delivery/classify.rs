@@ -75,16 +75,14 @@ pub(crate) fn by_status(status: u16, hinted: bool, html: bool, deletion: bool, w
         423 => Class::Transient,
         413 => Class::TooLarge,
         400..=499 => Class::Rejected,
-        501 if words.user_url => {
-            misconfigured("the receiver cannot do this; check settings.method and settings.url")
-        }
+        501 if words.user_url => misconfigured("the receiver cannot do this; check settings.method and settings.url"),
         501 => misconfigured(&format!("the receiver cannot do this; check {cure}")),
         505 => misconfigured(&format!("the receiver does not speak this version of HTTP; check {cure}")),
         500..=599 if hinted => Class::Throttled,
         500..=599 => Class::Transient,
-        300..=399 => misconfigured(&format!(
-            "a redirect, which is never followed; set {cure} to the address that it leads to"
-        )),
+        300..=399 => {
+            misconfigured(&format!("a redirect, which is never followed; set {cure} to the address that it leads to"))
+        }
         _ => misconfigured(&format!("this is not an answer to a request; check {cure}")),
     }
 }

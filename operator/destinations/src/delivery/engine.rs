@@ -52,7 +52,9 @@ pub(crate) struct Engine<T> {
 /// What became of one part of a batch.
 enum Sent {
     /// Each record has its outcome, but for those that are to be told apart by sending fewer at once.
-    Settled { doubtful: Vec<u32> },
+    Settled {
+        doubtful: Vec<u32>,
+    },
     Refused(u16, Fault),
     TooLarge,
     /// Not acknowledged, and nothing more is to be sent.
@@ -109,7 +111,8 @@ impl<T: Transport> Engine<T> {
                 }
                 Reply::Unreadable(why) => (Some(why), None),
                 Reply::Verdicts { verdicts, ambiguous, stop } => {
-                    let splits = ambiguous && part.len() > 1 && self.transport.repeats() && self.transport.bisects(batch, part);
+                    let splits =
+                        ambiguous && part.len() > 1 && self.transport.repeats() && self.transport.bisects(batch, part);
                     let said = Said { verdicts, ambiguous, splits };
                     let again = self.settle(records, part, said, outcomes, &mut doubtful);
                     if let Some(failure) = stop {
@@ -142,7 +145,13 @@ impl<T: Transport> Engine<T> {
                 };
             }
             let reason = why.as_ref().map_or_else(|| "the answer asks for it".to_owned(), ToString::to_string);
-            tracing::warn!(attempt, wait_ms = wait.as_millis() as u64, records = part.len(), reason, "trying a batch again");
+            tracing::warn!(
+                attempt,
+                wait_ms = wait.as_millis() as u64,
+                records = part.len(),
+                reason,
+                "trying a batch again"
+            );
             if let Err(failure) = line.wait(wait).await {
                 return Sent::Stopped(failure);
             }

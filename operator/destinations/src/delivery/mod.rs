@@ -70,10 +70,7 @@ pub(crate) enum Reply {
         stop: Option<Failure>,
     },
     /// Refused as a whole for its content.
-    Refused {
-        status: u16,
-        fault: Fault,
-    },
+    Refused { status: u16, fault: Fault },
     /// Refused as a whole because it is too large.
     TooLarge,
     /// It may go better the next time.

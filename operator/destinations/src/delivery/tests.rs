@@ -155,7 +155,8 @@ impl Bench {
         script: impl Fn(usize, &[Record]) -> Result<Answer, Trouble> + Send + Sync + 'static,
     ) -> Self {
         let takes = Duration::from_millis(10);
-        let fake = Arc::new(Fake { script: Box::new(script), sent: Mutex::default(), takes, rates: rates.len(), bisects });
+        let fake =
+            Arc::new(Fake { script: Box::new(script), sent: Mutex::default(), takes, rates: rates.len(), bisects });
         let (stop, asked) = watch::channel(None);
         let settings = Settings {
             limits: BatchLimits { max_records: 1000, max_bytes: 1 << 20, concurrency },

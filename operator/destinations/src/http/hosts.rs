@@ -46,12 +46,10 @@ pub(crate) fn admit(hosts: &Hosts, url: &Url, local: bool) -> Result<(), Failure
     match hosts {
         Hosts::UserDefined { .. } if matches!(url.scheme(), "http" | "https") => Ok(()),
         Hosts::UserDefined { .. } => forbidden_host("is called by neither http nor https"),
-        Hosts::Allow(names) if !hosts.allow(url.host_str().unwrap_or_default()) => {
-            forbidden_host(&format!(
-                "is not a host of this destination (its definition allows {}); check settings and credentials",
-                names.join(", ")
-            ))
-        }
+        Hosts::Allow(names) if !hosts.allow(url.host_str().unwrap_or_default()) => forbidden_host(&format!(
+            "is not a host of this destination (its definition allows {}); check settings and credentials",
+            names.join(", ")
+        )),
         Hosts::Allow(_) if url.scheme() == "https" || (local && loopback(url)) => Ok(()),
         Hosts::Allow(_) => forbidden_host("is called without TLS, which only a local run may do to its own machine"),
     }
@@ -119,7 +117,13 @@ mod tests {
         let public_only = Hosts::UserDefined { deny_private_networks: true };
         assert!(admitted(&hosts, "http://10.0.0.7:8080/a", false));
         assert!(!admitted(&public_only, "http://10.0.0.7:8080/a", false));
-        for url in ["http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://[::1]:80/", "http://169.254.169.254/latest"] {
+        for url in [
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://[::1]:80/",
+            "http://169.254.169.254/latest",
+        ] {
             assert!(!admitted(&hosts, url, false), "{url}");
             assert!(admitted(&hosts, url, true), "{url}");
         }

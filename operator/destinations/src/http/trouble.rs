@@ -38,9 +38,9 @@ pub(super) fn trouble(url: &Url, error: &reqwest::Error, connect: Duration, cure
             true => format!(
                 "{host} did not accept a connection at port {port} within {seconds} s; check network and policies"
             ),
-            false => format!(
-                "no connection to {host} at port {port} could be made; check {cure}, network and policies"
-            ),
+            false => {
+                format!("no connection to {host} at port {port} could be made; check {cure}, network and policies")
+            }
         });
     }
     let message = format!("{host} broke the connection before it answered");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
 use backflow_definitions::{
-    AuthMethod, AuthScheme, ClientAuth as DefinedClientAuth, Grant as DefinedGrant, HmacAlgorithm, JwtAlgorithm, OAuth2,
-    Scope, Template, TokenPlace, TokenRequest, Variable,
+    AuthMethod, AuthScheme, ClientAuth as DefinedClientAuth, Grant as DefinedGrant, HmacAlgorithm, JwtAlgorithm,
+    OAuth2, Scope, Template, TokenPlace, TokenRequest, Variable,
 };
 use backflow_expressions::Json;
 use base64::Engine as _;
@@ -20,8 +20,8 @@ use tokio::sync::Mutex;
 use super::Opening;
 use crate::action::{Rates, Request, header};
 use crate::auth::{
-    Algorithm, Assertion, Auth, ClientAuth, Expiry, Grant, HmacSignature, Mac, OAuth, Obtained, Part, Place, SigningKey,
-    TokenSource, expires_in, unusable,
+    Algorithm, Assertion, Auth, ClientAuth, Expiry, Grant, HmacSignature, Mac, OAuth, Obtained, Part, Place,
+    SigningKey, TokenSource, expires_in, unusable,
 };
 use crate::http::RawAnswer;
 
@@ -255,9 +255,10 @@ fn read_oauth(defined: &'static OAuth2, answer: &RawAnswer) -> Result<Obtained, 
 }
 
 fn read_request(defined: &'static TokenRequest, answer: &RawAnswer) -> Result<Obtained, String> {
-    let headers = answer.headers.iter().filter_map(|(name, value)| {
-        Some((name.as_str().to_owned(), Json::Text(value.to_str().ok()?.to_owned())))
-    });
+    let headers = answer
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), Json::Text(value.to_str().ok()?.to_owned()))));
     let (document, headers) = (document(answer).unwrap_or(Json::Null), Json::Object(headers.collect()));
     let scope = Scope::new().with(Variable::Body, &document).with(Variable::Headers, &headers);
     obtained(&defined.token, &defined.capture, scope, None)

@@ -69,8 +69,10 @@ impl<'a> Opening<'a> {
         let known = secrets::read(self.definition, self.plan, self.secrets, &settings)?;
         let scheme = self.definition.auth_scheme(Some(&self.plan.auth));
         let scheme = scheme.map_err(|finding| Failure::new(Code::PlanInvalid, finding.message))?;
-        let schemes: Vec<_> =
-            std::iter::once(scheme).chain(&self.definition.auth.always).filter(|scheme| scheme.applies(&known)).collect();
+        let schemes: Vec<_> = std::iter::once(scheme)
+            .chain(&self.definition.auth.always)
+            .filter(|scheme| scheme.applies(&known))
+            .collect();
         let user_url = matches!(self.http.hosts, Hosts::UserDefined { .. });
 
         let url = auth::base_url(&schemes).unwrap_or(&self.http.base_url);

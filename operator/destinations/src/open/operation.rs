@@ -18,12 +18,17 @@ pub(super) fn bind(
 ) -> Result<Operation, Failure> {
     let binding = Binding { constants, rates, own };
     let ensure = defined.ensure.iter().map(|ensure| {
-        Ok::<_, Failure>(Ensure::new(ensure, binding.asking(ensure.lookup.as_ref())?, binding.asking(ensure.create.as_ref())?))
+        Ok::<_, Failure>(Ensure::new(
+            ensure,
+            binding.asking(ensure.lookup.as_ref())?,
+            binding.asking(ensure.create.as_ref())?,
+        ))
     });
     let ensure = ensure.collect::<Result<_, _>>()?;
-    let lookup = defined.lookup.as_ref().map(|lookup| {
-        Ok::<_, Failure>(Lookup { defined: lookup, request: binding.request(&lookup.request)? })
-    });
+    let lookup = defined
+        .lookup
+        .as_ref()
+        .map(|lookup| Ok::<_, Failure>(Lookup { defined: lookup, request: binding.request(&lookup.request)? }));
     let rules = [defined.errors.as_slice(), action.errors.as_slice(), http.errors.as_slice()];
     Ok(Operation {
         request: binding.request(&defined.request)?,

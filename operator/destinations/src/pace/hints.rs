@@ -58,7 +58,9 @@ impl Hint {
             .or_else(|| until(optional(&names.reset_epoch_ms)?.parse::<f64>().ok()? / 1000.0, now));
         Self {
             wait: text(&names.retry_after).and_then(|text| retry_after(text, now)),
-            used_up: optional(&names.remaining).and_then(|left| left.parse::<f64>().ok()).is_some_and(|left| left < 1.0),
+            used_up: optional(&names.remaining)
+                .and_then(|left| left.parse::<f64>().ok())
+                .is_some_and(|left| left < 1.0),
             reset,
         }
     }

@@ -31,7 +31,9 @@ impl Fault {
         let place = field.map_or_else(String::new, |field| format!(" in field {field}"));
         let message = match code {
             Some(code) => {
-                format!("the destination refuses this record with its code {code}{place}; correct the row or the Mapping")
+                format!(
+                    "the destination refuses this record with its code {code}{place}; correct the row or the Mapping"
+                )
             }
             None => format!("the destination refuses this record{place}; correct the row or the Mapping"),
         };

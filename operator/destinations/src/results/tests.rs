@@ -74,7 +74,8 @@ fn failures_by_index_leave_the_others_taken() {
 
 #[test]
 fn tokens_find_their_records_in_any_order() {
-    let accounts = correlated(vec![(Some("c"), taken("3")), (Some("a"), bad()), (Some("b"), taken(""))], Unaccounted::Reject);
+    let accounts =
+        correlated(vec![(Some("c"), taken("3")), (Some("a"), bad()), (Some("b"), taken(""))], Unaccounted::Reject);
     assert_eq!((marks(&accounts).as_str(), accounts.missing), ("-++", 0));
     assert_eq!(accounts.verdicts[2], Verdict::Delivered { remote_id: Some("3".into()) });
 }

@@ -92,8 +92,7 @@ async fn tokens_are_fetched_placed_and_captured_from() {
     assert_eq!(login.await.header("x-session"), Some("sess-canary"));
 }
 
-const CLIENT: &str =
-    r#"type: oauth2, grant: clientCredentials, tokenUrl: "${settings.url}/token", clientId: app, clientSecret: "${settings.key}""#;
+const CLIENT: &str = r#"type: oauth2, grant: clientCredentials, tokenUrl: "${settings.url}/token", clientId: app, clientSecret: "${settings.key}""#;
 
 #[tokio::test]
 async fn a_token_that_expires_in_the_middle_is_replaced_once() {
@@ -145,7 +144,10 @@ async fn unusable_secrets_are_named_and_not_repeated() {
     let broken = made.try_open(&server, &[("key", "can\r\nary: x")]).err().expect("fails");
     assert_eq!(broken.code, Code::DestinationUnauthorized);
     assert!(broken.message.contains("secret key") && !broken.message.contains("ary: x"), "{broken}");
-    assert_eq!(made.try_open(&server, &[("key", "")]).err().map(|failure| failure.code), Some(Code::DestinationUnauthorized));
+    assert_eq!(
+        made.try_open(&server, &[("key", "")]).err().map(|failure| failure.code),
+        Some(Code::DestinationUnauthorized)
+    );
     assert!(made.try_open(&server, &[]).is_err(), "a secret that is needed and not given");
 }
 
@@ -153,14 +155,16 @@ async fn unusable_secrets_are_named_and_not_repeated() {
 async fn a_captured_host_is_held_against_the_allowed_ones() {
     let elsewhere = always(Answer::status(200)).await;
     let other = elsewhere.url.replace("127.0.0.1", "localhost");
-    let server = Server::start(move |_, _| Answer::json(200, &json!({"access_token": "t", "instance_url": other}))).await;
+    let server =
+        Server::start(move |_, _| Answer::json(200, &json!({"access_token": "t", "instance_url": other}))).await;
     // As it stands in a definition of a vendor, with this machine in the vendor's place.
     let yaml = include_str!("captured.yaml").replace("TOKEN_URL", &format!("{}/token", server.url));
     let Ok(definition) = load(&yaml) else { panic!("{}", load(&yaml).unwrap_err()) };
     let definition: &'static Definition = Box::leak(Box::new(definition));
     let mut plan = destination(definition, "", &[("key", "k")]);
     plan.settings.clear();
-    let open = || open_with(definition, &plan, &mapping(), &Fixed(&[("key", "k")]), Arc::new(Unkept), watch::channel(None).1);
+    let open =
+        || open_with(definition, &plan, &mapping(), &Fixed(&[("key", "k")]), Arc::new(Unkept), watch::channel(None).1);
     let delivery = open().unwrap().deliver(&records(1)).await;
     assert_eq!(code(&delivery), Some(Code::AddressForbidden), "{:?}", delivery.stop);
     assert!(elsewhere.received().is_empty());
@@ -208,7 +212,8 @@ async fn choices_are_read_page_by_page() {
     let plan = destination(definition, &server.url, &[]);
     let ask = |list: &'static str| crate::discover(definition, &plan, &Fixed(&[]), Arc::new(Unkept), list);
     let choices = ask("lists").await.unwrap();
-    let shown: Vec<(&str, Option<&str>)> = choices.iter().map(|choice| (choice.value.as_str(), choice.label.as_deref())).collect();
+    let shown: Vec<(&str, Option<&str>)> =
+        choices.iter().map(|choice| (choice.value.as_str(), choice.label.as_deref())).collect();
     assert_eq!(shown, [("1", Some("One")), ("b", None)]);
     assert_eq!(ask("objects").await.unwrap_err().code, Code::PlanInvalid);
 }

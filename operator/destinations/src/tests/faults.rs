@@ -43,8 +43,12 @@ async fn what_must_not_arrive_twice_is_not_sent_again_when_the_answer_is_lost() 
 async fn an_answer_that_is_no_document_is_asked_for_twice_more() {
     let server = always(Answer::text(200, "{\"errors\": [canary")).await;
     let delivery = reading().deliver(&server, &records(2)).await;
-    assert_eq!((marks(&delivery).as_str(), delivery.requests, code(&delivery)), ("!UNREADABLE_ANSWER !UNREADABLE_ANSWER", 3, None));
-    let server = Server::start(|n, _| if n == 1 { Answer::text(200, "oops") } else { Answer::json(200, &json!({})) }).await;
+    assert_eq!(
+        (marks(&delivery).as_str(), delivery.requests, code(&delivery)),
+        ("!UNREADABLE_ANSWER !UNREADABLE_ANSWER", 3, None)
+    );
+    let server =
+        Server::start(|n, _| if n == 1 { Answer::text(200, "oops") } else { Answer::json(200, &json!({})) }).await;
     assert_eq!(marks(&reading().deliver(&server, &records(2)).await), "+ +");
 }
 
@@ -83,7 +87,13 @@ async fn a_storm_of_throttles_loses_nothing_and_sends_nothing_twice() {
     let batches: Vec<Vec<Record>> = (0..12).map(|batch| records(10 * (batch + 1)).split_off(10 * batch)).collect();
     let deliveries = futures::future::join_all(batches.iter().map(|batch| sink.deliver(batch))).await;
     assert!(deliveries.iter().all(|delivery| marks(delivery) == ["+"; 10].join(" ")), "{deliveries:?}");
-    let mut taken: Vec<u64> = server.received().iter().zip(1..).filter(|(_, n)| matches!(n % 6, 5 | 0)).flat_map(|(request, _)| numbers(request)).collect();
+    let mut taken: Vec<u64> = server
+        .received()
+        .iter()
+        .zip(1..)
+        .filter(|(_, n)| matches!(n % 6, 5 | 0))
+        .flat_map(|(request, _)| numbers(request))
+        .collect();
     taken.sort_unstable();
     assert_eq!(taken, (0..120).collect::<Vec<_>>());
 }
@@ -102,7 +112,10 @@ async fn a_rule_says_how_long_to_wait() {
 
 #[tokio::test]
 async fn a_batch_that_is_refused_is_halved_until_the_culprit_is_alone() {
-    let server = Server::start(|_, request| Answer::json(if numbers(request).contains(&2) { 400 } else { 200 }, &json!({"error": "u2-canary@example.com"}))).await;
+    let server = Server::start(|_, request| {
+        Answer::json(if numbers(request).contains(&2) { 400 } else { 200 }, &json!({"error": "u2-canary@example.com"}))
+    })
+    .await;
     let errors = r#"
   - {when: "status == 400", class: reject, code: "${body.error}"}"#;
     let delivery = Made { errors, ..Made::default() }.deliver(&server, &records(4)).await;

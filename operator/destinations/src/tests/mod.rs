@@ -5,6 +5,7 @@ mod contract;
 mod faults;
 mod requests;
 mod results;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,7 +70,8 @@ impl Made {
             false => String::new(),
         };
         let (key, other) = (secret("key"), secret("other"));
-        let done = |op: &str| operations.lines().any(|line| line.trim_start().starts_with("- for:") && line.contains(op));
+        let done =
+            |op: &str| operations.lines().any(|line| line.trim_start().starts_with("- for:") && line.contains(op));
         let modes = ["Insert", "Update", "Upsert", "Delete"].into_iter().filter(|mode| done(&mode.to_lowercase()));
         let modes = modes.collect::<Vec<_>>().join(", ");
         let yaml = format!(
@@ -122,7 +124,11 @@ actions:
         self.try_open(server, &[("key", "s3cret-canary"), ("other", "0ther-canary")]).expect("opens")
     }
 
-    fn try_open(&self, server: &Server, secrets: &'static [(&'static str, &'static str)]) -> Result<Arc<dyn Sink>, Failure> {
+    fn try_open(
+        &self,
+        server: &Server,
+        secrets: &'static [(&'static str, &'static str)],
+    ) -> Result<Arc<dyn Sink>, Failure> {
         let definition = self.definition();
         let plan = destination(definition, &server.url, secrets);
         // Nobody ever asks it to stop.
@@ -149,9 +155,8 @@ impl Secrets for Fixed {
 }
 
 fn destination(definition: &Definition, url: &str, secrets: &[(&str, &str)]) -> DestinationPlan {
-    let reference = |(name, _): &(&str, &str)| {
-        ((*name).to_owned(), SecretRef { name: "account".into(), key: (*name).to_owned() })
-    };
+    let reference =
+        |(name, _): &(&str, &str)| ((*name).to_owned(), SecretRef { name: "account".into(), key: (*name).to_owned() });
     DestinationPlan {
         name: "account".into(),
         kind: definition.id.clone(),
@@ -191,7 +196,9 @@ fn record(n: usize, op: Operation, data: &Value) -> Record {
 
 /// Upserts of `{"n": 0, "email": "u0-canary@example.com"}` and so on.
 fn records(n: usize) -> Vec<Record> {
-    (0..n).map(|n| record(n, Operation::Upsert, &json!({"n": n, "email": format!("u{n}-canary@example.com")}))).collect()
+    (0..n)
+        .map(|n| record(n, Operation::Upsert, &json!({"n": n, "email": format!("u{n}-canary@example.com")})))
+        .collect()
 }
 
 /// `+` delivered, `!CODE` rejected, `~` retrying.

@@ -36,7 +36,8 @@ async fn by_index_each_entry_is_its_record() {
 async fn by_index_what_may_go_better_is_sent_again_alone() {
     let server = Server::start(|n, request| {
         let locked = |at: usize| n == 1 && at == 1;
-        let entry = |at: usize| if locked(at) { json!({"success": false, "code": "LOCKED"}) } else { json!({"success": true}) };
+        let entry =
+            |at: usize| if locked(at) { json!({"success": false, "code": "LOCKED"}) } else { json!({"success": true}) };
         Answer::json(200, &(0..keys(request).len()).map(entry).collect())
     })
     .await;
@@ -66,7 +67,9 @@ async fn errors_by_index_name_the_failed() {
     let body = json!({"errors": [{"index": 1, "type": "bad-email", "field": "email"}]});
     let (marks, delivery, _) = three(results, 201, body).await;
     assert_eq!(marks, "+ !BAD-EMAIL +");
-    assert!(matches!(&delivery.outcomes[1], Outcome::Rejected(rejection) if rejection.field.as_deref() == Some("email")));
+    assert!(
+        matches!(&delivery.outcomes[1], Outcome::Rejected(rejection) if rejection.field.as_deref() == Some("email"))
+    );
     assert_eq!(three(results, 201, json!({})).await.0, "+ + +");
 }
 
@@ -76,7 +79,9 @@ async fn index_maps_name_fields_and_positions() {
     let body = json!({"missing_field": {"user_id": [0]}, "invalid": {"time": [2], "ip": []}});
     let (marks, delivery, _) = three(results, 200, body).await;
     assert_eq!(marks, "!MISSING + !INVALID");
-    assert!(matches!(&delivery.outcomes[2], Outcome::Rejected(rejection) if rejection.field.as_deref() == Some("time")));
+    assert!(
+        matches!(&delivery.outcomes[2], Outcome::Rejected(rejection) if rejection.field.as_deref() == Some("time"))
+    );
 }
 
 const CORRELATE: &str = r#"{mode: correlate, succeeded: {from: "${body.?results}", ref: "${it.ref}", remoteId: "${it.?id}"},
@@ -110,7 +115,8 @@ async fn failed_keys_are_found_among_the_records() {
 
 #[tokio::test]
 async fn a_failed_key_of_nobody_makes_every_silence_doubtful() {
-    let results = r#"{mode: failedKeys, failed: [{from: "${body.bad}", key: "${it}", recordKey: "${f.?email.orValue('')}"}]}"#;
+    let results =
+        r#"{mode: failedKeys, failed: [{from: "${body.bad}", key: "${it}", recordKey: "${f.?email.orValue('')}"}]}"#;
     let (marks, ..) = three(results, 200, json!({"bad": ["U1@EXAMPLE.COM"]})).await;
     assert_eq!(marks, "!UNCLEAR_ANSWER !UNCLEAR_ANSWER !UNCLEAR_ANSWER");
 }
@@ -126,7 +132,8 @@ async fn counts_are_split_until_the_failed_are_alone() {
     .await;
     let delivery = made(results).deliver(&server, &records(8)).await;
     assert_eq!(marks(&delivery), "+ + + + + !REJECTED + +");
-    let whole = three(r#"{mode: counts, failed: "${body.invalid}", bisectOnReject: false}"#, 200, json!({"invalid": 1})).await;
+    let whole =
+        three(r#"{mode: counts, failed: "${body.invalid}", bisectOnReject: false}"#, 200, json!({"invalid": 1})).await;
     assert_eq!((whole.0.as_str(), whole.1.requests), ("+ + +", 1), "delivered as far as anyone knows");
 }
 
