@@ -340,7 +340,7 @@ fn token_request(
     let answer = allowed.with(&ANSWER);
     let request =
         object.need("request", problems).and_then(|place| requests::request(&place, allowed, None, problems));
-    request.iter().flat_map(requests::templates).for_each(|template| needs.of(template));
+    request.iter().flat_map(|request: &crate::request::Request| request.templates()).for_each(|template| needs.of(template));
     let token = object.need("token", problems).and_then(|place| values::expression(&place, &answer, problems));
     let expires_in = object.need("expiresIn", problems).and_then(|place| place.duration(problems));
     let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems));

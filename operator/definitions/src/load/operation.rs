@@ -182,7 +182,7 @@ fn carried(object: &Object<'_>, one: bool, request: Option<&Request>, job: Optio
     if items == 2 {
         object.wrong(problems, "with upload the request has no item: the items are uploaded");
     }
-    let named = requests::templates(request).iter().any(|template| {
+    let named = request.templates().iter().any(|template| {
         template.names(Variable::Items) || (one && (template.names(Variable::F) || template.names(Variable::Rec)))
     });
     if items == 0 && !named {
