@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::network::Made;
 use super::tokens::ANY;
 
+/// Stands for any request to the token endpoint.
+pub(super) const TOKEN: &str = "token";
+
 /// What a case expects: the request as its file says it, tokens replaced.
 pub(super) struct Expected {
     pub(super) request: Value,
@@ -15,6 +18,9 @@ impl Expected {
     /// What differs, or nothing.
     pub(super) fn mismatch(&self, made: &Made) -> Option<String> {
         let wanted = &self.request;
+        if wanted == TOKEN {
+            return (!made.is_token_request()).then(|| format!("{} {} instead of a token request", made.method, made.url));
+        }
         let method = wanted["method"].as_str().unwrap_or("GET");
         if made.method != method {
             return Some(format!("method {} instead of {method}", made.method));
@@ -23,6 +29,8 @@ impl Expected {
             Some(url) => url.to_owned(),
             None => format!("{}{}", self.base_url.trim_end_matches('/'), wanted["path"].as_str().unwrap_or("")),
         };
+        // Hosts are alike in any case.
+        let url = url::Url::parse(&url).map_or(url, |url| url.to_string().trim_end_matches('/').to_owned());
         if made.url != url {
             return Some(format!("{} instead of {url}", made.url));
         }

@@ -63,7 +63,7 @@ impl Made {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
-    fn is_token_request(&self) -> bool {
+    pub(super) fn is_token_request(&self) -> bool {
         self.form().iter().any(|(name, _)| name == "grant_type")
     }
 }
@@ -86,7 +86,7 @@ struct State {
 /// The network of one case.
 pub(super) struct Script {
     state: Mutex<State>,
-    /// What the token endpoint answers first.
+    /// What the token endpoint answers to a request that no case expects: the first.
     token: Mutex<Option<Value>>,
     /// Requests may come in any order.
     unordered: bool,
@@ -96,12 +96,12 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new(
         pending: Vec<Exchange>,
-        token: Option<Value>,
+        token: Value,
         unordered: bool,
         stop: watch::Sender<Option<Failure>>,
     ) -> Self {
         let state = Mutex::new(State { pending, ..State::default() });
-        Self { state, token: Mutex::new(token), unordered, stop }
+        Self { state, token: Mutex::new(Some(token)), unordered, stop }
     }
 
     /// What went otherwise than expected, and how long the engine waited before it tried again.
@@ -109,7 +109,9 @@ impl Script {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let left = (!state.pending.is_empty()).then(|| {
             let first = &state.pending[0].expected.request;
-            format!("{} expected requests were not made, first {} {}", state.pending.len(), first["method"], first["path"])
+            let (method, path) = (first["method"].as_str(), first["path"].as_str());
+            let (method, path) = (method.unwrap_or_default(), path.unwrap_or_default());
+            format!("{} expected requests were not made, first {method} {path}", state.pending.len())
         });
         (state.wrong.clone().or(left), state.again)
     }
@@ -126,8 +128,9 @@ impl Script {
             state.answered = Some(Instant::now());
             return Some(exchange.answer);
         }
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(token) = token.filter(|_| made.is_token_request()) {
+        if made.is_token_request()
+            && let Some(token) = self.token.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
             return Some(serde_json::json!({"status": 200, "body": token}));
         }
         match state.pending.first() {
@@ -151,8 +154,9 @@ impl Network for Script {
         let made = Made::new(outgoing);
         let Some(answer) = self.decide(&made) else {
             // The case is over: nothing more is to be sent.
-            let _ = self.stop.send(Some(Failure::new(Code::Canceled, "the case is over")));
-            return Err(reset());
+            let over = Failure::new(Code::Canceled, "the case is over");
+            let _ = self.stop.send(Some(over.clone()));
+            return Err(Trouble::unsent(over));
         };
         if answer["timeout"] == true {
             return Err(Trouble::timeout("https://example.com", Duration::from_secs(30)));
