@@ -40,10 +40,13 @@ fn assert_free_of(root: &str, forbidden: &[&str]) {
 
 #[test]
 fn pure_crates_know_no_network_no_runtime_and_no_kubernetes() {
-    for root in ["backflow-core", "backflow-definitions", "backflow-mapping"] {
+    for root in ["backflow-core", "backflow-yaml", "backflow-expressions", "backflow-definitions", "backflow-mapping"] {
         let forbidden = ["kube", "k8s-openapi", "tokio", "sqlx", "reqwest", "hyper", "backflow-crds"];
         assert_free_of(root, &forbidden);
     }
+    // The language knows nothing of those who speak it.
+    assert_free_of("backflow-expressions", &["backflow-definitions", "backflow-mapping", "backflow-yaml"]);
+    assert_free_of("backflow-definitions", &["backflow-mapping", "backflow-plan"]);
     assert_free_of("backflow-plan", &["kube-client", "kube-runtime", "tokio", "sqlx", "reqwest", "hyper"]);
     assert_free_of("backflow-crds", &["kube-client", "kube-runtime", "tokio", "backflow-core", "backflow-plan"]);
 }

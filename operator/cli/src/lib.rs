@@ -16,7 +16,6 @@ mod select;
 mod state;
 mod test;
 mod validate;
-mod yaml;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::files::File;
 use crate::problem::{Problem, Severity};
-use crate::yaml::{self, Kind, Node};
+use backflow_yaml::{Kind, Node};
 
 /// The kinds of the API.
 pub(crate) const KINDS: [&str; 5] = ["Source", "Model", "Destination", "Mapping", "Sync"];
@@ -70,7 +70,7 @@ impl Manifests {
     pub(crate) fn read(files: Vec<File>, namespace: &str, problems: &mut Vec<Problem>) -> Self {
         let mut manifests = Self::default();
         for file in files {
-            let stream = yaml::read(&file.text);
+            let stream = backflow_yaml::read(&file.text);
             for document in stream.documents {
                 manifests.document(&file, document, namespace, problems);
             }

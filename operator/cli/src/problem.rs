@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::yaml::Position;
+use backflow_yaml::Position;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,95 +1,131 @@
 //! What a destination can do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use backflow_core::change::ChangeKind;
 use backflow_core::finding::Finding;
 use backflow_core::plan::OnMappingChange;
-use backflow_core::selection::{Selection, SyncMode};
-use serde::Deserialize;
+use backflow_core::selection::{Operation as Op, Selection, SyncMode};
 use serde_json::Value;
 
-use crate::settings::{Setting, check_all};
+use crate::http::{ErrorRule, Rate};
+use crate::request::Operation;
+use crate::schema::{Role, Schema};
+use crate::settings::{check_all, identity};
 
-/// What a destination can do. Its fields are free: whatever the Mapping maps is sent.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// What a destination can do.
+#[derive(Debug)]
 pub struct Action {
     /// Name for people.
     pub title: String,
     /// One sentence.
     pub description: String,
-    /// The constants of `Mapping.spec.config`.
-    #[serde(default)]
-    pub config: BTreeMap<String, Setting>,
+    /// The vendor's page about it.
+    pub docs_url: Option<String>,
     /// The sync modes that it can do.
     pub sync_modes: Vec<SyncMode>,
     /// The kinds of change that `Mapping.spec.records` may name.
     pub records: Vec<ChangeKind>,
     /// Whether sending a record again leaves the destination as it is. Events are not.
     pub idempotent: bool,
-    /// The field that the destination finds a record by; without one, that is the primary key.
-    #[serde(default)]
-    pub match_by: Option<FieldChoice>,
-    /// The field that the destination groups records by: a list, an audience.
-    #[serde(default)]
-    pub group_by: Option<FieldChoice>,
-    /// How large a request may be.
+    /// The constants of `Mapping.spec.config`.
+    pub config: Schema,
+    /// The setting of [`Action::config`] that names the field that the destination finds a record by. Otherwise that is the field with
+    /// the role of a match key, or the primary key.
+    pub match_by: Option<String>,
+    /// The setting that names the field that the destination groups records by. Otherwise that is the field with that role.
+    pub group_by: Option<String>,
+    /// What records are.
+    pub fields: Arc<Schema>,
+    /// Whether records may go to the destination side by side.
+    pub ordering: Ordering,
+    /// What becomes of records whose answer was lost.
+    pub delivery: DeliveryPromise,
+    /// What answers mean, before the definition's.
+    pub errors: Vec<ErrorRule>,
+    /// Rates of its own.
+    pub rates: Vec<Rate>,
+    /// How the destination is asked. Of a native destination there are none.
+    pub operations: Vec<Operation>,
+    /// How much goes into a request, where the operation does not say another.
     pub batch: Batch,
 }
 
-/// Which of a record's fields.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum FieldChoice {
-    /// Always this one (dotted path).
-    Field(String),
-    /// The one that this setting of [`Action::config`] names, if it is given.
-    Config(String),
-}
-
-/// How large a request may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+/// How much goes into a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// Records.
     pub max_records: u32,
-    /// Bytes of the records' data.
-    pub max_bytes: u32,
+    /// Bytes of the body.
+    pub max_bytes: u64,
+}
+
+/// Whether records may go to the destination side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordering {
+    /// All of them.
+    None,
+    /// Not two of one key.
+    PerKey,
+    /// One request after the other.
+    Serial,
+}
+
+/// What becomes of records whose answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryPromise {
+    /// They are sent again.
+    AtLeastOnce,
+    /// They are not: twice would be worse than never.
+    AtMostOnce,
 }
 
 impl Action {
-    /// The field that the destination finds a record by, with this config.
+    /// The field that the destination finds a record by, with this config. `mapped`: whether a field of this path is mapped.
     #[must_use]
-    pub fn match_field(&self, config: &BTreeMap<String, Value>) -> Option<String> {
-        self.chosen(self.match_by.as_ref(), config)
+    pub fn match_field(&self, config: &BTreeMap<String, Value>, mapped: &dyn Fn(&str) -> bool) -> Option<String> {
+        self.chosen(self.match_by.as_deref(), Role::MatchKey, config, mapped)
     }
 
-    /// The field that the destination groups records by, with this config.
+    /// The field that the destination groups records by, with this config. `mapped`: whether a field of this path is mapped.
     #[must_use]
-    pub fn group_field(&self, config: &BTreeMap<String, Value>) -> Option<String> {
-        self.chosen(self.group_by.as_ref(), config)
+    pub fn group_field(&self, config: &BTreeMap<String, Value>, mapped: &dyn Fn(&str) -> bool) -> Option<String> {
+        self.chosen(self.group_by.as_deref(), Role::GroupKey, config, mapped)
     }
 
-    fn chosen(&self, choice: Option<&FieldChoice>, config: &BTreeMap<String, Value>) -> Option<String> {
-        match choice? {
-            FieldChoice::Field(path) => Some(path.clone()),
-            FieldChoice::Config(name) => {
-                let value = config.get(name).or_else(|| self.config.get(name)?.default.as_ref())?;
-                value.as_str().map(str::to_owned)
+    fn chosen(
+        &self,
+        setting: Option<&str>,
+        role: Role,
+        config: &BTreeMap<String, Value>,
+        mapped: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
+        match setting {
+            Some(name) => {
+                let default = || self.config.properties.iter().find(|(own, _)| own == name)?.1.default.as_ref();
+                config.get(name).or_else(default)?.as_str().map(str::to_owned)
             }
+            None => self.with_role(role).into_iter().find(|path| mapped(path)),
         }
+    }
+
+    /// The paths of the fields with a role, in the order of the schema.
+    #[must_use]
+    pub fn with_role(&self, role: Role) -> Vec<String> {
+        self.fields.paths(&|schema| schema.extra.role == Some(role))
+    }
+
+    /// How the destination is asked for an operation.
+    #[must_use]
+    pub fn operation(&self, op: Op) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.ops.contains(&op))
     }
 
     /// The settings of [`Action::config`] that say which records are meant: another value of one means other records at the destination.
     #[must_use]
     pub fn identity(&self, config: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
-        let chosen = [&self.match_by, &self.group_by].into_iter().flatten();
-        let named = chosen.filter_map(|choice| match choice {
-            FieldChoice::Config(name) => Some((name.clone(), self.chosen(Some(choice), config)?)),
-            FieldChoice::Field(_) => None,
-        });
-        named.collect()
+        identity(&self.config, config)
     }
 
     /// What is wrong with a Mapping's `syncMode` or `records`: what this action cannot do.
@@ -124,15 +160,7 @@ impl Action {
     /// What is wrong with `Mapping.spec.config`. Paths: `config.<name>`.
     #[must_use]
     pub fn check_config(&self, config: &BTreeMap<String, Value>) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        check_all(
-            "config",
-            &format!("action \"{}\" has no config", self.title),
-            &self.config,
-            config.iter(),
-            &mut findings,
-        );
-        findings
+        check_all("config", &format!("action \"{}\" has no config", self.title), &self.config, config)
     }
 
     /// What a change of the Mapping does when `Mapping.spec.onMappingChange` is unset.

@@ -1,24 +1,20 @@
-//! A definition, and the built-in ones.
+//! A definition.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use backflow_core::finding::{Finding, hint};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::action::Action;
-use crate::settings::{Setting, check_all};
-
-/// The files that are part of the program.
-const FILES: &[&str] = &[include_str!("../builtin/webhook/definition.yaml")];
+use crate::auth::{Auth, AuthScheme};
+use crate::http::Http;
+use crate::schema::Schema;
+use crate::settings::{check_all, identity};
 
 /// A destination: what a user configures, and what can be done with it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct Definition {
     /// Name, as `Destination.spec.type` says it.
-    #[serde(rename = "definition")]
     pub id: String,
     /// Raised with every change of behaviour; a plan names the version that it was checked against.
     pub version: u32,
@@ -26,80 +22,102 @@ pub struct Definition {
     pub title: String,
     /// One sentence.
     pub description: String,
-    /// Plain settings.
-    pub settings: BTreeMap<String, Setting>,
-    /// Settings that come from Secrets.
-    pub secrets: BTreeMap<String, Secret>,
+    /// The vendor's documentation.
+    pub docs_url: Option<String>,
+    /// What kind of tool it is.
+    pub category: Category,
+    /// What was checked against what.
+    pub verification: Verification,
+    /// Where facts are from.
+    pub provenance: Vec<Fact>,
+    /// What a user configures, secrets among it.
+    pub settings: Schema,
     /// Ways to authenticate; the first is the default.
-    pub auth: Vec<AuthScheme>,
-    /// Limits of an account, unless the Destination says others.
-    pub limits: Limits,
+    pub auth: Auth,
+    /// How it is spoken to.
+    pub delivery: Delivery,
     /// What can be done.
     pub actions: BTreeMap<String, Action>,
 }
 
-/// A secret setting.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Secret {
-    /// One sentence.
-    pub description: String,
+/// How a destination is spoken to.
+#[derive(Debug)]
+pub enum Delivery {
+    /// By HTTP, as the definition says.
+    Http(Box<Http>),
+    /// By code of this name, with so many requests (or connections) at once.
+    Native {
+        /// The code.
+        name: String,
+        /// Requests in flight, at most.
+        concurrency: u32,
+    },
 }
 
-/// A way to authenticate.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct AuthScheme {
-    /// Name, as `Destination.spec.auth` says it.
-    pub id: String,
-    /// One sentence.
-    pub description: String,
-    /// The secrets that it uses. Secrets that no scheme names go with every scheme.
-    pub secrets: Vec<String>,
+/// What kind of tool a destination is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "their names say all")]
+pub enum Category {
+    Crm,
+    Support,
+    Marketing,
+    Messaging,
+    Analytics,
+    Advertising,
+    Cdp,
+    Collaboration,
+    Warehouse,
+    Generic,
 }
 
-/// Limits of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Limits {
-    /// Requests in flight.
-    pub concurrency: u32,
+impl Category {
+    /// Their names.
+    pub const NAMES: [(&'static str, Self); 10] = [
+        ("crm", Self::Crm),
+        ("support", Self::Support),
+        ("marketing", Self::Marketing),
+        ("messaging", Self::Messaging),
+        ("analytics", Self::Analytics),
+        ("advertising", Self::Advertising),
+        ("cdp", Self::Cdp),
+        ("collaboration", Self::Collaboration),
+        ("warehouse", Self::Warehouse),
+        ("generic", Self::Generic),
+    ];
 }
 
-/// A definition file that is wrong.
-#[derive(Debug, thiserror::Error)]
-#[error("the definition cannot be read: {0}")]
-pub struct LoadError(String);
-
-/// Reads a definition file. Unknown fields are errors.
-///
-/// # Errors
-/// What is wrong, with line and column.
-pub fn load(yaml: &str) -> Result<Definition, LoadError> {
-    let definition: Definition = serde_saphyr::from_str(yaml).map_err(|error| LoadError(error.to_string()))?;
-    if definition.auth.is_empty() {
-        return Err(LoadError("auth: at least one scheme is needed, the first is the default".to_owned()));
-    }
-    for scheme in &definition.auth {
-        if let Some(name) = scheme.secrets.iter().find(|name| !definition.secrets.contains_key(*name)) {
-            return Err(LoadError(format!("auth {}: secret {name} is not among secrets", scheme.id)));
-        }
-    }
-    Ok(definition)
+/// What a definition was checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// The service itself.
+    Live,
+    /// The vendor's own machine-readable specification.
+    Spec,
+    /// A specification that others wrote.
+    DerivedSpec,
+    /// Recorded requests and answers, or code.
+    Fixture,
 }
 
-// A test proves that each file loads, so none is ever left out.
-static BUILTIN: LazyLock<Vec<Definition>> = LazyLock::new(|| FILES.iter().filter_map(|yaml| load(yaml).ok()).collect());
-
-/// The built-in definition of this name.
-#[must_use]
-pub fn builtin(id: &str) -> Option<&'static Definition> {
-    BUILTIN.iter().find(|definition| definition.id == id)
+impl Verification {
+    /// Their names.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("live-verified", Self::Live),
+        ("spec-verified", Self::Spec),
+        ("derived-spec", Self::DerivedSpec),
+        ("fixture-verified", Self::Fixture),
+    ];
 }
 
-/// Names of the built-in definitions.
-pub fn builtin_ids() -> impl Iterator<Item = &'static str> {
-    BUILTIN.iter().map(|definition| definition.id.as_str())
+/// Where something that a definition says is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What is said.
+    pub fact: String,
+    /// Who says it.
+    pub source: String,
+    /// The day that it was looked up.
+    pub checked: String,
 }
 
 impl Definition {
@@ -109,12 +127,12 @@ impl Definition {
     /// A finding at `auth` if there is no such scheme.
     pub fn auth_scheme(&self, id: Option<&str>) -> Result<&AuthScheme, Finding> {
         let found = match id {
-            None => self.auth.first(),
-            Some(id) => self.auth.iter().find(|scheme| scheme.id == id),
+            None => self.auth.choose.first(),
+            Some(id) => self.auth.choose.iter().find(|scheme| scheme.id == id),
         };
         found.ok_or_else(|| {
             let id = id.unwrap_or_default();
-            let known = hint(id, self.auth.iter().map(|scheme| scheme.id.as_str()));
+            let known = hint(id, self.auth.choose.iter().map(|scheme| scheme.id.as_str()));
             Finding::new(
                 "auth",
                 "UnknownAuth",
@@ -126,16 +144,60 @@ impl Definition {
     /// What is wrong with a Destination's settings: unknown or missing ones, wrong types and values. Paths: `settings.<name>`.
     #[must_use]
     pub fn check_settings(&self, settings: &BTreeMap<String, Value>) -> Vec<Finding> {
+        let secret = |name: &&String| self.secret(name).is_some();
+        let mut findings: Vec<Finding> = settings
+            .keys()
+            .filter(secret)
+            .map(|name| {
+                let message = format!(
+                    "{name} is a secret: give it in spec.secrets as a reference to a Secret, never in plain text"
+                );
+                Finding::new(format!("settings.{name}"), "SecretInSettings", message)
+            })
+            .collect();
+        let plain =
+            settings.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (name.clone(), value.clone()));
+        findings.extend(check_all(
+            "settings",
+            &format!("{} has no setting", self.id),
+            &self.settings,
+            &plain.collect::<BTreeMap<_, _>>(),
+        ));
+        findings
+    }
+
+    /// The secret setting of this name.
+    #[must_use]
+    pub fn secret(&self, name: &str) -> Option<&Schema> {
+        self.secrets().find(|(own, _)| *own == name).map(|(_, schema)| schema)
+    }
+
+    /// The settings that come from Secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &Schema)> {
+        let secrets = self.settings.properties.iter().filter(|(_, schema)| schema.extra.secret);
+        secrets.map(|(name, schema)| (name.as_str(), &**schema))
+    }
+
+    /// Settings and secrets that the chosen scheme needs and that are not given. `given`: names of settings and of secrets.
+    #[must_use]
+    pub fn check_needs(&self, auth: Option<&str>, given: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+        let Ok(chosen) = self.auth_scheme(auth) else { return Vec::new() };
         let mut findings = Vec::new();
-        for name in settings.keys().filter(|name| self.secrets.contains_key(*name)) {
-            findings.push(Finding::new(
-                format!("settings.{name}"),
-                "SecretInSettings",
-                format!("{name} is a secret: give it in spec.secrets as a reference to a Secret, never in plain text"),
-            ));
+        for scheme in std::iter::once(chosen).chain(&self.auth.always).filter(|scheme| !scheme.optional) {
+            for need in scheme.needs.iter().filter(|need| need.required && !given(&need.name)) {
+                let name = &need.name;
+                let schema = self.settings.properties.iter().find(|(own, _)| own == name).map(|(_, schema)| schema);
+                if schema.is_some_and(|schema| schema.default.is_some()) {
+                    continue;
+                }
+                let place = if self.secret(name).is_some() { "secrets" } else { "settings" };
+                let about = schema.and_then(|schema| schema.description.as_deref()).unwrap_or_default();
+                let code = if place == "secrets" { "MissingSecret" } else { "MissingSetting" };
+                let scheme = &chosen.id;
+                let message = format!("auth \"{scheme}\" needs {place}.{name}: {about}");
+                findings.push(Finding::new(format!("{place}.{name}"), code, message));
+            }
         }
-        let plain = settings.iter().filter(|(name, _)| !self.secrets.contains_key(*name));
-        check_all("settings", &format!("{} has no setting", self.id), &self.settings, plain, &mut findings);
         findings
     }
 
@@ -146,8 +208,8 @@ impl Definition {
         let mut findings = Vec::new();
         for name in names {
             let path = format!("secrets.{name}");
-            if !self.secrets.contains_key(name) {
-                let known = hint(name, self.secrets.keys().map(String::as_str));
+            if self.secret(name).is_none() {
+                let known = hint(name, self.secrets().map(|(name, _)| name));
                 findings.push(Finding::new(
                     path,
                     "UnknownSecret",
@@ -155,9 +217,10 @@ impl Definition {
                 ));
                 continue;
             }
-            let users: Vec<&AuthScheme> =
-                self.auth.iter().filter(|scheme| scheme.secrets.iter().any(|s| s == name)).collect();
+            let users: Vec<&AuthScheme> = self.auth.choose.iter().filter(|scheme| scheme.uses(name)).collect();
+            let always = self.auth.always.iter().any(|scheme| scheme.uses(name));
             if let Ok(chosen) = self.auth_scheme(auth)
+                && !always
                 && !users.is_empty()
                 && !users.iter().any(|scheme| scheme.id == chosen.id)
             {
@@ -186,18 +249,21 @@ impl Definition {
     /// unset and have no default are left out.
     #[must_use]
     pub fn identity(&self, settings: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
-        self.settings
-            .iter()
-            .filter(|(_, setting)| setting.identity)
-            .filter_map(|(name, setting)| {
-                let value = settings.get(name).or(setting.default.as_ref())?;
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                Some((name.clone(), text))
-            })
-            .collect()
+        identity(&self.settings, settings)
+    }
+
+    /// The HTTP side; nothing of a native destination.
+    #[must_use]
+    pub fn http(&self) -> Option<&Http> {
+        if let Delivery::Http(http) = &self.delivery { Some(http) } else { None }
+    }
+
+    /// Requests in flight that an account allows, unless the Destination says others.
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        match &self.delivery {
+            Delivery::Http(http) => http.limits.concurrency.max,
+            Delivery::Native { concurrency, .. } => *concurrency,
+        }
     }
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -1,7 +1,8 @@
-use serde_json::json;
+use std::collections::BTreeMap;
 
-use super::*;
-use crate::action::FieldChoice;
+use serde_json::{Value, json};
+
+use crate::{Action, Definition, builtin, load};
 use backflow_core::change::ChangeKind;
 use backflow_core::plan::OnMappingChange;
 use backflow_core::selection::{Selection, SyncMode};
@@ -16,24 +17,6 @@ fn settings(value: Value) -> BTreeMap<String, Value> {
 
 fn found(value: Value) -> Vec<(String, &'static str)> {
     webhook().check_settings(&settings(value)).into_iter().map(|finding| (finding.path, finding.code)).collect()
-}
-
-#[test]
-fn every_built_in_definition_loads() {
-    for yaml in FILES {
-        load(yaml).expect("loads");
-    }
-    assert_eq!(builtin_ids().count(), FILES.len());
-    assert!(builtin("webhok").is_none());
-}
-
-#[test]
-fn unknown_fields_and_dangling_names_are_errors_with_their_place() {
-    let error = load(&FILES[0].replace("version: 1", "version: 1\nversoin: 2")).expect_err("unknown field");
-    assert!(error.to_string().contains("versoin"), "{error}");
-    assert!(error.to_string().contains("line 4"), "{error}");
-    let error = load(&FILES[0].replace("secrets: [authToken]", "secrets: [token]")).expect_err("dangling secret");
-    assert!(error.to_string().contains("token"), "{error}");
 }
 
 #[test]
@@ -139,7 +122,8 @@ fn actions_say_what_they_can_do() {
     assert_eq!(send.check_selection(&Selection::SyncMode(SyncMode::Mirror)), []);
     assert_eq!(send.check_config(&settings(json!({"list": 1})))[0].path, "config.list");
     assert_eq!(send.on_mapping_change(), OnMappingChange::Resend);
-    let events = Action { sync_modes: vec![], records: vec![ChangeKind::Added], idempotent: false, ..send.clone() };
+    let events = events();
+    let events = events.action("send").expect("there is one");
     assert_eq!(events.check_selection(&Selection::SyncMode(SyncMode::Upsert))[0].code, "UnsupportedSyncMode");
     let findings = events.check_selection(&Selection::Records(vec![ChangeKind::Added, ChangeKind::Deleted]));
     assert_eq!(findings.len(), 1);
@@ -156,14 +140,43 @@ fn the_url_is_the_account() {
 fn an_action_names_the_fields_that_records_are_found_by() {
     let action = webhook().action("send").expect("there is one");
     let config = settings(json!({"matchBy": "email", "groupBy": "list"}));
+    let nothing = |_: &str| false;
     assert_eq!(action.check_config(&config), []);
-    assert_eq!((action.match_field(&config), action.group_field(&config)), (Some("email".into()), Some("list".into())));
+    let found = (action.match_field(&config, &nothing), action.group_field(&config, &nothing));
+    assert_eq!(found, (Some("email".into()), Some("list".into())));
     let named = |name: &str, field: &str| (name.to_owned(), field.to_owned());
     assert_eq!(action.identity(&config), BTreeMap::from([named("matchBy", "email"), named("groupBy", "list")]));
-    assert_eq!((action.match_field(&BTreeMap::new()), action.identity(&BTreeMap::new())), (None, BTreeMap::new()));
+    let without = (action.match_field(&BTreeMap::new(), &nothing), action.identity(&BTreeMap::new()));
+    assert_eq!(without, (None, BTreeMap::new()));
     for wrong in [json!({"matchBy": ""}), json!({"groupBy": ["a"]}), json!({"matchby": "email"})] {
         assert_eq!(action.check_config(&settings(wrong.clone())).len(), 1, "{wrong}");
     }
-    let fixed = Action { match_by: Some(FieldChoice::Field("email".into())), ..action.clone() };
-    assert_eq!(fixed.match_field(&BTreeMap::new()), Some("email".into()));
+}
+
+/// The webhook's action with other modes, and with fields that have roles.
+fn events() -> Definition {
+    let webhook = include_str!("../builtin/webhook/definition.yaml");
+    let changed = webhook
+        .replace("syncModes: [Insert, Update, Upsert, Delete, Mirror]", "syncModes: []")
+        .replace("records: [Added, Updated, Deleted]", "records: [Added]")
+        .replace("idempotent: true", "idempotent: false")
+        .replace("for: [insert, update, upsert, delete]", "for: [insert]")
+        .replace("    matchBy: {config: matchBy}\n    groupBy: {config: groupBy}\n", "")
+        .replace(
+            "fields: {type: object, additionalProperties: true}",
+            "fields: {type: object, properties: {id: {type: string, x-role: matchKey}, user: {type: object, properties: \
+             {email: {type: string, x-role: matchKey}}}}}",
+        );
+    load(&changed).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn of_the_fields_with_a_role_the_first_that_is_mapped_counts() {
+    let events = events();
+    let action: &Action = events.action("send").expect("there is one");
+    let chosen = |mapped: &[&str]| action.match_field(&BTreeMap::new(), &|path| mapped.contains(&path));
+    assert_eq!(chosen(&["user.email", "id"]).as_deref(), Some("id"));
+    assert_eq!(chosen(&["user.email"]).as_deref(), Some("user.email"));
+    assert_eq!(chosen(&["other"]), None);
+    assert_eq!(action.group_field(&BTreeMap::new(), &|_| true), None);
 }

@@ -1,6 +1,6 @@
 //! Which addresses may be called.
 //!
-//! Users choose a webhook's host. In a cluster, loopback is the pod itself and link-local addresses are the node and the cloud's metadata
+//! Users choose a webhook's host, and settings and answers have a say in others. In a cluster, loopback is the pod itself and link-local addresses are the node and the cloud's metadata
 //! service, which hands out credentials: neither is ever a destination. Private ranges are, they hold the cluster's own services. The
 //! check is on the address that a connection is really made to, at each connection, so that a name cannot change its mind in between.
 
@@ -40,39 +40,76 @@ fn embedded(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether an address belongs to a network of someone's own: where no vendor's host is.
+pub(crate) fn private(address: IpAddr) -> bool {
+    match embedded(address.to_canonical()) {
+        IpAddr::V4(v4) => v4.is_private() || (v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64),
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
+}
+
 /// A name that resolves to forbidden addresses only.
 #[derive(Debug, thiserror::Error)]
 #[error("forbidden address")]
-pub(crate) struct Forbidden;
+pub(crate) struct Forbidden {
+    /// They are private ones.
+    pub(crate) private: bool,
+}
 
 /// A name without addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("name not found")]
 pub(crate) struct NotFound;
 
-/// Resolves names, leaving out forbidden addresses of the destination's host. A proxy is the administrator's choice and may be anywhere.
+/// Resolves names, leaving out forbidden addresses. A proxy is the administrator's choice and may be anywhere.
 pub(crate) struct Guard {
-    /// The destination's host.
-    pub(crate) host: String,
+    /// The destination's host: guarded even if a proxy has its name.
+    always: Option<String>,
+    /// Hosts of the environment's proxies.
+    proxies: Vec<String>,
+    deny_private: bool,
+}
+
+impl Guard {
+    pub(crate) fn new(always: Option<String>, deny_private: bool) -> Self {
+        let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+        let host = |text: String| {
+            let url = url::Url::parse(&text).ok().filter(|url| url.has_host());
+            url.or_else(|| url::Url::parse(&format!("http://{text}")).ok())?.host_str().map(str::to_owned)
+        };
+        let proxies = names.iter().filter_map(|name| std::env::var(name).ok()).filter_map(host).collect();
+        Self { always, proxies, deny_private }
+    }
+
+    fn guards(&self, name: &str) -> bool {
+        let is = |other: &String| other.eq_ignore_ascii_case(name);
+        self.always.as_ref().is_some_and(is) || !self.proxies.iter().any(is)
+    }
 }
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
-        let guarded = name.as_str().eq_ignore_ascii_case(&self.host);
+        let (guarded, deny_private) = (self.guards(name.as_str()), self.deny_private);
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| NotFound)?;
-            let addresses = choose(found.collect(), guarded)?;
+            let addresses = choose(found.collect(), guarded, deny_private)?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
 
-fn choose(found: Vec<SocketAddr>, guarded: bool) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+fn choose(
+    found: Vec<SocketAddr>,
+    guarded: bool,
+    deny_private: bool,
+) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
     if found.is_empty() {
         return Err(NotFound.into());
     }
-    let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| !guarded || !forbidden(address.ip())).collect();
-    if allowed.is_empty() { Err(Forbidden.into()) } else { Ok(allowed) }
+    let refused = |ip: IpAddr| forbidden(ip) || (deny_private && private(ip));
+    let all_private = found.iter().all(|address| private(address.ip()));
+    let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| !guarded || !refused(address.ip())).collect();
+    if allowed.is_empty() { Err(Forbidden { private: all_private }.into()) } else { Ok(allowed) }
 }
 
 #[cfg(test)]
@@ -131,9 +168,31 @@ mod tests {
         let addresses =
             |texts: &[&str]| texts.iter().map(|text| text.parse().expect("address")).collect::<Vec<SocketAddr>>();
         let mixed = addresses(&["127.0.0.1:0", "10.0.0.1:0"]);
-        assert_eq!(choose(mixed.clone(), true).expect("one is left"), addresses(&["10.0.0.1:0"]));
-        assert_eq!(choose(mixed.clone(), false).expect("all"), mixed);
-        assert!(choose(addresses(&["127.0.0.1:0"]), true).unwrap_err().is::<Forbidden>());
-        assert!(choose(Vec::new(), true).unwrap_err().is::<NotFound>());
+        assert_eq!(choose(mixed.clone(), true, false).expect("one is left"), addresses(&["10.0.0.1:0"]));
+        assert_eq!(choose(mixed.clone(), false, true).expect("all"), mixed);
+        assert!(choose(addresses(&["127.0.0.1:0"]), true, false).unwrap_err().is::<Forbidden>());
+        assert!(choose(mixed, true, true).unwrap_err().is::<Forbidden>(), "no private ones where none can be right");
+        assert!(choose(Vec::new(), true, false).unwrap_err().is::<NotFound>());
+    }
+
+    #[test]
+    fn private_networks_are_known() {
+        for address in ["10.1.2.3", "172.31.0.1", "192.168.0.1", "100.64.0.1", "fd00::1", "::ffff:10.0.0.1"] {
+            assert!(private(address.parse().expect(address)), "{address}");
+        }
+        for address in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1"] {
+            assert!(!private(address.parse().expect(address)), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_guarded_but_a_proxys() {
+        let guard = Guard {
+            always: Some("same.test".into()),
+            proxies: vec!["proxy.test".into(), "same.test".into()],
+            deny_private: true,
+        };
+        assert!(guard.guards("api.example.com") && guard.guards("SAME.test"));
+        assert!(!guard.guards("Proxy.test"));
     }
 }

@@ -1,30 +1,49 @@
-//! The delivery engine: batches in, one outcome for each record out.
+//! The delivery engine: batches in, one outcome for each record out, to any destination that a definition describes.
 //!
-//! [`open`] makes the [`Sink`] of a run, [`check`] tries a Destination without sending rows. Inside, `delivery` decides (when
-//! to send, when to wait, what an answer means, when to split a batch, when to end the run) over a `Transport` that makes one request;
-//! `webhook` says how records become a request, `http` makes it, `address` keeps it away from addresses that are nobody's destination.
+//! [`open`] makes the [`Sink`] of a run, [`check`] tries a Destination without sending rows, [`discover`] asks it for choices. Inside,
+//! `open` prepares a definition's requests with a Destination's settings and secrets; `delivery` decides (when to send, when to wait, when
+//! to split a batch, when to end the run) over a `Transport`; `action` is the one transport: it says which requests a batch becomes and
+//! reads their answers; `results` holds what answers say against what was sent; `pace` says how fast; `auth` says who sends; `encode` makes
+//! bodies; `http` makes requests, and `address` keeps them away from addresses that are nobody's destination.
 //!
-//! Nothing here prints a credential, a row, a query string or a word of an answer's body.
+//! Nothing here prints a credential, a row, a query string or a word of an answer's body, but for codes and field names where a
+//! definition says that they stand.
 
+mod action;
 mod address;
+mod auth;
+mod check;
+mod clock;
 mod delivery;
+mod encode;
 mod http;
-mod webhook;
+mod open;
+mod pace;
+mod results;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{DestinationPlan, MappingPlan};
 use backflow_core::secret::Secrets;
-use backflow_core::sink::{BatchLimits, Sink};
-use backflow_definitions::{Action, Definition};
+use backflow_core::sink::Sink;
+use backflow_definitions::Definition;
 use tokio::sync::watch;
+
+pub use auth::{TokenStore, Unkept};
+pub use check::Choice;
+use open::Opening;
 
 /// Asks a sink to stop. Once it holds a failure (why: cancelled, terminated, deadline), a request in flight is finished, nothing new is
 /// begun, and deliveries return with that failure.
 pub type Stop = watch::Receiver<Option<Failure>>;
 
-/// Opens the sink of a run: reads the secrets, sends nothing.
+/// Opens the sink of a run: reads the secrets, sends nothing. Refresh tokens that a destination gives in exchange for older ones are
+/// known to this run alone; see [`open_with`].
 ///
 /// # Errors
 /// Secrets that are absent or unusable, a host that is a forbidden address, a plan that its definition does not know.
@@ -34,17 +53,23 @@ pub fn open(
     secrets: &dyn Secrets,
     stop: Stop,
 ) -> Result<Arc<dyn Sink>, Failure> {
-    let definition = definition(destination)?;
-    let action = action(definition, mapping)?;
-    let limits = BatchLimits {
-        max_records: action.batch.max_records as usize,
-        max_bytes: action.batch.max_bytes as usize,
-        concurrency: destination.limits.concurrency.unwrap_or(definition.limits.concurrency).max(1) as usize,
-    };
-    let endpoint = webhook::Endpoint::new(definition, destination, secrets)?;
-    let transport = webhook::Webhook::new(endpoint, limits.concurrency)?;
-    let rate = destination.limits.requests_per_second;
-    Ok(Arc::new(delivery::Engine::new(transport, limits, rate, mapping.retry, stop)))
+    open_with(definition(destination)?, destination, mapping, secrets, Arc::new(Unkept), stop)
+}
+
+/// As [`open`], for a definition that may be the user's own, and with a place for refresh tokens that outlives the run.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    definition: &'static Definition,
+    destination: &DestinationPlan,
+    mapping: &MappingPlan,
+    secrets: &dyn Secrets,
+    store: Arc<dyn TokenStore>,
+    stop: Stop,
+) -> Result<Arc<dyn Sink>, Failure> {
+    let (action, settings) = Opening::new(definition, destination, secrets, store)?.action(mapping)?;
+    Ok(Arc::new(delivery::Engine::new(action, settings, stop)))
 }
 
 /// Tries a Destination without sending rows, and returns what it calls the account. For a webhook: its host resolves, accepts the
@@ -54,32 +79,38 @@ pub fn open(
 /// [`Code::DestinationUnreachable`], [`Code::TlsFailed`], [`Code::AddressForbidden`], [`Code::DestinationUnauthorized`],
 /// [`Code::DestinationMisconfigured`], or secrets that are absent or unusable.
 pub async fn check(destination: &DestinationPlan, secrets: &dyn Secrets) -> Result<String, Failure> {
-    let definition = definition(destination)?;
-    let endpoint = webhook::Endpoint::new(definition, destination, secrets)?;
-    webhook::Webhook::new(endpoint, 1)?.check().await
+    check_with(definition(destination)?, destination, secrets, Arc::new(Unkept)).await
+}
+
+/// As [`check`], for a definition that may be the user's own, and with a place for refresh tokens.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_with(
+    definition: &'static Definition,
+    destination: &DestinationPlan,
+    secrets: &dyn Secrets,
+    store: Arc<dyn TokenStore>,
+) -> Result<String, Failure> {
+    check::check(&Opening::new(definition, destination, secrets, store)?).await
+}
+
+/// The choices that a Destination offers in one of its definition's lists: object types, lists, audiences.
+///
+/// # Errors
+/// As [`check`]; there is no such list.
+pub async fn discover(
+    definition: &'static Definition,
+    destination: &DestinationPlan,
+    secrets: &dyn Secrets,
+    store: Arc<dyn TokenStore>,
+    list: &str,
+) -> Result<Vec<Choice>, Failure> {
+    check::discover(&Opening::new(definition, destination, secrets, store)?, list).await
 }
 
 fn definition(destination: &DestinationPlan) -> Result<&'static Definition, Failure> {
     let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
-    let definition = backflow_definitions::builtin(&destination.kind)
-        .ok_or_else(|| invalid(format!("destination type \"{}\" is not known to this version", destination.kind)))?;
-    if definition.version != destination.definition_version {
-        return Err(invalid(format!(
-            "the plan was made for version {} of the definition {}, this program has version {}; start the run again",
-            destination.definition_version, definition.id, definition.version
-        )));
-    }
-    match definition.check_settings(&destination.settings).into_iter().next() {
-        Some(finding) => Err(invalid(finding.message)),
-        None => Ok(definition),
-    }
-}
-
-fn action<'a>(definition: &'a Definition, mapping: &MappingPlan) -> Result<&'a Action, Failure> {
-    let action =
-        definition.action(&mapping.action).map_err(|finding| Failure::new(Code::PlanInvalid, finding.message))?;
-    match action.check_config(&mapping.config).into_iter().next() {
-        Some(finding) => Err(Failure::new(Code::PlanInvalid, finding.message)),
-        None => Ok(action),
-    }
+    backflow_definitions::builtin(&destination.kind)
+        .ok_or_else(|| invalid(format!("destination type \"{}\" is not known to this version", destination.kind)))
 }

@@ -6,10 +6,11 @@ use std::cell::OnceCell;
 use backflow_core::cell::Cell;
 use backflow_core::plan::OnNull;
 use backflow_core::record::Rejection;
-use cel::Context;
+use backflow_expressions::json::BYTES;
+use backflow_expressions::{Expression, Json, Values};
 
-use crate::cel::{self as language, Expression};
-use crate::json::{BYTES, Json};
+use crate::expression;
+use crate::fit::Fit;
 use crate::steps::Steps;
 use crate::template::Template;
 use crate::tree::{Node, Object};
@@ -22,6 +23,8 @@ pub(crate) struct Computed {
     pub(crate) on_null: OnNull,
     /// The field's path, for rejections.
     pub(crate) field: String,
+    /// What the action says of it.
+    pub(crate) fit: Option<Fit>,
 }
 
 /// Where it comes from.
@@ -45,6 +48,8 @@ pub(crate) type Named = (String, usize);
 pub(crate) struct List {
     pub(crate) of: Computed,
     pub(crate) each: Object,
+    /// What the action says of the list.
+    pub(crate) fit: Option<Fit>,
 }
 
 /// A row, and where in it columns are.
@@ -57,10 +62,10 @@ pub(crate) struct Row<'r> {
     pub(crate) record: &'r [Named],
 }
 
-/// What a value is computed from. All expressions of a row share one context, which is made for the first of them.
+/// What a value is computed from. All expressions of a row share their values, which are made for the first of them.
 pub(crate) struct Scope<'s, 'r> {
     pub(crate) row: Row<'r>,
-    pub(crate) context: &'s OnceCell<Context<'r, 'r>>,
+    pub(crate) values: &'s OnceCell<Values<'r>>,
     pub(crate) item: Option<&'s Json>,
 }
 
@@ -92,12 +97,12 @@ impl<'r> Row<'r> {
 
 impl<'s, 'r> Scope<'s, 'r> {
     /// What expressions see.
-    fn context(&self) -> Result<&'s Context<'r, 'r>, String> {
-        if let Some(context) = self.context.get() {
-            return Ok(context);
+    fn values(&self) -> Result<&'s Values<'r>, String> {
+        if let Some(values) = self.values.get() {
+            return Ok(values);
         }
-        let made = language::context(self.row.named(self.row.record))?;
-        Ok(self.context.get_or_init(|| made))
+        let made = expression::values(self.row.named(self.row.record))?;
+        Ok(self.values.get_or_init(|| made))
     }
 
     /// Appends what a node is for this row; false if it is left out.
@@ -133,7 +138,11 @@ impl Computed {
         }
         let reject =
             |reason| Rejection::new("PARSE_FAILED", Some(&self.field), format!("field {}: {reason}", self.field));
-        self.steps.apply(found).map_err(reject)
+        let found = self.steps.apply(found).map_err(reject)?;
+        match (&self.fit, found) {
+            (Some(fit), Some(cell)) => fit.apply(cell, &self.field).map(Some),
+            (_, found) => Ok(found),
+        }
     }
 
     /// The value, NULL only where the field sends it; nothing where the field is left out.
@@ -144,6 +153,11 @@ impl Computed {
             None => self.omits() || null(self.on_null, &self.field, "value")?,
         };
         Ok(found.filter(|_| sent))
+    }
+
+    /// Whether it has a value in every record that is not rejected.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.on_null == OnNull::Reject && !self.omits()
     }
 
     fn omits(&self) -> bool {
@@ -165,7 +179,12 @@ impl Source {
                 Some(Cow::Owned(template.render(scope.row.named(names), scope.item).map_err(failed)?))
             }
             Self::Cel(expression) => {
-                let value = expression.evaluate(scope.context().map_err(failed)?, scope.item).map_err(failed)?;
+                let values = scope.values().map_err(failed)?;
+                let value = match scope.item {
+                    None => expression.evaluate(values),
+                    Some(item) => expression.evaluate_with(values, "item", item.clone()),
+                };
+                let value = value.map_err(failed)?;
                 let cell = value.map(Json::into_cell);
                 let long = matches!(&cell, Some(Cell::Text(text) | Cell::Json(text)) if text.len() > BYTES);
                 if long {
@@ -198,17 +217,22 @@ impl List {
             Json::Null => return Ok(false),
             _ => return Err(no_list(field)),
         };
+        let start = out.len();
         out.push('[');
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
                 out.push(',');
             }
-            let inner = Scope { row: scope.row, context: scope.context, item: Some(item) };
+            let inner = Scope { row: scope.row, values: scope.values, item: Some(item) };
             if !self.each.write(&mut |node, out| inner.write(node, out), out)? {
                 out.push_str("{}");
             }
         }
         out.push(']');
+        if let Some(fit) = &self.fit {
+            let list = Cell::Json(out.split_off(start).into());
+            fit.apply(Cow::Owned(list), field)?.write_json(out);
+        }
         Ok(true)
     }
 }

@@ -8,6 +8,7 @@ use backflow_core::change::Memory;
 use backflow_core::record::Rejection;
 
 use crate::compute::{Named, Row, Scope};
+use crate::fit::Whole;
 use crate::tree::{Node, Object};
 
 /// Writes records from rows whose columns come in one known order.
@@ -22,6 +23,8 @@ pub struct Renderer {
     pub(crate) record: Arc<[Named]>,
     pub(crate) match_by: Option<Node>,
     pub(crate) group_by: Option<Node>,
+    /// What a whole record must have.
+    pub(crate) whole: Option<Arc<Whole>>,
 }
 
 impl Renderer {
@@ -36,8 +39,8 @@ impl Renderer {
     /// # Errors
     /// One of them is an expression that fails for this row, or not what its field's `parse` reads.
     pub fn memory(&self, row: &[Cell]) -> Result<Memory, Rejection> {
-        let context = OnceCell::new();
-        let scope = Scope { row: self.row(row), context: &context, item: None };
+        let values = OnceCell::new();
+        let scope = Scope { row: self.row(row), values: &values, item: None };
         let value = |node: &Option<Node>| -> Result<Option<Box<str>>, Rejection> {
             let json = |cell: &Cell| {
                 let mut json = String::new();
@@ -61,17 +64,20 @@ impl Renderer {
     /// # Errors
     /// With the field and never with the row's values: `NULL_NOT_ALLOWED` if it says `onNull: Reject` and has no value,
     /// `MAPPING_ERROR` if its template or expression fails, `PARSE_FAILED` if its value is not what `parse` reads, `NOT_A_LIST` if there
-    /// are no items.
+    /// are no items, `INVALID_FIELD`, `MISSING_FIELD` and `TOO_LARGE` if it is not what the action's schema says.
     pub fn render(&self, row: &[Cell]) -> Result<String, Rejection> {
         let mut out = String::with_capacity(self.size);
-        let context = OnceCell::new();
-        let scope = Scope { row: self.row(row), context: &context, item: None };
+        let values = OnceCell::new();
+        let scope = Scope { row: self.row(row), values: &values, item: None };
         let mut leaf = |node: &Node, out: &mut String| match node {
             Node::Column { used, on_null, field } => scope.row.write(*used, *on_null, field, out),
             other => scope.write(other, out),
         };
         if !self.root.write(&mut leaf, &mut out)? {
             out.push_str("{}");
+        }
+        if let Some(whole) = &self.whole {
+            whole.check(&out)?;
         }
         Ok(out)
     }

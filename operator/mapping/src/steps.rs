@@ -8,7 +8,7 @@ use backflow_core::plan::{Field, Parse};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::{texts, time};
+use backflow_expressions::{texts, time};
 
 /// The steps of one field.
 #[derive(Debug, Default)]

@@ -32,8 +32,10 @@ pub fn destination(name: &str, spec: &DestinationSpec, place: &Place) -> Result<
     };
     findings.extend_at("spec", definition.check_settings(&spec.settings));
     findings.extend_at("spec", definition.check_secrets(spec.auth.as_deref(), spec.secrets.keys().map(String::as_str)));
+    let given = |name: &str| spec.settings.contains_key(name) || spec.secrets.contains_key(name);
+    findings.extend_at("spec", definition.check_needs(spec.auth.as_deref(), &given));
     let secrets = spec.secrets.iter().map(|(key, value)| (key.clone(), secret(value))).collect();
-    let limits = limits(spec, definition.limits.concurrency, &mut findings);
+    let limits = limits(spec, definition.concurrency(), &mut findings);
     findings.finish(DestinationPlan {
         name: name.to_owned(),
         kind: spec.type_.clone(),

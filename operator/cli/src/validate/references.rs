@@ -9,7 +9,7 @@ use backflow_core::secret::SecretRef;
 use crate::manifests::{Manifests, Resource, Spec};
 use crate::problem::{Problem, Severity};
 use crate::secrets::{Given, variable};
-use crate::yaml::{Kind, Node};
+use backflow_yaml::{Kind, Node};
 
 /// Checks all resources together.
 pub(super) fn check(manifests: &Manifests, given: &Given, problems: &mut Vec<Problem>) {

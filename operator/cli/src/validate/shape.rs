@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::rules;
 use crate::manifests::Resource;
 use crate::problem::{Problem, Severity};
-use crate::yaml::{Kind, Node, Position, Scalar};
+use backflow_yaml::{Kind, Node, Position, Scalar};
 
 /// The schemas of the kinds, by kind.
 static SCHEMAS: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {

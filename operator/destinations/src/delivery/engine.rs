@@ -1,118 +1,205 @@
 //! A batch from its first request to the last outcome.
 
-use std::ops::Range;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backflow_core::code::{Code, Failure};
+use backflow_core::code::Failure;
 use backflow_core::plan::Retry;
 use backflow_core::record::{Outcome, Record, Rejection};
 use backflow_core::sink::{BatchLimits, Delivery, Sink};
 use tokio::time::Instant;
 
-use super::backoff::backoff;
-use super::classify::{Class, classify};
-use super::gate::Gate;
-use super::stopper::Stopper;
-use super::{Batch, Transport};
+use super::lanes::Lanes;
+use super::{Backoff, Line, Prepared, Reply, Stopper, Tally, Transport};
 use crate::Stop;
+use crate::pace::{Concurrency, Gate, LONGEST, Rate};
+use crate::results::{Fault, Verdict};
 
 /// Refusals that a run may follow up by splitting, and how many deliveries earn one more. A poison record among a thousand costs ten
 /// refusals; a destination that refuses everything must not be asked about every record.
 const REFUSALS: i64 = 400;
 const DELIVERIES_PER_REFUSAL: i64 = 4;
 
-/// The longest wait that a destination can ask for: beyond any `retry.window`, and a time that a clock can tell.
-const LONGEST_HINT: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Requests after which records are rejected whose answers cannot be read.
+const READINGS: u32 = 3;
+
+/// How a destination is spoken to.
+pub(crate) struct Settings {
+    /// Batches, as the run makes them.
+    pub(crate) limits: BatchLimits,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) rates: Vec<Rate>,
+    /// Bounds each part of a batch.
+    pub(crate) retry: Retry,
+    pub(crate) backoff: Backoff,
+}
 
 /// The sink over a [`Transport`].
 pub(crate) struct Engine<T> {
     transport: T,
-    limits: BatchLimits,
-    retry: Retry,
+    settings: Settings,
     gate: Gate,
     stopper: Stopper,
-    /// Bytes of a body that the destination takes: halved by each 413, for the rest of the run.
-    max_body: AtomicUsize,
+    lanes: Lanes,
+    /// Bytes of a request that the destination takes: halved by each 413, for the rest of the run.
+    max_bytes: AtomicUsize,
     /// Refusals left, in parts of [`DELIVERIES_PER_REFUSAL`].
     allowance: AtomicI64,
 }
 
 /// What became of one part of a batch.
 enum Sent {
-    Delivered,
-    Refused(u16),
+    /// Each record has its outcome, but for those that are to be told apart by sending fewer at once.
+    Settled {
+        doubtful: Vec<u32>,
+    },
+    Refused(u16, Fault),
     TooLarge,
     /// Not acknowledged, and nothing more is to be sent.
     Stopped(Failure),
 }
 
+/// What an answer said of a part.
+struct Said {
+    verdicts: Vec<Verdict>,
+    ambiguous: bool,
+    /// Fewer records at once are to tell what it did not.
+    splits: bool,
+}
+
 impl<T: Transport> Engine<T> {
-    /// `rate`: requests in any second. `retry` bounds each part of a batch.
-    pub(crate) fn new(transport: T, limits: BatchLimits, rate: Option<u32>, retry: Retry, stop: Stop) -> Self {
+    pub(crate) fn new(transport: T, settings: Settings, stop: Stop) -> Self {
         Self {
             transport,
-            limits,
-            retry,
-            gate: Gate::new(limits.concurrency, rate),
+            gate: Gate::new(settings.concurrency, &settings.rates),
             stopper: Stopper::new(stop),
-            max_body: AtomicUsize::new(usize::MAX),
+            lanes: Lanes::default(),
+            max_bytes: AtomicUsize::new(usize::MAX),
             allowance: AtomicI64::new(REFUSALS * DELIVERIES_PER_REFUSAL),
+            settings,
         }
     }
 
-    /// Sends a part until it is answered for good.
-    async fn send(&self, records: &[Record], batch: &Batch, part: &Range<usize>, delivery: &mut Delivery) -> Sent {
-        let body = batch.part(part);
-        let records = &records[part.clone()];
+    /// Sends a part until each of its records is answered for good. Records that the answer says to try again go again without the others,
+    /// and then are all that is left of the part.
+    async fn send(
+        &self,
+        records: &[Record],
+        batch: &T::Batch,
+        part: &mut Vec<u32>,
+        line: &Line<'_>,
+        outcomes: &mut [Outcome],
+    ) -> Sent {
+        let mut doubtful = Vec::new();
         let mut first_failure = None;
         let mut attempt = 0;
         loop {
-            let permit = match self.gate.enter(&self.stopper).await {
-                Ok(permit) => permit,
-                Err(failure) => return Sent::Stopped(failure),
-            };
             attempt += 1;
-            delivery.requests += 1;
-            delivery.bytes += body.len() as u64;
-            let answer = self.transport.send(records, body.clone()).await;
-            let (why, wait) = match answer {
-                Err(trouble) if trouble.fatal => return Sent::Stopped(trouble.failure),
-                Err(trouble) => (trouble.failure, None),
-                Ok(answer) => match classify(&answer, self.transport.shown()) {
-                    Class::Delivered => {
-                        self.gate.succeeded();
-                        return Sent::Delivered;
+            let (why, wait) = match self.transport.attempt(records, batch, part, line).await {
+                Reply::Stop(failure) => return Sent::Stopped(failure),
+                Reply::Refused { status, fault } => return Sent::Refused(status, fault),
+                Reply::TooLarge => return Sent::TooLarge,
+                Reply::Unknown => {
+                    part.iter().for_each(|at| outcomes[*at as usize] = Outcome::Rejected(unknown_delivery()));
+                    return Sent::Settled { doubtful };
+                }
+                Reply::Unreadable(_) if attempt >= READINGS => {
+                    part.iter().for_each(|at| outcomes[*at as usize] = Outcome::Rejected(unreadable_answer()));
+                    return Sent::Settled { doubtful };
+                }
+                Reply::Unreadable(why) => (Some(why), None),
+                Reply::Verdicts { verdicts, ambiguous, stop } => {
+                    let splits =
+                        ambiguous && part.len() > 1 && self.transport.repeats() && self.transport.bisects(batch, part);
+                    let said = Said { verdicts, ambiguous, splits };
+                    let again = self.settle(records, part, said, outcomes, &mut doubtful);
+                    if let Some(failure) = stop {
+                        return Sent::Stopped(failure);
                     }
-                    Class::Rejected => return Sent::Refused(answer.status),
-                    Class::TooLarge => return Sent::TooLarge,
-                    Class::Stop(failure) => return Sent::Stopped(failure),
-                    class => {
-                        // A hint of zero says nothing that the backoff would not say better.
-                        let hint = answer.retry_after.filter(|hint| !hint.is_zero()).map(|hint| hint.min(LONGEST_HINT));
-                        let wait = hint.unwrap_or_else(|| backoff(attempt, fastrand::f64()));
-                        if class == Class::Throttled {
-                            self.gate.pause(Instant::now() + wait, hint.is_some());
-                        }
-                        let message = format!("{} answers {}", self.transport.shown(), answer.status);
-                        (Failure::new(Code::RetriesExhausted, message), Some(wait))
+                    if again.is_empty() {
+                        return Sent::Settled { doubtful };
                     }
-                },
+                    *part = again;
+                    (None, None)
+                }
+                Reply::Again { why, wait, throttled } => {
+                    // A hint of zero says nothing that the backoff would not say better.
+                    let hint = wait.filter(|wait| !wait.is_zero()).map(|wait| wait.min(LONGEST));
+                    let wait = hint.unwrap_or_else(|| self.backoff(attempt));
+                    if throttled {
+                        line.pause(wait, hint.is_some());
+                    }
+                    (Some(why), Some(wait))
+                }
             };
-            drop(permit);
-            let wait = wait.unwrap_or_else(|| backoff(attempt, fastrand::f64()));
+            let wait = wait.unwrap_or_else(|| self.backoff(attempt));
             let now = Instant::now();
-            let window = self.retry.window().saturating_sub(now - *first_failure.get_or_insert(now));
-            if attempt >= self.retry.max_attempts || wait > window {
-                return Sent::Stopped(exhausted(&why, attempt, wait, window));
+            let window = self.settings.retry.window().saturating_sub(now - *first_failure.get_or_insert(now));
+            if attempt >= self.settings.retry.max_attempts || wait > window {
+                return match why {
+                    Some(why) => Sent::Stopped(exhausted(&why, attempt, wait, window)),
+                    // The destination takes others: the next run tries these again.
+                    None => Sent::Settled { doubtful },
+                };
             }
-            tracing::warn!(attempt, wait_ms = wait.as_millis() as u64, records = records.len(), reason = %why, "trying a batch again");
-            tokio::select! {
-                failure = self.stopper.wait() => return Sent::Stopped(failure),
-                () = tokio::time::sleep(wait) => {}
+            let reason = why.as_ref().map_or_else(|| "the answer asks for it".to_owned(), ToString::to_string);
+            tracing::warn!(
+                attempt,
+                wait_ms = wait.as_millis() as u64,
+                records = part.len(),
+                reason,
+                "trying a batch again"
+            );
+            if let Err(failure) = line.wait(wait).await {
+                return Sent::Stopped(failure);
             }
         }
+    }
+
+    /// Takes over verdicts, and gives the records that are to be sent again. Those that fewer at once would tell apart are `doubtful`.
+    fn settle(
+        &self,
+        records: &[Record],
+        part: &[u32],
+        said: Said,
+        outcomes: &mut [Outcome],
+        doubtful: &mut Vec<u32>,
+    ) -> Vec<u32> {
+        let Said { verdicts, ambiguous, splits } = said;
+        let mut again = Vec::new();
+        let mut delivered = 0;
+        for (at, verdict) in part.iter().zip(verdicts) {
+            let place = *at as usize;
+            match verdict {
+                Verdict::Delivered { remote_id: None } if splits => doubtful.push(*at),
+                Verdict::Delivered { remote_id } => {
+                    delivered += 1;
+                    outcomes[place] = Outcome::Delivered { remote_id };
+                }
+                Verdict::Rejected(fault) => {
+                    outcomes[place] = Outcome::Rejected(fault.rejection(&records[place], "REJECTED"));
+                }
+                Verdict::Settled(outcome) => outcomes[place] = outcome,
+                Verdict::Again => again.push(*at),
+                Verdict::Unclear if splits => doubtful.push(*at),
+                Verdict::Unclear if ambiguous && part.len() == 1 => {
+                    outcomes[place] = Outcome::Rejected(Rejection::new(
+                        "UNCLEAR_ANSWER",
+                        None,
+                        "the destination's answer to this record alone does not say what became of it; correct the row or the Mapping",
+                    ));
+                }
+                Verdict::Unclear => outcomes[place] = Outcome::Retrying,
+            }
+        }
+        self.allowance.fetch_add(delivered, Relaxed);
+        again
+    }
+
+    fn backoff(&self, attempt: u32) -> Duration {
+        self.settings.backoff.after(attempt, fastrand::f64())
     }
 
     /// Whether a refusal may be followed up, and counts it.
@@ -120,21 +207,80 @@ impl<T: Transport> Engine<T> {
         self.allowance.fetch_sub(DELIVERIES_PER_REFUSAL, Relaxed) >= DELIVERIES_PER_REFUSAL
     }
 
-    /// The largest prefix of `part` that the destination's size limit allows, at least one record.
-    fn fitting(&self, batch: &Batch, part: &Range<usize>) -> Range<usize> {
-        let most = self.max_body.load(Relaxed);
-        if batch.size(part) <= most {
-            return part.clone();
+    /// How many of a part's first records the destination's size limit allows, at least one.
+    fn fitting(&self, batch: &T::Batch, part: &[u32]) -> usize {
+        let most = self.max_bytes.load(Relaxed);
+        if most == usize::MAX || self.transport.size(batch, part) <= most {
+            return part.len();
         }
-        let fitting = (part.start + 1..part.end).take_while(|end| batch.size(&(part.start..*end)) <= most).last();
-        part.start..fitting.unwrap_or(part.start + 1)
+        let fits = |records: &usize| self.transport.size(batch, &part[..*records]) <= most;
+        (1..part.len()).take_while(fits).last().unwrap_or(1)
+    }
+
+    /// Sends all parts, splitting those that are refused.
+    async fn send_all(
+        &self,
+        records: &[Record],
+        batch: &T::Batch,
+        mut parts: Vec<Vec<u32>>,
+        line: &Line<'_>,
+        outcomes: &mut [Outcome],
+    ) -> Option<Failure> {
+        // A stack, so that the batch's order is kept.
+        parts.reverse();
+        while let Some(mut part) = parts.pop() {
+            let fitting = self.fitting(batch, &part);
+            if fitting < part.len() {
+                parts.push(part.split_off(fitting));
+            }
+            let refused = match self.send(records, batch, &mut part, line, outcomes).await {
+                Sent::Stopped(failure) => {
+                    self.stopper.halt(&failure);
+                    return Some(failure);
+                }
+                Sent::Settled { doubtful } if doubtful.is_empty() => continue,
+                Sent::Settled { doubtful } => {
+                    part = doubtful;
+                    None
+                }
+                Sent::TooLarge => {
+                    if part.len() > 1 {
+                        self.max_bytes.fetch_min(self.transport.size(batch, &part) / 2, Relaxed);
+                    }
+                    Some(None)
+                }
+                Sent::Refused(status, fault) => Some(Some((status, fault))),
+            };
+            if !self.may_split() {
+                tracing::warn!(
+                    records = part.len(),
+                    "too many refusals to find out which records are at fault; they are tried again by the next run"
+                );
+            } else if let ([at], Some(refusal)) = (part.as_slice(), &refused) {
+                let place = *at as usize;
+                outcomes[place] = Outcome::Rejected(match refusal {
+                    Some((status, fault)) => refusal_of(*status, fault, &records[place]),
+                    None => too_large("the destination says that this record alone is too large"),
+                });
+            } else if !matches!(refused, Some(Some(_))) || self.transport.bisects(batch, &part) {
+                let rest = part.split_off(part.len() / 2);
+                parts.push(rest);
+                parts.extend((!part.is_empty()).then_some(part));
+            } else if let Some(Some((status, fault))) = &refused {
+                for at in &part {
+                    let place = *at as usize;
+                    outcomes[place] = Outcome::Rejected(refusal_of(*status, fault, &records[place]));
+                }
+            }
+        }
+        None
     }
 }
 
 #[async_trait]
 impl<T: Transport> Sink for Engine<T> {
     fn limits(&self) -> BatchLimits {
-        self.limits
+        self.settings.limits
     }
 
     fn throttled(&self) -> Option<Duration> {
@@ -143,67 +289,59 @@ impl<T: Transport> Sink for Engine<T> {
 
     async fn deliver(&self, records: &[Record]) -> Delivery {
         // Whatever is not said otherwise below was not acknowledged.
-        let outcomes = vec![Outcome::Retrying; records.len()];
-        let mut delivery = Delivery { outcomes, requests: 0, bytes: 0, stop: None };
+        let mut outcomes = vec![Outcome::Retrying; records.len()];
         if records.is_empty() {
-            return delivery;
+            return Delivery { outcomes, requests: 0, bytes: 0, stop: None };
         }
-        let batch = self.transport.encode(records);
-        // A stack, so that the batch's order is kept.
-        let mut parts = Vec::with_capacity(2);
-        parts.push(0..records.len());
-        while let Some(part) = parts.pop() {
-            let now = self.fitting(&batch, &part);
-            if now.end < part.end {
-                parts.push(now.end..part.end);
-            }
-            let part = now;
-            match self.send(records, &batch, &part, &mut delivery).await {
-                Sent::Delivered => {
-                    self.allowance.fetch_add(part.len() as i64, Relaxed);
-                    delivery.outcomes[part].fill(Outcome::Delivered { remote_id: None });
-                }
-                Sent::Stopped(failure) => {
-                    self.stopper.halt(&failure);
-                    delivery.stop = Some(failure);
-                    break;
-                }
-                refusal @ (Sent::Refused(_) | Sent::TooLarge) => {
-                    if matches!(refusal, Sent::TooLarge) && part.len() > 1 {
-                        self.max_body.fetch_min(batch.size(&part) / 2, Relaxed);
-                    }
-                    if !self.may_split() {
-                        tracing::warn!(
-                            records = part.len(),
-                            "too many refusals to find out which records are at fault; they are tried again by the next run"
-                        );
-                    } else if part.len() == 1 {
-                        delivery.outcomes[part.start] = Outcome::Rejected(rejection(&refusal));
-                    } else {
-                        let middle = part.start + part.len() / 2;
-                        parts.push(middle..part.end);
-                        parts.push(part.start..middle);
-                    }
-                }
-            }
+        let Prepared { batch, parts, settled, followers, lanes } = self.transport.prepare(records);
+        for (at, outcome) in settled {
+            outcomes[at as usize] = outcome;
         }
-        delivery
+        let _held = self.lanes.enter(lanes).await;
+        let tally = Tally::default();
+        let line =
+            Line { gate: &self.gate, stopper: &self.stopper, tally: &tally, patience: self.settings.retry.window() };
+        let stop = self.send_all(records, &batch, parts, &line, &mut outcomes).await;
+        let followed: HashMap<u32, u32> = followers.into_iter().collect();
+        for (at, kept) in followed {
+            outcomes[at as usize] = outcomes[kept as usize].clone();
+        }
+        Delivery { outcomes, requests: tally.requests(), bytes: tally.bytes(), stop }
     }
 }
 
-fn rejection(refusal: &Sent) -> Rejection {
-    match refusal {
-        Sent::Refused(status) => {
-            let message =
-                format!("the destination answers {status} to this record alone; correct the row or the Mapping");
-            Rejection::new(format!("HTTP_{status}"), None, message)
-        }
-        _ => Rejection::new(
-            "TOO_LARGE",
-            None,
-            "the destination says that this record alone is too large; map fewer or shorter fields",
-        ),
+/// The rejection of a record that was refused as a whole request.
+fn refusal_of(status: u16, fault: &Fault, record: &Record) -> Rejection {
+    let code = format!("HTTP_{status}");
+    let mut rejection = fault.rejection(record, &code);
+    if rejection.code == code {
+        let message = format!("the destination answers {status} to this record alone; correct the row or the Mapping");
+        rejection = Rejection::new(code, rejection.field.as_deref(), message);
     }
+    rejection
+}
+
+/// The rejection of a record that is too large.
+pub(crate) fn too_large(why: &str) -> Rejection {
+    Rejection::new("TOO_LARGE", None, format!("{why}; map fewer or shorter fields"))
+}
+
+/// The rejection of a record that must not arrive twice, and may have arrived.
+fn unknown_delivery() -> Rejection {
+    Rejection::new(
+        "UNKNOWN_DELIVERY",
+        None,
+        "the answer was lost, so the record may have arrived; it is not sent again by itself: look at the destination, then run a Sync with retryRejected if it is missing",
+    )
+}
+
+/// The rejection of records whose answer cannot be read, however often it is asked for.
+fn unreadable_answer() -> Rejection {
+    Rejection::new(
+        "UNREADABLE_ANSWER",
+        None,
+        "the destination takes the request, but its answer does not say what became of the records; look at the destination",
+    )
 }
 
 fn exhausted(why: &Failure, attempts: u32, wait: Duration, window: Duration) -> Failure {

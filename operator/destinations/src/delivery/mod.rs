@@ -3,90 +3,88 @@
 mod backoff;
 mod classify;
 mod engine;
-mod gate;
+mod lanes;
+mod line;
 mod stopper;
+mod trouble;
 
-use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backflow_core::code::{Code, Failure};
-use backflow_core::record::Record;
-use bytes::Bytes;
+use backflow_core::code::Failure;
+use backflow_core::record::{Outcome, Record};
 
-pub(crate) use engine::Engine;
+use crate::results::{Fault, Verdict};
 
-/// From a request's first byte to its status line.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) use backoff::Backoff;
+pub(crate) use classify::{Class, Words, by_status};
+pub(crate) use engine::{Engine, Settings, too_large};
+pub(crate) use line::{Line, Tally};
+pub(crate) use stopper::Stopper;
+pub(crate) use trouble::Trouble;
 
-/// Makes one request, and knows nothing of retries.
+/// What an action makes of records, one part of a batch at a time; it knows nothing of retries.
 #[async_trait]
 pub(crate) trait Transport: Send + Sync {
-    /// What messages call the destination: never with a credential or a query.
-    fn shown(&self) -> &str;
+    /// The records of a batch, serialised.
+    type Batch: Send + Sync;
 
-    /// Serialises records, each once.
-    fn encode(&self, records: &[Record]) -> Batch;
+    /// Serialises records, each once, and says which go together.
+    fn prepare(&self, records: &[Record]) -> Prepared<Self::Batch>;
 
-    /// Sends `body`, which holds `records`.
-    async fn send(&self, records: &[Record], body: Bytes) -> Result<Answer, Trouble>;
+    /// Bytes of a part's request.
+    fn size(&self, batch: &Self::Batch, part: &[u32]) -> usize;
+
+    /// Whether a refusal that names no record of the part is followed up by halving it.
+    fn bisects(&self, batch: &Self::Batch, part: &[u32]) -> bool;
+
+    /// Whether sending records again that may have been taken does no harm.
+    fn repeats(&self) -> bool;
+
+    /// Sends a part: with all requests that it takes, each let through by the line.
+    async fn attempt(&self, records: &[Record], batch: &Self::Batch, part: &[u32], line: &Line<'_>) -> Reply;
 }
 
-/// The JSON array of a batch's items, from which the arrays of its parts are cut.
-pub(crate) struct Batch {
-    /// `[item,item,item]`.
-    pub(crate) body: Bytes,
-    /// Of each item, the position after its comma or the closing bracket.
-    pub(crate) ends: Vec<usize>,
+/// A batch before its first request.
+pub(crate) struct Prepared<B> {
+    pub(crate) batch: B,
+    /// Positions of the records that go together, in the order they are sent.
+    pub(crate) parts: Vec<Vec<u32>>,
+    /// What is known without a request.
+    pub(crate) settled: Vec<(u32, Outcome)>,
+    /// Records that are not sent because another one stands for them, and which.
+    pub(crate) followers: Vec<(u32, u32)>,
+    /// What no two requests in flight may both be about: hashes of the keys that the destination finds records by.
+    pub(crate) lanes: Vec<u64>,
 }
 
-impl Batch {
-    /// The array of some of the items.
-    fn part(&self, range: &Range<usize>) -> Bytes {
-        if range.len() == self.ends.len() {
-            return self.body.clone();
-        }
-        let items = &self.body[self.start(range.start)..self.start(range.end) - 1];
-        let mut part = Vec::with_capacity(items.len() + 2);
-        part.push(b'[');
-        part.extend_from_slice(items);
-        part.push(b']');
-        part.into()
-    }
-
-    /// Bytes of the array of some of the items.
-    fn size(&self, range: &Range<usize>) -> usize {
-        self.start(range.end) - self.start(range.start) + 1
-    }
-
-    fn start(&self, item: usize) -> usize {
-        if item == 0 { 1 } else { self.ends[item - 1] }
-    }
-}
-
-/// What a destination answered.
+/// What became of a part.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    /// HTTP status.
-    pub(crate) status: u16,
-    /// How long the destination asks to wait.
-    pub(crate) retry_after: Option<Duration>,
-    /// The body is a web page.
-    pub(crate) html: bool,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Trouble {
-    pub(crate) failure: Failure,
-    /// Trying again in this run cannot help.
-    pub(crate) fatal: bool,
-}
-
-impl Trouble {
-    /// No answer within [`REQUEST_TIMEOUT`].
-    pub(crate) fn timeout(shown: &str) -> Self {
-        let message = format!("{shown} did not answer within {} s", REQUEST_TIMEOUT.as_secs());
-        Self { failure: Failure::new(Code::DestinationUnreachable, message), fatal: false }
-    }
+pub(crate) enum Reply {
+    /// One verdict for each record of the part.
+    Verdicts {
+        verdicts: Vec<Verdict>,
+        /// Some failed, and which cannot be told: fewer at once would.
+        ambiguous: bool,
+        /// Nothing more is to be sent.
+        stop: Option<Failure>,
+    },
+    /// Refused as a whole for its content.
+    Refused { status: u16, fault: Fault },
+    /// Refused as a whole because it is too large.
+    TooLarge,
+    /// It may go better the next time.
+    Again {
+        why: Failure,
+        /// How long to wait, if that is said.
+        wait: Option<Duration>,
+        /// The whole connection waits.
+        throttled: bool,
+    },
+    /// It was taken, but what the answer says cannot be read.
+    Unreadable(Failure),
+    /// It may have arrived, and must not arrive twice.
+    Unknown,
+    /// Credentials or configuration, or a stop was asked for: nothing is acknowledged, the run ends.
+    Stop(Failure),
 }

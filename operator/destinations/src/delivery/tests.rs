@@ -2,13 +2,27 @@
 
 use std::sync::{Arc, Mutex};
 
+use backflow_core::code::Code;
 use backflow_core::selection::Operation;
-use bytes::Bytes;
 use futures::future::join_all;
 use tokio::sync::watch;
 
-use super::super::{Answer, Trouble};
+use super::super::{Class, Trouble, Words, by_status};
 use super::*;
+use crate::pace::Hint;
+use crate::results::Verdict;
+
+/// An answer as far as these tests go.
+#[derive(Clone, Debug)]
+struct Answer {
+    status: u16,
+    retry_after: Option<Duration>,
+    /// What is said of each record, if the whole is taken; all of them are, unless it is said.
+    verdicts: Option<Vec<Verdict>>,
+    ambiguous: bool,
+}
+
+const SHOWN: &str = "http://receiver";
 
 type Script = Box<dyn Fn(usize, &[Record]) -> Result<Answer, Trouble> + Send + Sync>;
 
@@ -18,37 +32,73 @@ struct Fake {
     sent: Mutex<Vec<(Instant, Vec<String>)>>,
     /// How long each answer takes.
     takes: Duration,
+    rates: usize,
+    bisects: bool,
 }
 
 #[async_trait]
 impl Transport for Arc<Fake> {
-    fn shown(&self) -> &str {
-        "http://receiver/hook"
-    }
+    type Batch = Vec<usize>;
 
-    fn encode(&self, records: &[Record]) -> Batch {
-        let mut body = String::from("[");
-        let mut ends = Vec::new();
-        for record in records {
-            body.push_str(&record.data);
-            body.push(',');
-            ends.push(body.len());
+    fn prepare(&self, records: &[Record]) -> Prepared<Vec<usize>> {
+        Prepared {
+            batch: records.iter().map(|record| record.data.len()).collect(),
+            parts: vec![(0..records.len() as u32).collect()],
+            settled: Vec::new(),
+            followers: Vec::new(),
+            lanes: Vec::new(),
         }
-        body.pop();
-        body.push(']');
-        Batch { body: body.into(), ends }
     }
 
-    async fn send(&self, records: &[Record], body: Bytes) -> Result<Answer, Trouble> {
+    fn size(&self, batch: &Vec<usize>, part: &[u32]) -> usize {
+        part.iter().map(|at| batch[*at as usize] + 1).sum::<usize>() + 1
+    }
+
+    fn bisects(&self, _: &Vec<usize>, _: &[u32]) -> bool {
+        self.bisects
+    }
+
+    fn repeats(&self) -> bool {
+        true
+    }
+
+    async fn attempt(&self, records: &[Record], batch: &Vec<usize>, part: &[u32], line: &Line<'_>) -> Reply {
+        let spend: Vec<(usize, u64)> = (0..self.rates).map(|at| (at, 1)).collect();
+        let permit = match line.enter(&spend, self.size(batch, part)).await {
+            Ok(permit) => permit,
+            Err(failure) => return Reply::Stop(failure),
+        };
+        let records: Vec<Record> = part.iter().map(|at| records[*at as usize].clone()).collect();
         let number = {
             let mut sent = self.sent.lock().unwrap();
             sent.push((Instant::now(), records.iter().map(|record| record.id.clone()).collect()));
             sent.len()
         };
-        let expected = records.iter().map(|record| record.data.as_str()).collect::<Vec<_>>().join(",");
-        assert_eq!(body, format!("[{expected}]"), "the body holds exactly the records");
         tokio::time::sleep(self.takes).await;
-        (self.script)(number, records)
+        let answer = match (self.script)(number, &records) {
+            Ok(answer) => answer,
+            Err(trouble) if trouble.fatal => return Reply::Stop(trouble.failure),
+            Err(trouble) => return Reply::Again { why: trouble.failure, wait: None, throttled: false },
+        };
+        let words = Words { shown: SHOWN, user_url: true };
+        let hint = Hint { wait: answer.retry_after, ..Hint::default() };
+        let class = by_status(answer.status, hint.wait.is_some(), false, false, words);
+        match class {
+            Class::Taken | Class::Ignored => {
+                permit.succeeded();
+                let all = || vec![Verdict::Delivered { remote_id: None }; part.len()];
+                let verdicts = answer.verdicts.unwrap_or_else(all);
+                Reply::Verdicts { verdicts, ambiguous: answer.ambiguous, stop: None }
+            }
+            Class::Rejected => Reply::Refused { status: answer.status, fault: Fault::default() },
+            Class::TooLarge => Reply::TooLarge,
+            Class::Unauthorized(failure) | Class::Stop(failure) => Reply::Stop(failure),
+            Class::Throttled | Class::Transient => {
+                let message = format!("{SHOWN} answers {}", answer.status);
+                let why = Failure::new(Code::RetriesExhausted, message);
+                Reply::Again { why, wait: hint.throttled(), throttled: class == Class::Throttled }
+            }
+        }
     }
 }
 
@@ -64,11 +114,15 @@ fn records(n: usize) -> Vec<Record> {
 }
 
 fn answer(status: u16) -> Result<Answer, Trouble> {
-    Ok(Answer { status, retry_after: None, html: false })
+    Ok(Answer { status, retry_after: None, verdicts: None, ambiguous: false })
 }
 
 fn wait(status: u16, seconds: u64) -> Result<Answer, Trouble> {
-    Ok(Answer { status, retry_after: Some(Duration::from_secs(seconds)), html: false })
+    Ok(Answer { status, retry_after: Some(Duration::from_secs(seconds)), verdicts: None, ambiguous: false })
+}
+
+fn timeout() -> Trouble {
+    Trouble::timeout("x", Duration::from_secs(30))
 }
 
 struct Bench {
@@ -88,11 +142,30 @@ impl Bench {
         retry: Retry,
         script: impl Fn(usize, &[Record]) -> Result<Answer, Trouble> + Send + Sync + 'static,
     ) -> Self {
+        let rates: Vec<Rate> =
+            rate.iter().map(|rate| Rate { limit: u64::from(*rate), per: Duration::from_secs(1) }).collect();
+        Self::of(concurrency, rates, retry, true, script)
+    }
+
+    fn of(
+        concurrency: usize,
+        rates: Vec<Rate>,
+        retry: Retry,
+        bisects: bool,
+        script: impl Fn(usize, &[Record]) -> Result<Answer, Trouble> + Send + Sync + 'static,
+    ) -> Self {
+        let takes = Duration::from_millis(10);
         let fake =
-            Arc::new(Fake { script: Box::new(script), sent: Mutex::default(), takes: Duration::from_millis(10) });
+            Arc::new(Fake { script: Box::new(script), sent: Mutex::default(), takes, rates: rates.len(), bisects });
         let (stop, asked) = watch::channel(None);
-        let limits = BatchLimits { max_records: 1000, max_bytes: 1 << 20, concurrency };
-        let engine = Arc::new(Engine::new(Arc::clone(&fake), limits, rate, retry, asked));
+        let settings = Settings {
+            limits: BatchLimits { max_records: 1000, max_bytes: 1 << 20, concurrency },
+            concurrency: Concurrency::fixed(concurrency),
+            rates,
+            retry,
+            backoff: Backoff::default(),
+        };
+        let engine = Arc::new(Engine::new(Arc::clone(&fake), settings, asked));
         Self { engine, fake, stop }
     }
 
@@ -133,7 +206,7 @@ async fn a_batch_is_one_request() {
 async fn server_errors_and_broken_connections_are_tried_again_ever_later() {
     let bench = Bench::new(|n, _| match n {
         1 | 3 => answer(502),
-        2 | 4 => Err(Trouble::timeout("x")),
+        2 | 4 => Err(timeout()),
         _ => answer(204),
     });
     let delivery = bench.engine.deliver(&records(3)).await;
@@ -191,7 +264,7 @@ async fn tries_are_counted_and_the_reason_stays() {
         "the run is over"
     );
 
-    let bench = Bench::with(4, None, retry, |_, _| Err(Trouble::timeout("x")));
+    let bench = Bench::with(4, None, retry, |_, _| Err(timeout()));
     assert_eq!(code(&bench.engine.deliver(&records(1)).await), Some(Code::DestinationUnreachable));
 }
 
@@ -373,4 +446,106 @@ async fn no_more_requests_are_in_flight_than_allowed() {
         let together = sent.iter().filter(|(at, _)| *at >= begin && *at - begin < Duration::from_millis(10)).count();
         assert!(together <= 3);
     }
+}
+
+/// Verdicts: `+` delivered, `-` rejected, `~` again, `?` unclear.
+fn verdicts(marks: &str, ambiguous: bool) -> Result<Answer, Trouble> {
+    let verdict = |mark: char| match mark {
+        '+' => Verdict::Delivered { remote_id: Some("\"r\"".into()) },
+        '-' => Verdict::Rejected(Fault::read(Some("BAD"), Some("email"))),
+        '~' => Verdict::Again,
+        _ => Verdict::Unclear,
+    };
+    Ok(Answer { status: 200, retry_after: None, verdicts: Some(marks.chars().map(verdict).collect()), ambiguous })
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_to_be_tried_again_is_sent_again() {
+    let bench = Bench::new(|n, _| match n {
+        1 => verdicts("+-~~", false),
+        2 => verdicts("~+", false),
+        _ => verdicts("+", false),
+    });
+    let delivery = bench.engine.deliver(&records(4)).await;
+    assert_eq!((kinds(&delivery), code(&delivery)), ([3, 1, 0], None));
+    let sent: Vec<Vec<String>> = bench.sent().into_iter().map(|(_, ids)| ids).collect();
+    assert_eq!(sent, [&["0", "1", "2", "3"][..], &["2", "3"], &["2"]]);
+    assert!(matches!(&delivery.outcomes[1], Outcome::Rejected(rejection)
+        if rejection.code == "BAD" && rejection.field.as_deref() == Some("email")));
+    assert_eq!(delivery.outcomes[0], Outcome::Delivered { remote_id: Some("\"r\"".into()) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_never_taken_leaves_the_others_alone() {
+    let retry = Retry { max_attempts: 3, window_seconds: 900 };
+    let bench = Bench::with(1, None, retry, |_, records| {
+        let mark = |record: &Record| if record.id == "1" { '~' } else { '+' };
+        verdicts(&records.iter().map(mark).collect::<String>(), false)
+    });
+    let delivery = bench.engine.deliver(&records(3)).await;
+    assert_eq!((kinds(&delivery), delivery.requests, code(&delivery)), ([2, 0, 1], 3, None), "the run goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_without_a_name_are_found_by_sending_fewer() {
+    // Totals: "3 taken, 1 failed".
+    let bench = Bench::new(|_, records| {
+        let bad = records.iter().filter(|record| record.id == "2").count();
+        match bad {
+            0 => verdicts(&"+".repeat(records.len()), false),
+            _ if records.len() == 1 => verdicts("-", false),
+            _ => Ok(Answer { verdicts: None, ambiguous: true, ..answer(200)? }),
+        }
+    });
+    let delivery = bench.engine.deliver(&records(4)).await;
+    assert_eq!(kinds(&delivery), [3, 1, 0]);
+    assert!(matches!(delivery.outcomes[2], Outcome::Rejected(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unclear_answer_never_becomes_a_delivery() {
+    let unclear = |_, records: &[Record]| verdicts(&"?".repeat(records.len()), true);
+    let delivery = Bench::new(unclear).engine.deliver(&records(4)).await;
+    assert_eq!(kinds(&delivery), [0, 4, 0]);
+    assert!(matches!(&delivery.outcomes[0], Outcome::Rejected(rejection) if rejection.code == "UNCLEAR_ANSWER"));
+    let whole = Bench::of(1, Vec::new(), Retry::default(), false, unclear);
+    let delivery = whole.engine.deliver(&records(4)).await;
+    assert_eq!((kinds(&delivery), delivery.requests), ([0, 0, 4], 1), "left for the next run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_bisection_a_refusal_is_everyones() {
+    let bench = Bench::of(1, Vec::new(), Retry::default(), false, |_, _| answer(400));
+    let delivery = bench.engine.deliver(&records(4)).await;
+    assert_eq!((kinds(&delivery), delivery.requests), ([0, 4, 0], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_rates_hold_at_once_and_the_tightest_is_used() {
+    let rates =
+        vec![Rate { limit: 20, per: Duration::from_secs(1) }, Rate { limit: 100, per: Duration::from_secs(10) }];
+    let bench = Bench::of(16, rates.clone(), Retry::default(), true, |_, _| answer(200));
+    let batches: Vec<Vec<Record>> = (0..400).map(|_| records(1)).collect();
+    join_all(batches.iter().map(|batch| bench.engine.deliver(batch))).await;
+    let sent: Vec<Instant> = bench.sent().into_iter().map(|(at, _)| at).collect();
+    for rate in rates {
+        for (at, begin) in sent.iter().enumerate() {
+            let within = sent[at..].iter().filter(|other| **other - *begin < rate.per).count() as u64;
+            assert!(within <= rate.limit, "{within} of {rate:?}");
+        }
+    }
+    let took = (sent[sent.len() - 1] - sent[0]).as_secs_f64();
+    assert!(took < 40.0 / 0.95, "{took} s for 4 windows of 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_days_limit_that_is_used_up_ends_the_run_and_is_not_waited_for() {
+    let rates = vec![Rate { limit: 2, per: Duration::from_secs(24 * 3600) }];
+    let bench = Bench::of(1, rates, Retry::default(), true, |_, _| answer(200));
+    let begin = Instant::now();
+    for expected in [None, None, Some(Code::RetriesExhausted)] {
+        assert_eq!(code(&bench.engine.deliver(&records(1)).await), expected);
+    }
+    assert!(Instant::now() - begin < Duration::from_secs(1));
+    assert_eq!(bench.sent().len(), 2);
 }

@@ -5,7 +5,7 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt};
 use minijinja::machinery::{Span, parse};
 use minijinja::syntax::SyntaxConfig;
 
-use super::filters::{FILTERS, TESTS};
+use super::filters::{self, TESTS};
 use crate::expression::References;
 
 /// Loops in loops, at most.
@@ -219,17 +219,12 @@ impl<'a> Walk<'a> {
     }
 
     fn filter(&mut self, at: Span, name: &str, args: usize) {
-        let Some(filter) = FILTERS.iter().find(|filter| filter.name == name) else {
-            let names = FILTERS.iter().map(|filter| filter.name);
-            self.wrong(at, &format!("there is no filter \"{name}\" {}", hint(name, names)));
+        let Some((least, most)) = filters::arguments(name) else {
+            self.wrong(at, &format!("there is no filter \"{name}\" {}", hint(name, filters::names())));
             return;
         };
-        if !(filter.least..=filter.most).contains(&args) {
-            let range = if filter.least == filter.most {
-                filter.least.to_string()
-            } else {
-                format!("{} to {}", filter.least, filter.most)
-            };
+        if !(least..=most).contains(&args) {
+            let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
             self.wrong(at, &format!("filter \"{name}\" takes {range} arguments, not {args}"));
         }
     }

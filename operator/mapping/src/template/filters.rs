@@ -6,41 +6,22 @@ use minijinja::value::{Rest, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::value::{of_json, to_json};
-use crate::json::Json;
-use crate::{normalize, texts, time};
+use backflow_expressions::texts::TEXT_FUNCTIONS;
+use backflow_expressions::{Json, normalize, texts, time};
 
 type Call = fn(&Value, &[Value]) -> Result<Value, Error>;
 
-/// A filter, the least and the most arguments that it takes.
-pub(super) struct Filter {
-    pub(super) name: &'static str,
-    pub(super) least: usize,
-    pub(super) most: usize,
+/// A filter, the least and the most arguments that it takes. Those of one text without arguments are [`TEXT_FUNCTIONS`].
+struct Filter {
+    name: &'static str,
+    least: usize,
+    most: usize,
     call: Call,
 }
 
-/// A filter of one text that makes a text or NULL.
-macro_rules! of_text {
-    ($name:literal, $rule:expr) => {
-        Filter { name: $name, least: 0, most: 0, call: |value, _| Ok(said($rule(&*text(value)?))) }
-    };
-}
-
-pub(super) const FILTERS: &[Filter] = &[
+const FILTERS: &[Filter] = &[
     Filter { name: "default", least: 1, most: 2, call: default },
-    of_text!("lower", |text: &str| Some(text.to_lowercase())),
-    of_text!("upper", |text: &str| Some(text.to_uppercase())),
-    of_text!("trim", |text: &str| Some(text.trim().to_owned())),
-    of_text!("title", |text: &str| Some(texts::title(text))),
-    of_text!("capitalize", |text: &str| Some(capitalize(text))),
-    of_text!("nonBlank", |text: &str| (!text.trim().is_empty()).then(|| text.to_owned())),
-    of_text!("sha256", normalize::sha256),
-    of_text!("email", normalize::email),
-    of_text!("name", normalize::name),
-    of_text!("city", normalize::city),
-    of_text!("state", normalize::state),
-    of_text!("country", normalize::country),
-    of_text!("birthday", normalize::birthday),
+    Filter { name: "capitalize", least: 0, most: 0, call: |value, _| Ok(Value::from(capitalize(&text(value)?))) },
     Filter { name: "phone", least: 0, most: 1, call: |value, args| placed(value, args, normalize::phone) },
     Filter { name: "zip", least: 0, most: 1, call: |value, args| placed(value, args, normalize::zip) },
     Filter { name: "replace", least: 2, most: 2, call: replace },
@@ -62,8 +43,29 @@ pub(super) const FILTERS: &[Filter] = &[
 /// Tests: `{% if email is none %}`.
 pub(super) const TESTS: [&str; 5] = ["defined", "none", "number", "string", "undefined"];
 
+/// The names of all filters.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    FILTERS.iter().map(|filter| filter.name).chain(TEXT_FUNCTIONS.iter().map(|function| function.name))
+}
+
+/// The least and the most arguments that the filter of this name takes; nothing if there is none.
+pub(super) fn arguments(name: &str) -> Option<(usize, usize)> {
+    let of_text = TEXT_FUNCTIONS.iter().any(|function| function.name == name).then_some((0, 0));
+    of_text.or_else(|| FILTERS.iter().find(|filter| filter.name == name).map(|filter| (filter.least, filter.most)))
+}
+
 /// Adds all of them.
 pub(super) fn add(environment: &mut Environment<'static>) {
+    for function in &TEXT_FUNCTIONS {
+        let rule = function.rule;
+        environment.add_filter(function.name, move |value: &Value| -> Result<Value, Error> {
+            match value.kind() {
+                ValueKind::None => Ok(Value::from(())),
+                ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+                _ => Ok(said(rule(&text(value)?))),
+            }
+        });
+    }
     for filter in FILTERS {
         let (call, passes) = (filter.call, filter.name == "default");
         environment.add_filter(filter.name, move |value: &Value, args: Rest<Value>| -> Result<Value, Error> {

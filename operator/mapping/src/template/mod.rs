@@ -14,8 +14,10 @@ use backflow_core::cell::Cell;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
-use crate::expression::{LONGEST, References};
-use crate::json::{BYTES, Json};
+use backflow_expressions::json::BYTES;
+use backflow_expressions::{Json, LONGEST};
+
+use crate::expression::{References, SIMPLER};
 
 /// What one text may cost: about as many steps, or 64 times as many bytes.
 const FUEL: u64 = 50_000;
@@ -62,7 +64,7 @@ pub(crate) struct Template {
 /// All mistakes, each a sentence with its place.
 pub(crate) fn compile(source: &str, inside: bool) -> Result<(Template, References), Vec<String>> {
     if source.chars().count() > LONGEST {
-        return Err(vec![format!("it is longer than {LONGEST} characters; make the value in the Model's SQL")]);
+        return Err(vec![format!("it is longer than {LONGEST} characters; {SIMPLER}")]);
     }
     let found = check::check(source, inside)?;
     let mut environment = LANGUAGE.clone();
@@ -135,7 +137,7 @@ fn reason(error: &Error) -> String {
 /// Names of filters.
 #[cfg(test)]
 pub(crate) fn filters() -> impl Iterator<Item = &'static str> {
-    filters::FILTERS.iter().map(|filter| filter.name)
+    filters::names()
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 
-use crate::json::{Json, Unreadable};
+use backflow_expressions::Json;
+use backflow_expressions::json::Unreadable;
 
 /// A cell. Decimals and times are the text that their cell holds.
 pub(super) fn of_cell(cell: &Cell) -> Result<Value, Unreadable> {

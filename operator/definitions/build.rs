@@ -1,0 +1,25 @@
+//! Lists the folders of `builtin`, so that adding a destination is adding a folder.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let folder = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("builtin");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut names: Vec<String> = Vec::new();
+    for entry in fs::read_dir(&folder)? {
+        let entry = entry?;
+        if entry.path().join("definition.yaml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    let mut list = String::from("&[\n");
+    for name in names {
+        let file = folder.join(&name).join("definition.yaml");
+        let _ = writeln!(list, "    ({name:?}, include_str!({:?})),", file.display().to_string());
+    }
+    list.push_str("]\n");
+    fs::write(Path::new(&env::var("OUT_DIR").unwrap_or_default()).join("builtin.rs"), list)
+}

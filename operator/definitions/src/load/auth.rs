@@ -1,0 +1,366 @@
+//! Ways to authenticate.
+
+use std::time::Duration;
+
+use super::place::{Object, Place};
+use super::{requests, values};
+use crate::auth::{
+    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need, OAuth2,
+    TokenPlace, TokenRequest,
+};
+use crate::problem::Problems;
+use crate::template::{Allowed, Template, Variable};
+
+/// Schemes of one definition, at most.
+const SCHEMES: usize = 16;
+const ANSWER: [Variable; 4] = [Variable::Settings, Variable::Status, Variable::Headers, Variable::Body];
+
+/// Reads `auth`.
+pub(super) fn auth(place: &Place<'_>, allowed: Allowed<'_>, native: bool, problems: &mut Problems) -> Option<Auth> {
+    // In here, and only in here, secrets are among the settings.
+    let allowed = Allowed { variables: &[Variable::Settings], secrets: true, ..allowed };
+    let mut object = place.object(problems)?;
+    let choose = object.need("choose", problems).map(|place| (schemes(&place, allowed, native, true, problems), place));
+    let always =
+        object.get("always").map(|place| schemes(&place, allowed, native, false, problems)).unwrap_or_default();
+    object.finish(problems);
+    let (choose, place) = choose?;
+    if place.items(SCHEMES, problems)?.is_empty() {
+        place.wrong(
+            problems,
+            "at least one scheme is needed, the first is the default; for none write {id: none, type: none}",
+        );
+    }
+    Some(Auth { choose, always })
+}
+
+/// The names that a scheme captures.
+pub(super) fn captured(scheme: &AuthScheme) -> impl Iterator<Item = String> + '_ {
+    scheme.captures().iter().map(|(name, _)| name.clone())
+}
+
+fn schemes(
+    place: &Place<'_>,
+    allowed: Allowed<'_>,
+    native: bool,
+    chosen: bool,
+    problems: &mut Problems,
+) -> Vec<AuthScheme> {
+    let mut schemes: Vec<AuthScheme> = Vec::new();
+    for item in place.items(SCHEMES, problems).unwrap_or_default() {
+        let Some(scheme) = scheme(&item, allowed, native, chosen, problems) else { continue };
+        if chosen && schemes.iter().any(|other| other.id == scheme.id) {
+            item.wrong(problems, format!("the id \"{}\" is there twice", scheme.id));
+        }
+        schemes.push(scheme);
+    }
+    schemes
+}
+
+fn scheme(
+    place: &Place<'_>,
+    allowed: Allowed<'_>,
+    native: bool,
+    chosen: bool,
+    problems: &mut Problems,
+) -> Option<AuthScheme> {
+    let mut object = place.object(problems)?;
+    let (mut id, mut description) = (Some(String::new()), Some(String::new()));
+    if chosen {
+        id = object.need("id", problems).and_then(|place| place.text(problems));
+        description = object.need("description", problems).and_then(|place| place.text(problems));
+    }
+    let optional = object.get("optional").and_then(|place| place.boolean(problems)).unwrap_or_default();
+    let kinds = [
+        ("none", Kind::None),
+        ("bearer", Kind::Bearer),
+        ("basic", Kind::Basic),
+        ("header", Kind::Header),
+        ("query", Kind::Query),
+        ("body", Kind::Body),
+        ("baseUrl", Kind::BaseUrl),
+        ("oauth2", Kind::OAuth2),
+        ("tokenRequest", Kind::TokenRequest),
+        ("hmac", Kind::Hmac),
+        ("native", Kind::Native),
+    ];
+    let kind = object.need("type", problems).and_then(|place| {
+        let kind = place.one(&kinds, problems)?;
+        if (kind == Kind::Native) != native && kind != Kind::None {
+            place.wrong(problems, "type: native is for definitions with native, and they have no other");
+        }
+        Some(kind)
+    })?;
+    let mut needs = Needs::default();
+    let method = method(kind, &mut object, allowed, &mut needs, problems);
+    object.finish(problems);
+    Some(AuthScheme { id: id?, description: description?, optional, needs: needs.0, method: method? })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    None,
+    Bearer,
+    Basic,
+    Header,
+    Query,
+    Body,
+    BaseUrl,
+    OAuth2,
+    TokenRequest,
+    Hmac,
+    Native,
+}
+
+/// The settings that a scheme's templates name.
+#[derive(Default)]
+struct Needs(Vec<Need>);
+
+impl Needs {
+    fn of(&mut self, template: &Template) {
+        for (name, required) in template.members(Variable::Settings) {
+            match self.0.iter_mut().find(|need| need.name == name) {
+                Some(need) => need.required |= required,
+                None => self.0.push(Need { name: name.to_owned(), required }),
+            }
+        }
+    }
+
+    /// A template that must be there.
+    fn need(
+        &mut self,
+        object: &mut Object<'_>,
+        key: &'static str,
+        allowed: Allowed<'_>,
+        problems: &mut Problems,
+    ) -> Option<Template> {
+        let place = object.need(key, problems)?;
+        self.read(&place, allowed, problems)
+    }
+
+    /// A template that may be there.
+    fn get(
+        &mut self,
+        object: &mut Object<'_>,
+        key: &'static str,
+        allowed: Allowed<'_>,
+        problems: &mut Problems,
+    ) -> Option<Template> {
+        let place = object.get(key)?;
+        self.read(&place, allowed, problems)
+    }
+
+    fn read(&mut self, place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Option<Template> {
+        let template = values::template(place, &allowed, problems)?;
+        self.of(&template);
+        Some(template)
+    }
+
+    fn map(
+        &mut self,
+        object: &mut Object<'_>,
+        key: &'static str,
+        allowed: Allowed<'_>,
+        problems: &mut Problems,
+    ) -> Vec<(String, Template)> {
+        let map = object.get(key).map(|place| values::map(&place, &allowed, problems)).unwrap_or_default();
+        map.iter().for_each(|(_, template)| self.of(template));
+        map
+    }
+}
+
+fn method(
+    kind: Kind,
+    object: &mut Object<'_>,
+    allowed: Allowed<'_>,
+    needs: &mut Needs,
+    problems: &mut Problems,
+) -> Option<AuthMethod> {
+    Some(match kind {
+        Kind::None => AuthMethod::None,
+        Kind::Bearer => {
+            let token = needs.need(object, "token", allowed, problems);
+            AuthMethod::Bearer { prefix: prefix(object, problems), token: token? }
+        }
+        Kind::Basic => {
+            let username = needs.need(object, "username", allowed, problems);
+            let password = needs.need(object, "password", allowed, problems);
+            AuthMethod::Basic { username: username?, password: password? }
+        }
+        Kind::Header => {
+            let name = header_name(object, "name", problems);
+            let value = needs.need(object, "value", allowed, problems);
+            AuthMethod::Header { name: name?, value: value? }
+        }
+        Kind::Query => {
+            let name = object.need("name", problems).and_then(|place| place.text(problems));
+            let value = needs.need(object, "value", allowed, problems);
+            AuthMethod::Query { name: name?, value: value? }
+        }
+        Kind::Body => {
+            let pointer = object.need("pointer", problems).and_then(|place| {
+                let pointer = place.text(problems)?;
+                if !pointer.starts_with('/') || pointer.ends_with('/') {
+                    place.wrong(problems, "must be a JSON pointer to a member of the body, such as /api_key");
+                }
+                Some(pointer)
+            });
+            let value = needs.need(object, "value", allowed, problems);
+            AuthMethod::Body { pointer: pointer?, value: value? }
+        }
+        Kind::BaseUrl => AuthMethod::BaseUrl { url: needs.need(object, "url", allowed, problems)? },
+        Kind::OAuth2 => AuthMethod::OAuth2(Box::new(oauth2(object, allowed, needs, problems)?)),
+        Kind::TokenRequest => AuthMethod::TokenRequest(Box::new(token_request(object, allowed, needs, problems)?)),
+        Kind::Hmac => AuthMethod::Hmac(Box::new(hmac(object, allowed, needs, problems)?)),
+        Kind::Native => {
+            let place = object.need("uses", problems)?;
+            for item in place.items(64, problems)? {
+                let Some(name) = item.text(problems) else { continue };
+                if !allowed.settings.properties.iter().any(|(own, _)| *own == name) {
+                    item.wrong(problems, format!("there is no setting \"{name}\""));
+                }
+                needs.0.push(Need { name, required: false });
+            }
+            AuthMethod::Native
+        }
+    })
+}
+
+fn prefix(object: &mut Object<'_>, problems: &mut Problems) -> String {
+    object.get("prefix").and_then(|place| place.text(problems)).unwrap_or_else(|| "Bearer".to_owned())
+}
+
+fn header_name(object: &mut Object<'_>, key: &'static str, problems: &mut Problems) -> Option<String> {
+    let place = object.need(key, problems)?;
+    let name = place.text(problems)?;
+    if !values::is_header_name(&name) {
+        place.wrong(problems, "must be the name of a header");
+    }
+    Some(name)
+}
+
+fn oauth2(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<OAuth2> {
+    let token = [Variable::Settings, Variable::Token];
+    let answer = allowed.with(&token);
+    let grant = grant(object, allowed, needs, problems);
+    let token_url = needs.need(object, "tokenUrl", allowed, problems);
+    let client_id = needs.get(object, "clientId", allowed, problems);
+    let client_secret = needs.get(object, "clientSecret", allowed, problems);
+    let ways = [("basic", ClientAuth::Basic), ("body", ClientAuth::Body), ("none", ClientAuth::None)];
+    let client_auth = object.get("clientAuth").and_then(|place| place.one(&ways, problems));
+    let default = if client_secret.is_some() { ClientAuth::Basic } else { ClientAuth::None };
+    let scope = needs.get(object, "scope", allowed, problems);
+    let params = needs.map(object, "params", allowed, problems);
+    let headers = needs.map(object, "headers", allowed, problems);
+    let path = object.get("tokenPath").and_then(|place| values::expression(&place, &answer, problems));
+    let expires_in = object.get("expiresIn").and_then(|place| place.duration(problems));
+    let before = object.get("refreshBefore").and_then(|place| place.duration(problems));
+    let rotates = object.get("rotates").and_then(|place| place.boolean(problems)).unwrap_or_default();
+    let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems));
+    Some(OAuth2 {
+        grant: grant?,
+        token_url: token_url?,
+        client_id,
+        client_secret,
+        client_auth: client_auth.unwrap_or(default),
+        scope,
+        params,
+        headers,
+        token: path.or_else(|| answer.template("${token.access_token}").ok())?,
+        expires_in,
+        refresh_before: before.unwrap_or(Duration::from_secs(60)),
+        rotates,
+        place: token_place(object, problems)?,
+        capture: capture.unwrap_or_default(),
+    })
+}
+
+fn grant(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<Grant> {
+    let grants = [("clientCredentials", 0), ("refreshToken", 1), ("jwtBearer", 2), ("password", 3)];
+    Some(match object.need("grant", problems)?.one(&grants, problems)? {
+        0 => Grant::ClientCredentials,
+        1 => Grant::RefreshToken { token: needs.need(object, "refreshToken", allowed, problems)? },
+        2 => {
+            let mut inner = object.need("assertion", problems)?.object(problems)?;
+            let assertion = assertion(&mut inner, allowed, needs, problems);
+            inner.finish(problems);
+            Grant::JwtBearer(assertion?)
+        }
+        _ => Grant::Password {
+            username: needs.need(object, "username", allowed, problems)?,
+            password: needs.need(object, "password", allowed, problems)?,
+        },
+    })
+}
+
+fn assertion(
+    object: &mut Object<'_>,
+    allowed: Allowed<'_>,
+    needs: &mut Needs,
+    problems: &mut Problems,
+) -> Option<Assertion> {
+    let algorithms = [("RS256", JwtAlgorithm::RS256), ("ES256", JwtAlgorithm::ES256), ("HS256", JwtAlgorithm::HS256)];
+    let algorithm = object.need("alg", problems).and_then(|place| place.one(&algorithms, problems));
+    let key = needs.need(object, "key", allowed, problems);
+    let key_id = needs.get(object, "keyId", allowed, problems);
+    let ttl = object.get("ttl").and_then(|place| place.duration(problems));
+    let claims = needs.map(object, "claims", allowed, problems);
+    Some(Assertion { algorithm: algorithm?, key: key?, key_id, ttl: ttl.unwrap_or(Duration::from_secs(300)), claims })
+}
+
+fn token_place(object: &mut Object<'_>, problems: &mut Problems) -> Option<TokenPlace> {
+    let Some(place) = object.get("place") else { return Some(TokenPlace::Bearer { prefix: "Bearer".to_owned() }) };
+    let mut object = place.object(problems)?;
+    let found = match object.need("as", problems)?.one(&[("bearer", 0), ("header", 1), ("query", 2)], problems)? {
+        0 => Some(TokenPlace::Bearer { prefix: prefix(&mut object, problems) }),
+        1 => header_name(&mut object, "name", problems).map(|name| TokenPlace::Header { name }),
+        _ => {
+            let name = object.need("name", problems).and_then(|place| place.text(problems));
+            name.map(|name| TokenPlace::Query { name })
+        }
+    };
+    object.finish(problems);
+    found
+}
+
+fn token_request(
+    object: &mut Object<'_>,
+    allowed: Allowed<'_>,
+    needs: &mut Needs,
+    problems: &mut Problems,
+) -> Option<TokenRequest> {
+    let answer = allowed.with(&ANSWER);
+    let request = object.need("request", problems).and_then(|place| requests::request(&place, allowed, None, problems));
+    request
+        .iter()
+        .flat_map(|request: &crate::request::Request| request.templates())
+        .for_each(|template| needs.of(template));
+    let token = object.need("token", problems).and_then(|place| values::expression(&place, &answer, problems));
+    let expires_in = object.need("expiresIn", problems).and_then(|place| place.duration(problems));
+    let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems));
+    Some(TokenRequest {
+        place: token_place(object, problems)?,
+        request: request?,
+        token: token?,
+        expires_in: expires_in?,
+        capture: capture.unwrap_or_default(),
+    })
+}
+
+fn hmac(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<Hmac> {
+    let request = [Variable::Settings, Variable::Request];
+    let signed = [Variable::Settings, Variable::Request, Variable::Signature];
+    let key = needs.need(object, "key", allowed, problems);
+    let algorithms = [("sha256", HmacAlgorithm::Sha256), ("sha1", HmacAlgorithm::Sha1)];
+    let algorithm =
+        object.get("algorithm").map_or(Some(HmacAlgorithm::Sha256), |place| place.one(&algorithms, problems));
+    let signs = object.need("signs", problems).and_then(|place| {
+        let items = place.items(16, problems)?;
+        let signed = allowed.with(&request);
+        Some(items.iter().filter_map(|item| values::template(item, &signed, problems)).collect())
+    });
+    let header = header_name(object, "header", problems);
+    let format =
+        object.need("format", problems).and_then(|place| values::template(&place, &allowed.with(&signed), problems));
+    Some(Hmac { key: key?, algorithm: algorithm?, signs: signs?, header: header?, format: format? })
+}

@@ -1,0 +1,67 @@
+//! What one part of a definition says of another.
+
+use backflow_core::finding::hint;
+
+use super::place::Place;
+use crate::auth::AuthMethod;
+use crate::definition::Definition;
+use crate::problem::Problems;
+use crate::request::{Encoding, Request};
+use crate::schema::Schema;
+use crate::template::Tree;
+
+/// Checks a definition of which each part is right by itself.
+pub(super) fn check(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
+    choices(definition, root, problems);
+    secrets(definition, root, problems);
+    bodies(definition, root, problems);
+}
+
+/// Every `x-choices` is a discovery.
+fn choices(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
+    let known: Vec<&str> =
+        definition.http().into_iter().flat_map(|http| &http.discover).map(|one| one.id.as_str()).collect();
+    let mut check = |path: &str, schema: &Schema| {
+        for id in schema.choice_lists().into_iter().filter(|id| !known.contains(id)) {
+            let list = hint(id, known.iter().copied());
+            problems.add(root.node.locate(path), path, format!("x-choices: there is no discovery \"{id}\" {list}"));
+        }
+    };
+    check("settings", &definition.settings);
+    for (name, action) in &definition.actions {
+        check(&format!("actions.{name}.config"), &action.config);
+        check(&format!("actions.{name}.fields"), &action.fields);
+    }
+}
+
+/// Every secret is used by some way to authenticate.
+fn secrets(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
+    for (name, _) in definition.secrets() {
+        let mut schemes = definition.auth.choose.iter().chain(&definition.auth.always);
+        if !schemes.any(|scheme| scheme.uses(name)) {
+            let path = format!("settings.properties.{name}");
+            problems.add(root.node.locate(&path), &path, "no scheme of auth uses this secret; remove it");
+        }
+    }
+}
+
+/// Credentials that go into bodies find an object there.
+fn bodies(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
+    let mut schemes = definition.auth.choose.iter().chain(&definition.auth.always);
+    if !schemes.any(|scheme| matches!(scheme.method, AuthMethod::Body { .. })) {
+        return;
+    }
+    let takes = |request: &Request| {
+        let object = matches!(request.body, Some(Tree::Object { .. }));
+        object && matches!(request.encoding, Encoding::Json | Encoding::Form)
+    };
+    for (name, action) in &definition.actions {
+        for (at, operation) in action.operations.iter().enumerate() {
+            if !takes(&operation.request) {
+                let path = format!("actions.{name}.operations[{at}].request");
+                let message = "auth of type body puts the credential into an object: body must be one (json or form)";
+                problems.add(root.node.locate(&path), &path, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! An operation's requests, in their order: what must exist, what must be known, the write itself, and what its answer says.
+
+use std::collections::BTreeMap;
+
+use backflow_core::code::{Code, Failure};
+use backflow_core::record::{Outcome, Record};
+use backflow_definitions::{Bound, DeliveryPromise, ErrorRule, Operation as Defined, ResultsMode, Scope, Variable};
+use backflow_expressions::Json;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use super::batch::definition_error;
+use super::ensure::Ensure;
+use super::job::Job;
+use super::lookup::{Looked, Lookup};
+use super::report::{Answers, Reader, Unreadable, scopes};
+use super::request::{Request, Sending};
+use super::{Action, Answer, Ask, Batch, Exchanged, Known};
+use crate::delivery::{Line, Reply};
+use crate::encode::Items;
+use crate::http::Reading;
+use crate::results::{Accounts, Verdict, account};
+
+/// An operation, prepared for one run.
+pub(crate) struct Operation {
+    pub(crate) defined: &'static Defined,
+    pub(crate) request: Request,
+    pub(crate) ensure: Vec<Ensure>,
+    pub(crate) lookup: Option<Lookup>,
+    pub(crate) job: Option<Job>,
+    /// What answers mean: its own rules, the action's, the definition's.
+    pub(crate) rules: [&'static [ErrorRule]; 3],
+    pub(crate) delivery: DeliveryPromise,
+    /// Whether rules read the answers' bodies.
+    pub(crate) reading: Reading,
+}
+
+impl Operation {
+    /// What writes a record's item before anything is asked: not if the answers to other requests have a say in it.
+    pub(crate) fn item_before(&self) -> Option<&Bound> {
+        if self.asks_first() { None } else { self.item() }
+    }
+
+    /// Whether other requests go before the write.
+    fn asks_first(&self) -> bool {
+        self.lookup.is_some() || !self.ensure.is_empty()
+    }
+
+    /// What writes a record's item.
+    fn item(&self) -> Option<&Bound> {
+        let upload = self.job.as_ref().and_then(|job| job.upload.as_ref());
+        self.request.item.as_ref().or_else(|| upload?.item.as_ref())
+    }
+
+    pub(crate) fn deletes(&self) -> bool {
+        self.defined.ops == [backflow_core::selection::Operation::Delete]
+    }
+}
+
+/// What all requests of an attempt see of its records.
+pub(super) struct Shared {
+    pub(super) batch: Json,
+    pub(super) ensured: Json,
+}
+
+/// Sends a part once.
+pub(super) async fn attempt(
+    action: &Action,
+    place: usize,
+    records: &[Record],
+    batch: &Batch,
+    part: &[u32],
+    line: &Line<'_>,
+) -> Reply {
+    let operation = &action.operations[place];
+    let mut shared =
+        Shared { batch: batch_scope(action, operation, records, part), ensured: Json::Object(BTreeMap::new()) };
+    for ensure in &operation.ensure {
+        match ensure.there(action, operation, &mut shared, line).await {
+            Ok(true) => {}
+            Ok(false) => return ensure.missing(part.len()),
+            Err(reply) => return reply,
+        }
+    }
+    if !operation.asks_first() {
+        let items = Rendered { items: &batch.items, known: None };
+        return write(action, operation, records, part, &items, &shared, line).await;
+    }
+    let looked = match &operation.lookup {
+        Some(lookup) => lookup.look(action, operation, records, part, &shared, line).await,
+        None => Ok(Looked::nothing(part.len())),
+    };
+    let Looked { known, verdicts, insert } = match looked {
+        Ok(looked) => looked,
+        Err(reply) => return reply,
+    };
+    let mut merged = Merged::new(part, verdicts);
+    for (operation, inserts) in [(Some(operation), false), (insert_of(action), true)] {
+        let Some(operation) = operation else { continue };
+        let chosen: Vec<usize> =
+            (0..part.len()).filter(|at| merged.verdicts[*at].is_none() && insert[*at] == inserts).collect();
+        if chosen.is_empty() {
+            continue;
+        }
+        let (items, chosen) = render(action, operation, records, part, (&known, &shared), &chosen, &mut merged);
+        let sub: Vec<u32> = chosen.iter().map(|at| part[*at]).collect();
+        if sub.is_empty() {
+            continue;
+        }
+        shared.batch = batch_scope(action, operation, records, &sub);
+        let known: Vec<Known> = chosen.iter().map(|at| known[*at].clone()).collect();
+        let rendered = Rendered { items: &items, known: Some(&known) };
+        let reply = write(action, operation, records, &sub, &rendered, &shared, line).await;
+        if let Some(reply) = merged.take(&chosen, reply) {
+            return reply;
+        }
+    }
+    merged.reply()
+}
+
+fn insert_of(action: &Action) -> Option<&Operation> {
+    action.place(backflow_core::selection::Operation::Insert).map(|place| &action.operations[place])
+}
+
+/// Items, and what is known of their records.
+pub(super) struct Rendered<'a> {
+    pub(super) items: &'a Items,
+    /// In the order of the part, as the items then are; none if nothing was asked before.
+    known: Option<&'a [Known]>,
+}
+
+/// Writes items now that ids are known. A record that has none is rejected.
+fn render(
+    action: &Action,
+    operation: &Operation,
+    records: &[Record],
+    part: &[u32],
+    (known, shared): (&[Known], &Shared),
+    chosen: &[usize],
+    merged: &mut Merged,
+) -> (Items, Vec<usize>) {
+    let mut items = Items::with_capacity(chosen.len(), 0);
+    let mut written = Vec::with_capacity(chosen.len());
+    for at in chosen {
+        let record = &records[part[*at] as usize];
+        let scope = action.connection.scope().with(Variable::Ensure, &shared.ensured);
+        let scope = scope.with_record(action.scope(record, known.get(*at)));
+        let result = match operation.item() {
+            Some(item) => items.push_with(|out| item.write(&scope, out).map(drop)),
+            None => items.push_with(|_| Ok(())),
+        };
+        match result {
+            Ok(()) => written.push(*at),
+            Err(error) => {
+                merged.verdicts[*at] = Some(Verdict::Settled(Outcome::Rejected(definition_error(&error.to_string()))));
+            }
+        }
+    }
+    // Positions of items are those of `chosen`: what failed has an empty one in between.
+    let failed = written.len() < chosen.len();
+    if failed {
+        let mut dense = Items::with_capacity(written.len(), 0);
+        for (place, at) in (0..).zip(chosen) {
+            if written.contains(at) {
+                let _: Result<(), ()> = dense.push_with(|out| {
+                    out.push_str(items.get(place));
+                    Ok(())
+                });
+            }
+        }
+        items = dense;
+    }
+    (items, written)
+}
+
+/// The write itself, and what its answer says of each record of `part`. Items are in the order of `part` if anything was asked before,
+/// else in that of `records`.
+async fn write(
+    action: &Action,
+    operation: &Operation,
+    records: &[Record],
+    part: &[u32],
+    rendered: &Rendered<'_>,
+    shared: &Shared,
+    line: &Line<'_>,
+) -> Reply {
+    let connection = &action.connection;
+    let dense: Vec<u32>;
+    let places = if rendered.known.is_none() {
+        part
+    } else {
+        dense = (0..part.len() as u32).collect();
+        &dense
+    };
+    let sending = Sending { items: rendered.items, part: places };
+    let known = |place: usize| rendered.known.and_then(|known| known.get(place));
+    let mut scope = connection.scope().with(Variable::Batch, &shared.batch).with(Variable::Ensure, &shared.ensured);
+    if let ([at], 1) = (part, operation.defined.batch.max_records) {
+        scope = scope.with_record(action.scope(&records[*at as usize], known(0)));
+    }
+    let values = match operation.request.values(Some(sending), operation.reading != Reading::Sniff) {
+        Ok(values) => values,
+        Err(unrendered) => return Exchanged::from(unrendered).reply(part.len()),
+    };
+    if let Some(values) = &values {
+        scope = scope.with(Variable::Items, values);
+    }
+    let ask = Ask {
+        request: &operation.request,
+        scope,
+        sending: Some(sending),
+        reading: operation.reading,
+        rules: &operation.rules,
+        deletion: operation.deletes(),
+        once: operation.delivery == DeliveryPromise::AtMostOnce,
+    };
+    let answer = match connection.exchange(ask, line).await {
+        Exchanged::Taken(answer) => answer,
+        other => return other.reply(part.len()),
+    };
+    let seen = || {
+        let mut place = 0;
+        scopes(records, part, |record| {
+            place += 1;
+            action.scope(record, known(place - 1))
+        })
+    };
+    match &operation.job {
+        None => judged(action, operation, scope, Answers { named: Vec::new(), default: &answer }, seen()),
+        Some(job) => match job.run(action, operation, scope, sending, &answer, line).await {
+            Ok(results) => judged(action, operation, scope, results.answers(), seen()),
+            Err(reply) => *reply,
+        },
+    }
+}
+
+/// What the answers say of each record.
+fn judged<'a>(
+    action: &'a Action,
+    operation: &'a Operation,
+    scope: Scope<'a>,
+    answers: Answers<'a>,
+    records: Vec<backflow_definitions::RecordScope<'a>>,
+) -> Reply {
+    let results = &operation.defined.results;
+    let answer: &Answer = answers.default;
+    let unreadable = |why: &str| {
+        if operation.delivery == DeliveryPromise::AtMostOnce {
+            return Reply::Unknown;
+        }
+        let message = format!(
+            "{} answers {} with something that is not understood: {why}",
+            action.connection.shown, answer.status
+        );
+        Reply::Unreadable(Failure::new(Code::DestinationMisconfigured, message))
+    };
+    if !matches!(results.mode, ResultsMode::Whole | ResultsMode::Accepted) && !answer.readable() {
+        return unreadable("no JSON document, or one that is too long");
+    }
+    if results.requires.as_ref().is_some_and(|requires| !requires.holds(&answer.scope(scope))) {
+        return unreadable("it lacks what the definition requires");
+    }
+    let count = records.len();
+    let reader = Reader { results, scope, answers, records, shown: &action.connection.shown };
+    let read = || Ok((reader.report()?, reader.unaccounted()?));
+    let (report, unaccounted) = match read() {
+        Ok(read) => read,
+        Err(Unreadable::Form(why)) => return unreadable(&why),
+        Err(Unreadable::Stop(failure)) => return Reply::Stop(failure),
+    };
+    let Accounts { verdicts, surplus, missing, ambiguous } = account(&report, count, unaccounted);
+    if surplus > 0 || missing > 0 || ambiguous {
+        tracing::warn!(
+            records = count,
+            surplus,
+            missing,
+            ambiguous,
+            "an answer does not speak of exactly the records that were sent"
+        );
+    }
+    Reply::Verdicts { verdicts, ambiguous, stop: None }
+}
+
+/// `batch`, as templates see it.
+fn batch_scope(action: &Action, operation: &Operation, records: &[Record], part: &[u32]) -> Json {
+    let chosen = || part.iter().filter_map(|at| records.get(*at as usize));
+    let mut members = BTreeMap::from([
+        ("id".to_owned(), Json::Text(request_key(chosen()))),
+        ("size".to_owned(), Json::Int(part.len() as i64)),
+    ]);
+    if let Some(first) = chosen().next() {
+        members.insert("op".to_owned(), Json::Text(first.op.as_str().to_owned()));
+        let scope = action.connection.scope().with_record(action.scope(first, None));
+        let group = operation.defined.batch.group_by.iter();
+        let group = group.map(|template| template.value(&scope).ok().flatten().unwrap_or(Json::Null));
+        members.insert("group".to_owned(), Json::List(group.collect()));
+    }
+    Json::Object(members)
+}
+
+/// A request's idempotency key: 22 characters of the base64url of the SHA-256 over its records' keys, each followed by a line feed.
+fn request_key<'a>(records: impl Iterator<Item = &'a Record>) -> String {
+    let mut hash = Sha256::new();
+    for record in records {
+        hash.update(&record.key);
+        hash.update(b"\n");
+    }
+    let mut key = URL_SAFE_NO_PAD.encode(hash.finalize());
+    key.truncate(22);
+    key
+}
+
+/// The verdicts of a part whose records went different ways.
+pub(super) struct Merged {
+    pub(super) verdicts: Vec<Option<Verdict>>,
+    ambiguous: bool,
+}
+
+impl Merged {
+    pub(super) fn new(part: &[u32], verdicts: Vec<Option<Verdict>>) -> Self {
+        debug_assert_eq!(part.len(), verdicts.len());
+        Self { verdicts, ambiguous: false }
+    }
+
+    /// Takes what became of some of the records. What is not one verdict for each is the whole part's, unless some are already through.
+    fn take(&mut self, chosen: &[usize], reply: Reply) -> Option<Reply> {
+        match reply {
+            Reply::Verdicts { verdicts, ambiguous, stop: None } => {
+                self.ambiguous |= ambiguous;
+                for (at, verdict) in chosen.iter().zip(verdicts) {
+                    self.verdicts[*at] = Some(verdict);
+                }
+                None
+            }
+            other if self.verdicts.iter().all(Option::is_none) => Some(other),
+            Reply::Stop(failure) => {
+                let verdicts = self.verdicts.iter().map(|verdict| verdict.clone().unwrap_or(Verdict::Unclear));
+                Some(Reply::Verdicts { verdicts: verdicts.collect(), ambiguous: false, stop: Some(failure) })
+            }
+            // The others are sent again alone, and that is answered as a whole.
+            _ => {
+                chosen.iter().for_each(|at| self.verdicts[*at] = Some(Verdict::Again));
+                None
+            }
+        }
+    }
+
+    fn reply(self) -> Reply {
+        let verdicts = self.verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Unclear)).collect();
+        Reply::Verdicts { verdicts, ambiguous: self.ambiguous, stop: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backflow_core::selection::Operation as Op;
+
+    use super::*;
+
+    #[test]
+    fn a_request_key_is_made_of_its_records_keys() {
+        let record = |key: &str| Record {
+            id: "1".into(),
+            op: Op::Upsert,
+            memory: backflow_core::change::Memory::default(),
+            data: "{}".into(),
+            key: key.into(),
+        };
+        let records = [record("a"), record("b")];
+        // printf 'a\nb\n' | sha256sum, as base64url.
+        assert_eq!(request_key(records.iter()), "kRFp3arxRq_1OfWMJsSJrz");
+        assert_ne!(request_key(records[..1].iter()), request_key(records.iter()));
+    }
+}

@@ -1,0 +1,152 @@
+//! Tokens: fetched once for all requests, renewed before they expire, given up when the destination refuses them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backflow_core::code::Failure;
+use backflow_expressions::Json;
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::oauth::{OAuth, Obtained};
+use crate::delivery::Trouble;
+use crate::http::{Outgoing, RawAnswer};
+
+/// Makes the requests for tokens. The destination's rates are not theirs.
+#[async_trait]
+pub(crate) trait TokenClient: Send + Sync {
+    /// Sends a request and reads the answer.
+    async fn exchange(&self, request: Outgoing) -> Result<RawAnswer, Trouble>;
+}
+
+/// Where refresh tokens are kept that a destination gave in exchange for older ones: the old ones do not work any more. A run keeps them
+/// in memory; who wants them to outlive it gives a store.
+#[async_trait]
+pub trait TokenStore: Send + Sync {
+    /// The refresh token that was kept last for this Destination, if any. It goes before that of the Secret.
+    ///
+    /// # Errors
+    /// The store cannot be read: the run ends, for the Secret's token may long be invalid.
+    async fn kept(&self, destination: &str) -> Result<Option<SecretString>, Failure>;
+
+    /// Keeps a refresh token.
+    ///
+    /// # Errors
+    /// It cannot be kept: the run ends, for the next one could not authenticate.
+    async fn keep(&self, destination: &str, token: &SecretString) -> Result<(), Failure>;
+}
+
+/// Keeps nothing beyond the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unkept;
+
+#[async_trait]
+impl TokenStore for Unkept {
+    async fn kept(&self, _: &str) -> Result<Option<SecretString>, Failure> {
+        Ok(None)
+    }
+
+    async fn keep(&self, _: &str, _: &SecretString) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// A token in use.
+pub(crate) struct Token {
+    pub(crate) value: SecretString,
+    /// What else the answer gave, under the names that the definition gives it.
+    pub(crate) captured: Json,
+    /// Which token it is.
+    number: u64,
+    /// When it should be renewed.
+    renew: Option<Instant>,
+    /// It was fetched because the one before it was refused.
+    second: bool,
+    /// A request went well with it.
+    proved: AtomicBool,
+}
+
+impl Token {
+    /// A request went well with it: when it is refused later, it has expired.
+    pub(crate) fn accepted(&self) {
+        self.proved.store(true, Relaxed);
+    }
+}
+
+/// How long tokens live.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expiry {
+    /// If the answer does not say.
+    pub(crate) unless_said: Option<Duration>,
+    /// How long before its end a token is renewed.
+    pub(crate) renew_before: Duration,
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(crate) enum TokenError {
+    /// No answer.
+    Trouble(Trouble),
+    /// It may be given later: the status, and how long to wait if the answer says.
+    Later(u16, Option<Duration>),
+    /// It will not be given.
+    Stop(Failure),
+}
+
+/// Fetches tokens, one at a time.
+pub(crate) struct TokenSource {
+    oauth: OAuth,
+    expiry: Expiry,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Arc<Token>>,
+    fetched: u64,
+    /// The last token was refused.
+    refused: bool,
+}
+
+impl TokenSource {
+    pub(crate) fn new(oauth: OAuth, expiry: Expiry) -> Self {
+        Self { oauth, expiry, state: Mutex::default() }
+    }
+
+    /// The token to use now. Whoever comes while it is being fetched waits for that one.
+    pub(crate) async fn token(&self, client: &dyn TokenClient) -> Result<Arc<Token>, TokenError> {
+        let mut state = self.state.lock().await;
+        let now = Instant::now();
+        if let Some(token) = state.token.as_ref().filter(|token| token.renew.is_none_or(|renew| renew > now)) {
+            return Ok(Arc::clone(token));
+        }
+        let Obtained { value, captured, expires_in } = self.oauth.obtain(client).await?;
+        state.fetched += 1;
+        let lives = expires_in.or(self.expiry.unless_said);
+        // A token that lives shorter than it is renewed early is used for half of its life.
+        let renew = lives.map(|lives| now + lives.saturating_sub(self.expiry.renew_before).max(lives / 2));
+        let (number, second) = (state.fetched, std::mem::take(&mut state.refused));
+        let token = Arc::new(Token { value, captured, number, renew, second, proved: AtomicBool::new(false) });
+        state.token = Some(Arc::clone(&token));
+        Ok(token)
+    }
+
+    /// See [`super::Auth::refused`]. A token that was fetched because the one before it was refused, and is refused before any request
+    /// went well with it, shows that it is not the token: there is no use in a third.
+    pub(crate) async fn refused(&self, token: &Token) -> bool {
+        let mut state = self.state.lock().await;
+        if state.token.as_ref().is_none_or(|current| current.number > token.number) {
+            // Another request found out first.
+            return true;
+        }
+        if token.second && !token.proved.load(Relaxed) {
+            return false;
+        }
+        state.token = None;
+        state.refused = true;
+        true
+    }
+}

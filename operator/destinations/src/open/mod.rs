@@ -1,0 +1,159 @@
+//! From a plan to something that sends: settings and secrets are read, requests prepared, nothing is called.
+
+mod auth;
+mod operation;
+mod secrets;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use backflow_core::code::{Code, Failure};
+use backflow_core::plan::{DestinationPlan, MappingPlan};
+use backflow_core::secret::Secrets;
+use backflow_core::sink::BatchLimits;
+use backflow_definitions::{
+    Action as DefinedAction, Definition, Hosts, Http, LimitHeaders, Ordering, Scope, Variable, complete,
+};
+use backflow_expressions::Json;
+use reqwest::header::HeaderName;
+
+use crate::action::{Action, Connection, Rates, base, shown_or};
+use crate::auth::TokenStore;
+use crate::delivery::{Backoff, Settings};
+use crate::http::{Client, Timeouts};
+use crate::pace::{Concurrency, HintHeaders};
+
+/// What is known of a Destination without a Mapping.
+pub(crate) struct Opening<'a> {
+    pub(crate) definition: &'static Definition,
+    pub(crate) http: &'static Http,
+    pub(crate) plan: &'a DestinationPlan,
+    pub(crate) secrets: &'a dyn Secrets,
+    pub(crate) store: Arc<dyn TokenStore>,
+}
+
+impl<'a> Opening<'a> {
+    /// Checks the plan against its definition.
+    pub(crate) fn new(
+        definition: &'static Definition,
+        plan: &'a DestinationPlan,
+        secrets: &'a dyn Secrets,
+        store: Arc<dyn TokenStore>,
+    ) -> Result<Self, Failure> {
+        let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
+        if definition.version != plan.definition_version {
+            return Err(invalid(format!(
+                "the plan was made for version {} of the definition {}, this program has version {}; start the run again",
+                plan.definition_version, definition.id, definition.version
+            )));
+        }
+        if let Some(finding) = definition.check_settings(&plan.settings).into_iter().next() {
+            return Err(invalid(finding.message));
+        }
+        let http = definition
+            .http()
+            .ok_or_else(|| invalid(format!("{} is not spoken to by HTTP in this version", definition.title)))?;
+        Ok(Self { definition, http, plan, secrets, store })
+    }
+
+    /// The most requests in flight.
+    fn concurrency(&self) -> Concurrency {
+        let defined = self.http.limits.concurrency;
+        let max = self.plan.limits.concurrency.unwrap_or(defined.max).max(1) as usize;
+        Concurrency { max, initial: (defined.initial as usize).clamp(1, max), adaptive: defined.adaptive }
+    }
+
+    /// The connection of all requests. `cfg`: the Mapping's config.
+    pub(crate) fn connection(&self, cfg: Json) -> Result<Connection, Failure> {
+        let settings = complete(&self.definition.settings, &self.plan.settings);
+        let known = secrets::read(self.definition, self.plan, self.secrets, &settings)?;
+        let scheme = self.definition.auth_scheme(Some(&self.plan.auth));
+        let scheme = scheme.map_err(|finding| Failure::new(Code::PlanInvalid, finding.message))?;
+        let schemes: Vec<_> = std::iter::once(scheme)
+            .chain(&self.definition.auth.always)
+            .filter(|scheme| scheme.applies(&known))
+            .collect();
+        let user_url = matches!(self.http.hosts, Hosts::UserDefined { .. });
+
+        let url = auth::base_url(&schemes).unwrap_or(&self.http.base_url);
+        let base = if url.names(Variable::Auth) {
+            None
+        } else {
+            let scope = Scope::new().with(Variable::Settings, &known).with(Variable::Cfg, &cfg);
+            Some(base(url, &scope).map_err(|error| Failure::new(Code::PlanInvalid, error.0))?)
+        };
+        let timeouts = Timeouts { connect: self.http.connect_timeout, request: self.http.timeout };
+        let connections = self.concurrency().max;
+        let client = Client::new(&self.http.hosts, base.as_ref(), self.plan.allow_loopback, connections, timeouts)?;
+        if let Some(base) = &base {
+            client.admit(base)?;
+        }
+        let auth = auth::Building { opening: self, settings: &known, base: base.as_ref() }.build(&schemes)?;
+        Ok(Connection {
+            http: self.http,
+            client,
+            auth,
+            shown: shown_or(base.as_ref(), &self.definition.title),
+            base,
+            settings,
+            cfg,
+            hints: hints(&self.http.limits.headers),
+            user_url,
+        })
+    }
+
+    /// An action, and how its destination is spoken to.
+    pub(crate) fn action(&self, mapping: &MappingPlan) -> Result<(Action, Settings), Failure> {
+        let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
+        let defined: &'static DefinedAction =
+            self.definition.action(&mapping.action).map_err(|finding| invalid(finding.message))?;
+        if let Some(finding) = defined.check_config(&mapping.config).into_iter().next() {
+            return Err(invalid(finding.message));
+        }
+        let connection = self.connection(complete(&defined.config, &mapping.config))?;
+        let per_second = self.plan.limits.requests_per_second;
+        let mut rates = Rates::new(&self.http.limits.rates, per_second);
+        let shared = rates.add_all(&defined.rates, per_second);
+        let operations = defined.operations.iter().map(|operation| {
+            let mut own = shared.clone();
+            own.extend(rates.add_all(&operation.rates, per_second));
+            operation::bind(self.http, defined, operation, &connection.scope(), &rates, &own)
+        });
+        let operations = operations.collect::<Result<Vec<_>, _>>()?;
+        let mut concurrency = self.concurrency();
+        if defined.ordering == Ordering::Serial {
+            concurrency = Concurrency { max: 1, initial: 1, ..concurrency };
+        }
+        let limits = BatchLimits {
+            max_records: defined.batch.max_records.max(1) as usize,
+            max_bytes: usize::try_from(defined.batch.max_bytes).unwrap_or(usize::MAX),
+            concurrency: concurrency.max,
+        };
+        let settings = Settings {
+            limits,
+            concurrency,
+            rates: rates.gate(),
+            retry: mapping.retry,
+            backoff: Backoff { base: self.http.limits.retry_base, max: self.http.limits.retry_max },
+        };
+        let (match_by, group_by) = (mapping.match_by.clone(), mapping.group_by.clone());
+        Ok((Action { defined, connection, operations, match_by, group_by }, settings))
+    }
+}
+
+/// The config of something that is asked for without a Mapping.
+pub(crate) fn no_config() -> Json {
+    Json::Object(BTreeMap::new())
+}
+
+fn hints(headers: &LimitHeaders) -> HintHeaders {
+    let name = |text: &Option<String>| text.as_ref().and_then(|text| HeaderName::from_bytes(text.as_bytes()).ok());
+    let default = HintHeaders::default();
+    HintHeaders {
+        retry_after: name(&headers.retry_after).unwrap_or(default.retry_after),
+        remaining: name(&headers.remaining),
+        reset_epoch: name(&headers.reset_epoch),
+        reset_epoch_ms: name(&headers.reset_epoch_ms),
+        reset_seconds: name(&headers.reset_seconds),
+    }
+}

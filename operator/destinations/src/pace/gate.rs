@@ -1,0 +1,187 @@
+//! The one way to a destination, shared by all batches of a run: pauses, rates, requests in flight.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backflow_core::code::{Code, Failure};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::adaptive::{Adaptive, Concurrency};
+use super::hints::Hint;
+use super::windows::{Rate, Window};
+use crate::delivery::Stopper;
+
+/// How long nothing is sent when a destination says "none left", not until when, and no rate of ours tells either.
+const NONE_LEFT: Duration = Duration::from_secs(1);
+
+/// What a request takes of the rates: which of them (by their order in [`Gate::new`]), and how much.
+pub(crate) type Spend<'a> = &'a [(usize, u64)];
+
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+struct State {
+    in_flight: Adaptive,
+    windows: Vec<Window>,
+    paused_until: Option<Instant>,
+    /// The same, as far as the destination asked for it.
+    asked_until: Option<Instant>,
+}
+
+/// Why there is no way yet.
+enum Closed {
+    Paused(Instant),
+    /// Until then a rate is used up: it in words.
+    Rate(Instant, String),
+    InFlight,
+}
+
+/// A request in flight; dropped when it has ended.
+pub(crate) struct Permit<'a> {
+    gate: &'a Gate,
+    begun: Instant,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.gate.lock().in_flight.end();
+        self.gate.changed.notify_waiters();
+    }
+}
+
+impl Permit<'_> {
+    /// The request was taken.
+    pub(crate) fn succeeded(&self) {
+        self.gate.lock().in_flight.succeeded(self.begun.elapsed());
+    }
+
+    /// No answer, or a server error.
+    pub(crate) fn failed(&self) {
+        self.gate.lock().in_flight.failed();
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(concurrency: Concurrency, rates: &[Rate]) -> Self {
+        let state = State {
+            in_flight: Adaptive::new(concurrency),
+            windows: rates.iter().map(|rate| Window::new(*rate)).collect(),
+            paused_until: None,
+            asked_until: None,
+        };
+        Self { state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// Waits until a request may begin. A rate that is used up for longer than `patience` is not waited for: a day's requests are not
+    /// there again within a run.
+    pub(crate) async fn enter(
+        &self,
+        spend: Spend<'_>,
+        patience: Duration,
+        stopper: &Stopper,
+    ) -> Result<Permit<'_>, Failure> {
+        loop {
+            if let Some(failure) = stopper.stopped() {
+                return Err(failure);
+            }
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            let now = Instant::now();
+            let until = match self.try_enter(spend, now) {
+                Ok(()) => return Ok(Permit { gate: self, begun: now }),
+                Err(Closed::Rate(until, rate)) if until - now > patience => {
+                    return Err(used_up(&rate, until - now, patience));
+                }
+                Err(Closed::Paused(until) | Closed::Rate(until, _)) => Some(until),
+                Err(Closed::InFlight) => None,
+            };
+            let opened = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                failure = stopper.wait() => return Err(failure),
+                () = changed => {}
+                () = opened => {}
+            }
+        }
+    }
+
+    fn try_enter(&self, spend: Spend<'_>, now: Instant) -> Result<(), Closed> {
+        let mut state = self.lock();
+        if let Some(until) = state.paused_until.filter(|until| *until > now) {
+            return Err(Closed::Paused(until));
+        }
+        let mut closed: Option<(Instant, usize)> = None;
+        for (at, weight) in spend {
+            let until = state.windows.get_mut(*at).and_then(|window| window.opens(*weight, now));
+            closed = closed.max(until.map(|until| (until, *at)));
+        }
+        if let Some((until, at)) = closed {
+            return Err(Closed::Rate(until, state.windows[at].shown()));
+        }
+        if !state.in_flight.begin() {
+            return Err(Closed::InFlight);
+        }
+        for (at, weight) in spend {
+            if let Some(window) = state.windows.get_mut(*at) {
+                window.spend(*weight, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The destination throttles: nothing begins before `until`, and then less at once. `asked`: it said itself until when.
+    pub(crate) fn pause(&self, until: Instant, asked: bool) {
+        let mut state = self.lock();
+        state.pause(until, asked);
+        state.in_flight.throttled();
+    }
+
+    /// A request was taken, and its answer says that the next one would not be.
+    pub(crate) fn used_up(&self, hint: &Hint) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let back = || state.windows.iter().filter_map(Window::next_back).filter(|back| *back > now).min();
+        let until = match hint.reset {
+            Some(reset) => now + reset,
+            None => back().unwrap_or(now + NONE_LEFT),
+        };
+        state.pause(until, hint.reset.is_some());
+    }
+
+    /// How much longer the destination wants to be left alone.
+    pub(crate) fn asked(&self) -> Option<Duration> {
+        let left = self.lock().asked_until?.saturating_duration_since(Instant::now());
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn pause(&mut self, until: Instant, asked: bool) {
+        if asked {
+            self.asked_until = Some(self.asked_until.map_or(until, |paused| paused.max(until)));
+        }
+        self.paused_until = Some(self.paused_until.map_or(until, |paused| paused.max(until)));
+    }
+}
+
+fn used_up(rate: &str, wait: Duration, patience: Duration) -> Failure {
+    let message = format!(
+        "the limit of {rate} is used up for another {:.0} s, longer than the {} s of retry.window; the next run goes on",
+        wait.as_secs_f64(),
+        patience.as_secs()
+    );
+    Failure::new(Code::RetriesExhausted, message)
+}

@@ -1,0 +1,11 @@
+//! How fast a destination is spoken to: rates in sliding windows, requests in flight, pauses that it asks for.
+
+mod adaptive;
+mod gate;
+mod hints;
+mod windows;
+
+pub(crate) use adaptive::Concurrency;
+pub(crate) use gate::{Gate, Permit, Spend};
+pub(crate) use hints::{Hint, HintHeaders, LONGEST, seconds};
+pub(crate) use windows::Rate;

@@ -1,0 +1,415 @@
+//! What requests are made of records: encodings, groups, lookups, things that must exist, jobs.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use super::*;
+
+fn with(operations: &'static str) -> Made {
+    Made { operations, ..Made::default() }
+}
+
+#[tokio::test]
+async fn a_batch_is_one_document_with_headers_query_and_path() {
+    let made = Made {
+        http: "headers: {X-Version: v1}",
+        operations: r#"
+      - for: [upsert]
+        request:
+          method: PUT
+          path: "/lists/${cfg.list}/${settings.user}/x"
+          query: {size: "${batch.size}", tag: "${['a b', 'c']}", none: "${optional.none()}"}
+          headers: {Idempotency-Key: "${batch.id}"}
+          item: {key: "${rec.key}", gone: "${rec.?match}", data: "${f}"}
+          body: {op: "${batch.op}", records: $items, extra: {list: "${cfg.list}"}}
+        results: {mode: whole}
+"#,
+        ..Made::default()
+    };
+    let server = always(Answer::status(200)).await;
+    let delivery = made.deliver(&server, &records(2)).await;
+    assert_eq!((marks(&delivery).as_str(), delivery.requests), ("+ +", 1));
+    let request = &server.received()[0];
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("PUT", "/lists/main/ada/x?size=2&tag=a+b&tag=c"));
+    assert_eq!((request.header("content-type"), request.header("x-version")), (Some("application/json"), Some("v1")));
+    assert_eq!(request.header("idempotency-key").map(str::len), Some(22));
+    assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("backflow/")));
+    let body = request.json();
+    assert_eq!(
+        (&body["op"], &body["extra"], body["records"].as_array().map(Vec::len)),
+        (&json!("upsert"), &json!({"list": "main"}), Some(2))
+    );
+    assert_eq!(
+        body["records"][1],
+        json!({"key": "key-000000000000000001", "data": {"n": 1, "email": "u1-canary@example.com"}})
+    );
+    assert_eq!(delivery.bytes, request.body.len() as u64);
+}
+
+#[tokio::test]
+async fn bodies_are_lines_forms_tables_and_texts() {
+    let body = |operations: &'static str| async move {
+        let server = always(Answer::status(200)).await;
+        assert_eq!(marks(&with(operations).deliver(&server, &records(2)).await), "+ +");
+        let request = server.received().remove(0);
+        (request.header("content-type").unwrap_or_default().to_owned(), request.text())
+    };
+    let lines = body(
+        r#"
+      - for: [upsert]
+        request: {method: POST, path: /, encoding: ndjson, item: [{index: "${rec.id}"}, {num: "${f.?n}"}]}
+        results: {mode: whole}
+"#,
+    );
+    assert_eq!(
+        lines.await,
+        ("application/x-ndjson".into(), "{\"index\":0}\n{\"num\":0}\n{\"index\":1}\n{\"num\":1}\n".into())
+    );
+    let table = body(
+        r##"
+      - for: [upsert]
+        request: {method: POST, path: /, encoding: csv, csv: {"null": "#N/A"}, item: {num: "${f.?n}", none: null, who: "${f.?email}"}}
+        results: {mode: whole}
+"##,
+    );
+    assert_eq!(
+        table.await,
+        ("text/csv".into(), "num,none,who\n0,#N/A,u0-canary@example.com\n1,#N/A,u1-canary@example.com\n".into())
+    );
+    let form = body(
+        r#"
+      - for: [upsert]
+        request: {method: POST, path: /, encoding: form, item: {num: "${f.?n}"}, body: {events: $items, list: "${cfg.list}", a: {b: [1, x y]}}}
+        results: {mode: whole}
+"#,
+    );
+    let expected =
+        "events=%5B%7B%22num%22%3A0%7D%2C%7B%22num%22%3A1%7D%5D&list=main&a%5Bb%5D%5B0%5D=1&a%5Bb%5D%5B1%5D=x+y";
+    let (kind, mut text) = form.await;
+    // The order of pairs is the definition's.
+    assert_eq!(kind, "application/x-www-form-urlencoded");
+    for pair in expected.split('&') {
+        assert!(text.contains(pair), "{pair} in {text}");
+        text = text.replacen(pair, "", 1);
+    }
+    let text = body(
+        r#"
+      - for: [upsert]
+        batch: {maxRecords: 2}
+        request: {method: POST, path: /, encoding: text, contentType: text/xml, item: "${f.?n}", body: "<n>${items.map(i, string(i)).join(',')}</n>"}
+        results: {mode: whole}
+"#,
+    );
+    assert_eq!(text.await, ("text/xml".into(), "<n>0,1</n>".into()));
+}
+
+#[tokio::test]
+async fn bodies_may_be_compressed() {
+    use std::io::Read as _;
+    let server = always(Answer::status(200)).await;
+    assert_eq!(marks(&Made { http: "compress: gzip", ..Made::default() }.deliver(&server, &records(2)).await), "+ +");
+    let request = &server.received()[0];
+    assert_eq!(request.header("content-encoding"), Some("gzip"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*request.body).read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("{\"records\":[{"), "{text}");
+}
+
+#[tokio::test]
+async fn one_record_a_request_may_stand_in_its_path() {
+    let made = Made {
+        action: "batch: {maxRecords: 1}",
+        operations: r#"
+      - for: [upsert]
+        request: {method: PATCH, path: "/people/${rec.id}/${f.?email.orValue('-')}", body: {num: "${f.?n}"}}
+        results: {mode: whole}
+"#,
+        ..Made::default()
+    };
+    let server = always(Answer::status(200)).await;
+    let mut strange = records(1);
+    strange[0].data = json!({"n": 1, "email": "../a/b?c#d"}).to_string();
+    let sink = made.open(&server);
+    assert_eq!(sink.limits().max_records, 1);
+    assert_eq!(marks(&sink.deliver(&strange).await), "+");
+    assert_eq!(server.received()[0].target, "/people/0/..%2Fa%2Fb%3Fc%23d");
+}
+
+#[tokio::test]
+async fn values_cannot_inject_headers() {
+    let made = Made {
+        action: "batch: {maxRecords: 1}",
+        operations: r#"
+      - for: [upsert]
+        request: {method: POST, path: /, headers: {X-Who: "${f.?email.orValue('')}"}, body: {num: 1}}
+        results: {mode: whole}
+"#,
+        ..Made::default()
+    };
+    let server = always(Answer::status(200)).await;
+    let mut evil = records(1);
+    evil[0].data = json!({"email": "a\r\nX-Admin: yes-canary"}).to_string();
+    let delivery = made.deliver(&server, &evil).await;
+    assert_eq!(marks(&delivery), "!DEFINITION_ERROR");
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn groups_never_share_a_request_and_the_first_bounds_hold() {
+    let made = Made {
+        action: "batch: {maxRecords: 100, maxBytes: 1KB, maxRecordBytes: 300, groupBy: [\"${f.?team}\"]}",
+        operations: r#"
+      - for: [upsert]
+        batch: {maxRecords: 3}
+        request: {method: POST, path: "/teams/${string(batch.group[0])}", item: {key: "${rec.key}", data: "${f}"}, body: {records: $items}}
+        results: {mode: whole}
+"#,
+        ..Made::default()
+    };
+    let server = always(Answer::status(200)).await;
+    let mut batch: Vec<Record> = (0..8)
+        .map(|n| {
+            record(
+                n,
+                Operation::Upsert,
+                &json!({"n": n, "team": if n % 2 == 0 { "a" } else { "b" }, "x": "y".repeat(100)}),
+            )
+        })
+        .collect();
+    batch.push(record(8, Operation::Upsert, &json!({"n": 8, "team": "a", "x": "y".repeat(400)})));
+    let delivery = made.deliver(&server, &batch).await;
+    assert_eq!(marks(&delivery), "+ + + + + + + + !TOO_LARGE");
+    let sent: Vec<(String, Vec<u64>)> =
+        server.received().iter().map(|request| (request.target.clone(), numbers(request))).collect();
+    let sent: Vec<(&str, &[u64])> = sent.iter().map(|(path, numbers)| (path.as_str(), numbers.as_slice())).collect();
+    assert_eq!(sent, [("/teams/a", &[0, 2, 4][..]), ("/teams/b", &[1, 3, 5]), ("/teams/a", &[6]), ("/teams/b", &[7])]);
+}
+
+#[tokio::test]
+async fn of_records_with_one_key_one_is_sent_and_the_others_share_its_outcome() {
+    let made =
+        Made { action: "batch: {maxRecords: 100, dedupe: {key: \"${f.?email}\", keep: last}}", ..Made::default() };
+    let server = always(Answer::status(422)).await;
+    let same = |n| record(n, Operation::Upsert, &json!({"n": n, "email": "same"}));
+    let delivery = made.deliver(&server, &[same(0), same(1), same(2)]).await;
+    assert_eq!(marks(&delivery), "!HTTP_422 !HTTP_422 !HTTP_422");
+    assert_eq!(server.received().iter().map(numbers).collect::<Vec<_>>(), [vec![2]]);
+}
+
+#[tokio::test]
+async fn operations_go_apart_unless_a_request_may_hold_several() {
+    let batch = || {
+        vec![
+            record(0, Operation::Upsert, &json!({"n": 0})),
+            record(1, Operation::Delete, &json!({})),
+            record(2, Operation::Upsert, &json!({"n": 2})),
+        ]
+    };
+    for (action, requests) in [("batch: {maxRecords: 100}", 2), ("batch: {maxRecords: 100, mixedOps: true}", 1)] {
+        let server = always(Answer::status(200)).await;
+        assert_eq!(marks(&Made { action, ..Made::default() }.deliver(&server, &batch()).await), "+ + +");
+        assert_eq!(server.received().len(), requests, "{action}");
+    }
+}
+
+const LOOKUP: &str = r#"
+      - for: [upsert, delete]
+        lookup:
+          request: {method: POST, path: /search, item: "${rec.id}", body: {ids: $items}}
+          match: {from: "${body.found}", key: "${it.key}", equals: "${rec.id}", store: {remoteId: "${it.id}", etag: "${it.?etag}"}}
+          onMissing: insert
+          onMany: reject
+        request: {method: POST, path: /update, item: {key: "${rec.key}", id: "${rec.remoteId}", etag: "${rec.found.?etag}", data: "${f}"}, body: {records: $items}}
+        results: {mode: whole}
+      - for: [insert]
+        request: {method: POST, path: /insert, item: {key: "${rec.key}", data: "${f}"}, body: {records: $items}}
+        results: {mode: whole}
+"#;
+
+/// Knows record 0 as `r0`, record 1 twice, and no other.
+async fn searched() -> Server {
+    let found =
+        json!({"found": [{"key": 0, "id": "r0", "etag": "e"}, {"key": "1", "id": "r1"}, {"key": "1", "id": "r2"}]});
+    Server::start(move |_, request| match request.target.as_str() {
+        search if search.starts_with("/search") => Answer::json(200, &found),
+        _ => Answer::status(200),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_found_is_updated_and_what_is_not_is_inserted() {
+    let made = with(LOOKUP);
+    let server = searched().await;
+    let mut batch = records(4);
+    batch[3].memory.remote_id = Some("\"known\"".into());
+    let delivery = made.deliver(&server, &batch).await;
+    assert_eq!(marks(&delivery), "+ !AMBIGUOUS + +");
+    let requests = server.received();
+    let paths: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
+    assert_eq!(paths, ["/search", "/update", "/insert"]);
+    assert_eq!(requests[0].json(), json!({"ids": [0, 1, 2]}), "known ones are not asked for");
+    let updated = requests[1].json();
+    let ids: Vec<&Value> = updated["records"].as_array().unwrap().iter().map(|item| &item["id"]).collect();
+    assert_eq!(ids, [&json!("r0"), &json!("known")]);
+    assert_eq!(updated["records"][0]["etag"], json!("e"));
+    assert_eq!(numbers(&requests[2]), [2]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_deleted_already() {
+    let made = with(
+        r#"
+      - for: [delete]
+        lookup:
+          request: {method: GET, path: /search, query: {id: "${rec.id}"}}
+          maxRecords: 1
+          match: {from: "${body.found}", key: "${it.key}", equals: "${rec.id}", store: {remoteId: "${it.id}"}}
+          onMissing: succeed
+          onMany: first
+        request: {method: POST, path: /archive, item: {id: "${rec.remoteId}"}, body: {inputs: $items}}
+        results: {mode: whole}
+"#,
+    );
+    let made = Made { action: "batch: {maxRecords: 1}", ..made };
+    let server = searched().await;
+    for n in 0..3 {
+        assert_eq!(marks(&made.deliver(&server, &[record(n, Operation::Delete, &json!({}))]).await), "+");
+    }
+    let targets: Vec<(String, String)> =
+        server.received().iter().map(|request| (request.target.clone(), request.text())).collect();
+    let expected = [
+        ("/search?id=0", ""),
+        ("/archive", r#"{"inputs":[{"id":"r0"}]}"#),
+        ("/search?id=1", ""),
+        ("/archive", r#"{"inputs":[{"id":"r1"}]}"#),
+        ("/search?id=2", ""),
+    ];
+    assert_eq!(targets, expected.map(|(target, body)| (target.to_owned(), body.to_owned())));
+}
+
+#[tokio::test]
+async fn what_must_exist_is_made_once_in_a_run() {
+    let made = with(
+        r#"
+      - for: [upsert]
+        ensure:
+          - id: segment
+            lookup: {request: {method: GET, path: /segments, query: {name: "${cfg.list}"}}, from: "${body.?id}"}
+            create: {request: {method: POST, path: /segments, body: {name: "${cfg.list}"}}, from: "${headers['x-id']}"}
+        request: {method: POST, path: "/segments/${ensure.segment}", item: {key: "${rec.key}", data: "${f}"}, body: {records: $items}}
+        results: {mode: whole}
+"#,
+    );
+    let server = Server::start(|_, request| match (request.method.as_str(), request.target.as_str()) {
+        ("GET", _) => Answer::json(200, &json!({})),
+        (_, "/segments") => Answer::status(201).header("x-id", "s 7"),
+        _ => Answer::status(200),
+    })
+    .await;
+    let sink = made.open(&server);
+    let batches = [records(2), records(2), records(2)];
+    let deliveries = futures::future::join_all(batches.iter().map(|batch| sink.deliver(batch))).await;
+    assert!(deliveries.iter().all(|delivery| marks(delivery) == "+ +"));
+    let targets: Vec<String> = server.received().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(targets[..2], ["/segments?name=main", "/segments"]);
+    assert_eq!(targets[2..], ["/segments/s%207", "/segments/s%207", "/segments/s%207"]);
+}
+
+#[tokio::test]
+async fn a_job_is_begun_filled_started_followed_and_read() {
+    let made = with(
+        r#"
+      - for: [upsert]
+        request: {method: POST, path: /jobs, body: {object: "${cfg.list}"}}
+        job:
+          id: "${body.id}"
+          capture: {url: "${body.contentUrl}"}
+          upload: {method: PUT, path: "/${job.url}", encoding: csv, item: {num: "${f.?n}"}}
+          start: {method: PATCH, path: "/jobs/${job.id}", body: {state: UploadComplete}}
+          poll: {request: {method: GET, path: "/jobs/${job.id}"}, every: 5ms, max: 1m, state: "${body.state}"}
+          results:
+            - {id: failed, request: {method: GET, path: "/jobs/${job.id}/failed"}, decode: csv, paginate: {type: cursor, next: "${headers[?'x-next']}", param: page}}
+            - {id: rest, request: {method: GET, path: "/jobs/${job.id}/rest"}, decode: csv}
+        results:
+          mode: failedKeys
+          failed:
+            - {from: "${body}", key: "${it.n}", recordKey: "${f.?n.orValue('')}", code: "${it.error}"}
+            - {of: rest, from: "${body}", key: "${it.n}", recordKey: "${f.?n.orValue('')}", class: retry}
+"#,
+    );
+    let polls = AtomicUsize::new(0);
+    let rest = AtomicUsize::new(0);
+    let server = Server::start(move |_, request| match (request.method.as_str(), request.target.as_str()) {
+        ("POST", _) => Answer::json(200, &json!({"id": "j1", "contentUrl": "upload"})),
+        ("GET", "/jobs/j1") => match polls.fetch_add(1, SeqCst) {
+            0 => Answer::json(200, &json!({"state": "running"})),
+            1 => Answer::status(503),
+            _ => Answer::json(200, &json!({"state": "done"})),
+        },
+        ("GET", "/jobs/j1/failed") if rest.load(SeqCst) == 0 => {
+            Answer::text(200, "n,error\n1,BAD_EMAIL\n").header("x-next", "2")
+        }
+        ("GET", "/jobs/j1/failed?page=2") => Answer::text(200, "n,error\n3,DUPLICATE\n"),
+        ("GET", "/jobs/j1/failed") => Answer::text(200, "n,error\n"),
+        ("GET", "/jobs/j1/rest") => Answer::text(200, if rest.fetch_add(1, SeqCst) == 0 { "n\n2\n" } else { "n\n" }),
+        _ => Answer::status(200),
+    })
+    .await;
+    let delivery = made.deliver(&server, &records(4)).await;
+    assert_eq!(marks(&delivery), "+ !BAD_EMAIL + !DUPLICATE");
+    let requests = server.received();
+    let uploads: Vec<String> = requests.iter().filter(|request| request.method == "PUT").map(Received::text).collect();
+    assert_eq!(uploads, ["num\n0\n1\n2\n3\n", "num\n2\n"], "what was not processed goes again, alone");
+    assert!(
+        requests
+            .iter()
+            .any(|request| request.method == "PATCH" && request.json() == json!({"state": "UploadComplete"}))
+    );
+}
+
+#[tokio::test]
+async fn a_job_is_ended_when_the_run_is() {
+    let made = with(
+        r#"
+      - for: [upsert]
+        request: {method: POST, path: /jobs, item: "${f}", body: {rows: $items}}
+        job:
+          id: "${body.id}"
+          poll: {request: {method: GET, path: "/jobs/${job.id}"}, every: 5ms, max: 1m, state: "${'running'}"}
+          abort: {method: DELETE, path: "/jobs/${job.id}"}
+        results: {mode: accepted}
+"#,
+    );
+    let (stop, asked) = watch::channel(None);
+    let polled = Arc::new(tokio::sync::Notify::new());
+    let seen = Arc::clone(&polled);
+    let server = Server::start(move |_, request| {
+        if request.method == "GET" {
+            seen.notify_one();
+        }
+        Answer::json(200, &json!({"id": 1}))
+    })
+    .await;
+    let definition = made.definition();
+    let plan = destination(definition, &server.url, &[]);
+    let sink = open_with(definition, &plan, &mapping(), &Fixed(&[]), Arc::new(Unkept), asked).unwrap();
+    let task = tokio::spawn(async move { sink.deliver(&records(1)).await });
+    polled.notified().await;
+    stop.send_replace(Some(Failure::new(Code::Canceled, "a person cancelled the run")));
+    let delivery = task.await.unwrap();
+    assert_eq!((marks(&delivery).as_str(), code(&delivery)), ("~", Some(Code::Canceled)));
+    assert_eq!(server.received().last().map(|request| request.method.clone()), Some("DELETE".into()));
+}
+
+#[tokio::test]
+async fn rates_count_by_weight_and_by_path() {
+    let limits = r#"rate:
+    - {id: records, requests: 4, per: 200ms, weight: "${batch.size}"}
+    - {id: elsewhere, requests: 1, per: 24h, match: {path: "/other*"}}"#;
+    let made = Made { limits, action: "batch: {maxRecords: 2}", ..Made::default() };
+    let server = always(Answer::status(200)).await;
+    let begin = std::time::Instant::now();
+    assert_eq!(marks(&made.deliver(&server, &records(10)).await), ["+"; 10].join(" "));
+    assert_eq!(server.received().len(), 5);
+    assert!(begin.elapsed() >= std::time::Duration::from_millis(400), "two of five requests fit a window");
+}
