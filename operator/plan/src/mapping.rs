@@ -200,6 +200,11 @@ fn identity(
             identity.insert("source.host".to_owned(), format!("{}:{}", postgres.host, postgres.port));
             identity.insert("source.database".to_owned(), postgres.database.clone());
         }
+        Connection::Snowflake(snowflake) => {
+            identity.insert("source".to_owned(), "snowflake".to_owned());
+            identity.insert("source.account".to_owned(), snowflake.account.to_ascii_lowercase());
+            identity.insert("source.database".to_owned(), snowflake.database.clone());
+        }
         // A local file may be moved or copied; what is in it is its identity.
         Connection::Sqlite(_) => {
             identity.insert("source".to_owned(), "sqlite".to_owned());

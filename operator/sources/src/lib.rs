@@ -8,6 +8,8 @@ mod claims;
 pub mod diff;
 mod model;
 mod postgres;
+mod rest;
+mod snowflake;
 mod sql;
 mod sqlite;
 mod state_rows;

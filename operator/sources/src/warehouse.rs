@@ -13,6 +13,7 @@ use futures::stream::BoxStream;
 
 use crate::diff::Request;
 use crate::postgres::PostgresWarehouse;
+use crate::snowflake::SnowflakeWarehouse;
 use crate::sqlite::SqliteWarehouse;
 use crate::store::PackedState;
 
@@ -97,6 +98,9 @@ pub async fn open(
     let warehouse: Arc<dyn Warehouse> = match &source.connection {
         Connection::Postgres(postgres) => {
             Arc::new(PostgresWarehouse::open(postgres, schema, source.diff, secrets, application_name).await?)
+        }
+        Connection::Snowflake(snowflake) => {
+            Arc::new(SnowflakeWarehouse::open(snowflake, schema, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Snowflake;
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -35,6 +36,8 @@ pub enum DiffEngine {
 pub enum Connection {
     /// A Postgres server.
     Postgres(Box<Postgres>),
+    /// A Snowflake account.
+    Snowflake(Box<Snowflake>),
     /// A SQLite file: local runs only.
     Sqlite(Sqlite),
 }
@@ -256,6 +259,7 @@ impl SourcePlan {
                 let references = [&postgres.password, &tls.ca, &tls.client_certificate, &tls.client_key];
                 all.extend(references.into_iter().flatten().cloned());
             }
+            Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
             Connection::Sqlite(_) => {}
         }
         all.extend(self.state.secrets());

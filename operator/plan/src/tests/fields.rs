@@ -121,17 +121,8 @@ fn every_field_of_a_source_does_something() {
                 "NotSupported",
             ),
         ),
-        (
-            "snowflake",
-            Refused(
-                other(
-                    "snowflake",
-                    json!({"account": "o-a", "user": "u", "warehouse": "w", "database": "d", "role": "r", "privateKey": key("p")}),
-                ),
-                "spec.snowflake",
-                "NotSupported",
-            ),
-        ),
+        // Field by field in `cloud`.
+        ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
         (
             "bigquery",
             Refused(
