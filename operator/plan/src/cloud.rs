@@ -1,6 +1,6 @@
 //! Warehouses that are a service of a cloud.
 
-use backflow_core::plan::{Connection, Snowflake, SnowflakeCredential};
+use backflow_core::plan::{BigQuery, Connection, Snowflake, SnowflakeCredential};
 use backflow_crds::v1alpha1 as api;
 
 use crate::finding::Findings;
@@ -28,6 +28,34 @@ pub(crate) fn snowflake(spec: &api::Snowflake, findings: &mut Findings) -> Optio
         schema: spec.schema.as_ref().map(|schema| name("schema", schema, findings)),
         role: spec.role.as_ref().map(|role| name("role", role, findings)),
         credential: credential?,
+        endpoint: None,
+    })))
+}
+
+/// Plans a BigQuery project.
+pub(crate) fn bigquery(spec: &api::BigQuery, findings: &mut Findings) -> Option<Connection> {
+    // They become parts of a URL.
+    let plain = |text: &str, more: &[char]| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(&c));
+    if spec.project.is_empty() || !plain(&spec.project, &['-', ':', '.']) {
+        let message = "write the project's id, such as my-project-123456, and not its name";
+        findings.add("spec.bigquery.project", "InvalidSpec", message);
+    }
+    if !plain(&spec.location, &['-']) {
+        let message = "write the location of the datasets, such as EU, US or europe-west3";
+        findings.add("spec.bigquery.location", "InvalidSpec", message);
+    }
+    if spec.impersonate.as_ref().is_some_and(|account| !account.contains('@') || !plain(account, &['-', '.', '@', '_']))
+    {
+        let message = "write the service account's e-mail address";
+        findings.add("spec.bigquery.impersonate", "InvalidSpec", message);
+    }
+    Some(Connection::BigQuery(Box::new(BigQuery {
+        project: spec.project.clone(),
+        location: spec.location.clone(),
+        dataset: spec.dataset.clone(),
+        service_account_key: spec.service_account_key.as_ref().map(secret),
+        impersonate: spec.impersonate.clone(),
+        maximum_bytes_billed: spec.maximum_bytes_billed,
         endpoint: None,
     })))
 }

@@ -24,11 +24,12 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
     let connection = match spec.warehouse() {
         Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
         Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
+        Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
         Some(other) => {
             findings.not_supported(
                 format!("spec.{}", other.member()),
-                "use postgres or snowflake, or sqlite in local runs",
+                "use postgres, snowflake or bigquery, or sqlite in local runs",
             );
             None
         }
@@ -36,7 +37,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
             findings.add(
                 "spec",
                 "InvalidSpec",
-                "exactly one warehouse must be set: postgres or snowflake, or sqlite in local runs",
+                "exactly one warehouse must be set: postgres, snowflake or bigquery, or sqlite in local runs",
             );
             None
         }
@@ -64,8 +65,9 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
         findings.add("spec.diff", "InvalidSpec", message);
     }
-    if let Some(Warehouse::Snowflake(_)) = spec.warehouse() {
-        findings.value_not_supported("spec.diff", "Pushdown of snowflake", "use Auto or Streaming");
+    if let Some(warehouse @ (Warehouse::Snowflake(_) | Warehouse::BigQuery(_))) = spec.warehouse() {
+        let value = format!("Pushdown of {}", warehouse.member());
+        findings.value_not_supported("spec.diff", &value, "use Auto or Streaming");
     }
     DiffEngine::Pushdown
 }

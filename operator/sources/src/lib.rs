@@ -4,6 +4,7 @@
 //! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
 
 mod batch;
+mod bigquery;
 mod claims;
 pub mod diff;
 mod model;

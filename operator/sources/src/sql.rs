@@ -15,6 +15,18 @@ pub(crate) enum Lexis {
     Sqlite,
     /// Backslashes in strings, `$$` quotes, `//` comments; colons are paths into documents.
     Snowflake,
+    /// Strings in either quotes, once or three times, with backslashes; backticks around names; `#` comments.
+    BigQuery,
+}
+
+impl Lexis {
+    /// What stands around a name.
+    const fn quote(self) -> char {
+        match self {
+            Self::BigQuery => '`',
+            Self::Postgres | Self::Sqlite | Self::Snowflake => '"',
+        }
+    }
 }
 
 /// What the text is, for messages: `model "customers"`, or `where`.
@@ -74,23 +86,24 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
     let wrong = || {
         subject.failure(
             Code::SqlError,
-            "the table must be written as table or schema.table, parts with other characters in double quotes",
+            "the table must be written as table or schema.table, parts with other characters in the quotes that SQL wants",
         )
     };
+    let mark = lexis.quote();
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {
         let part;
-        if let Some(quoted) = rest.strip_prefix('"') {
+        if let Some(quoted) = rest.strip_prefix(mark) {
             let mut name = String::new();
             let mut tail = quoted;
             loop {
-                let end = tail.find('"').ok_or_else(wrong)?;
+                let end = tail.find(mark).ok_or_else(wrong)?;
                 name.push_str(&tail[..end]);
                 tail = &tail[end + 1..];
-                match tail.strip_prefix('"') {
+                match tail.strip_prefix(mark) {
                     Some(more) => {
-                        name.push('"');
+                        name.push(mark);
                         tail = more;
                     }
                     None => break,
@@ -101,20 +114,26 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
         } else {
             let end = rest.find('.').unwrap_or(rest.len());
             let plain = &rest[..end];
-            if plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '(' | ')')) {
+            if plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '`' | '\'' | ';' | '(' | ')' | '\\')) {
                 return Err(wrong());
             }
             part = match lexis {
                 Lexis::Postgres => plain.to_lowercase(),
                 Lexis::Snowflake => plain.to_uppercase(),
-                Lexis::Sqlite => plain.to_owned(),
+                Lexis::Sqlite | Lexis::BigQuery => plain.to_owned(),
             };
             rest = &rest[end..];
         }
         if part.is_empty() || part.contains('\0') {
             return Err(wrong());
         }
-        parts.push(quote(&part));
+        if lexis == Lexis::BigQuery {
+            // Neither may be in a name there, and one would end it.
+            let plain = !part.contains(['`', '\\']);
+            parts.push(plain.then(|| format!("`{part}`")).ok_or_else(wrong)?);
+        } else {
+            parts.push(quote(&part));
+        }
         match rest.strip_prefix('.') {
             Some(next) => rest = next,
             None if rest.is_empty() => break,
@@ -214,6 +233,7 @@ impl Scanner<'_> {
         let postgres = self.lexis == Lexis::Postgres;
         let sqlite = self.lexis == Lexis::Sqlite;
         let snowflake = self.lexis == Lexis::Snowflake;
+        let bigquery = self.lexis == Lexis::BigQuery;
         Some(match first {
             '\0' => Token::Nul,
             _ if first.is_whitespace() => self.skip(first.len_utf8(), Token::Blank),
@@ -224,7 +244,12 @@ impl Scanner<'_> {
             '/' if snowflake && rest.starts_with("//") => {
                 self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank)
             }
+            '#' if bigquery => self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank),
             '/' if rest.starts_with("/*") => self.comment(),
+            '\'' | '"' if bigquery => self.string(first),
+            '`' if bigquery => self.quoted('`', true, "quoted name"),
+            '@' if rest.starts_with("@@") && bigquery => self.skip(2, Token::Other),
+            '@' if bigquery && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
             '\'' => self.quoted('\'', snowflake, "string"),
             'e' | 'E' if postgres && rest[1..].starts_with('\'') => {
                 self.at += 1;
@@ -307,6 +332,24 @@ impl Scanner<'_> {
             }
         }
         self.at = at + 1;
+        Token::Other
+    }
+
+    /// A string of BigQuery's: its quotes stand once, or three times.
+    fn string(&mut self, quote: char) -> Token {
+        let bytes = self.sql.as_bytes();
+        let three = [quote as u8; 3];
+        let end: &[u8] = if bytes[self.at..].starts_with(&three) { &three } else { &three[..1] };
+        let mut at = self.at + end.len();
+        loop {
+            match bytes.get(at) {
+                None => return Token::Open("string"),
+                Some(b'\\') => at += 2,
+                Some(_) if bytes[at..].starts_with(end) => break,
+                Some(_) => at += 1,
+            }
+        }
+        self.at = at + end.len();
         Token::Other
     }
 

@@ -99,3 +99,21 @@ fn tables_are_quoted_part_by_part() {
         assert_eq!(table(text), None, "{text}");
     }
 }
+
+#[test]
+fn bigquery_knows_its_own_strings_and_names() {
+    let check = |sql| check_statement(sql, Lexis::BigQuery, Subject("model \"m\"")).err().map(|failure| failure.code);
+    for sql in [
+        "select 'it\\'s; (', \"a;'(\", r'\\\\', \"\"\"a\"b;(\"\"\", ''';''', `a;b` from `p-1.d.t` # ; )",
+        "select @@project_id, '', a[offset(0)] from t",
+    ] {
+        assert_eq!(check(sql), None, "{sql}");
+    }
+    for sql in ["select 'a\\'", "select ?", "select @p", "select \"\"\"a\"", "select `a", "select 1 # a\n)"] {
+        assert!(check(sql).is_some(), "{sql}");
+    }
+    let table = |text| table(text, Lexis::BigQuery, Subject("model \"m\"")).ok();
+    assert_eq!(table("my-project.marts.Customers").as_deref(), Some("`my-project`.`marts`.`Customers`"));
+    assert_eq!(table("`my dataset`.t").as_deref(), Some("`my dataset`.`t`"));
+    assert_eq!((table("`a``b`.t"), table("a\\b")), (None, None));
+}

@@ -11,6 +11,7 @@ use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::stream::BoxStream;
 
+use crate::bigquery::BigQueryWarehouse;
 use crate::diff::Request;
 use crate::postgres::PostgresWarehouse;
 use crate::snowflake::SnowflakeWarehouse;
@@ -101,6 +102,9 @@ pub async fn open(
         }
         Connection::Snowflake(snowflake) => {
             Arc::new(SnowflakeWarehouse::open(snowflake, schema, secrets, application_name).await?)
+        }
+        Connection::BigQuery(bigquery) => {
+            Arc::new(BigQueryWarehouse::open(bigquery, schema, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     };

@@ -29,6 +29,31 @@ pub struct Snowflake {
     pub endpoint: Option<String>,
 }
 
+/// A Google BigQuery project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BigQuery {
+    /// The project that runs the queries, and has the dataset of the state.
+    pub project: String,
+    /// Location of the datasets.
+    pub location: String,
+    /// Dataset for names without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// JSON key of a service account; the worker's own identity when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_key: Option<SecretRef>,
+    /// Service account to act as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonate: Option<String>,
+    /// A query that would bill more bytes fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_bytes_billed: Option<i64>,
+    /// Where the services are instead of at their own addresses. Only an address of this machine: tests set it, no manifest can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
 /// What proves a user of Snowflake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

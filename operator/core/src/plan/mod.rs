@@ -7,7 +7,7 @@ mod source;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::cloud::{Snowflake, SnowflakeCredential};
+pub use self::cloud::{BigQuery, Snowflake, SnowflakeCredential};
 pub use self::destination::{DestinationLimits, DestinationPlan};
 pub use self::mapping::{Field, FieldSource, Include, Items, MappingPlan, OnMappingChange, OnNull, Parse, Retry};
 pub use self::source::{

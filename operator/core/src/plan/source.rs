@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Snowflake;
+use super::{BigQuery, Snowflake};
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -38,6 +38,9 @@ pub enum Connection {
     Postgres(Box<Postgres>),
     /// A Snowflake account.
     Snowflake(Box<Snowflake>),
+    /// A Google BigQuery project.
+    #[serde(rename = "bigquery")]
+    BigQuery(Box<BigQuery>),
     /// A SQLite file: local runs only.
     Sqlite(Sqlite),
 }
@@ -260,6 +263,7 @@ impl SourcePlan {
                 all.extend(references.into_iter().flatten().cloned());
             }
             Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
+            Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
             Connection::Sqlite(_) => {}
         }
         all.extend(self.state.secrets());

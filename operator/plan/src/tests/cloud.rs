@@ -17,6 +17,12 @@ pub(super) fn snowflake() -> Value {
         "schema": "marts", "role": "reporter", "privateKey": key("k"), "privateKeyPassphrase": key("p")})
 }
 
+/// A BigQuery project with every field.
+pub(super) fn bigquery() -> Value {
+    json!({"project": "my-project", "location": "EU", "dataset": "marts", "serviceAccountKey": key("k"),
+        "impersonate": "etl@p.iam.gserviceaccount.com", "maximumBytesBilled": 1_000_000_000})
+}
+
 fn source(changes: Value) -> Value {
     json!({"snowflake": with(snowflake(), changes)})
 }
@@ -89,4 +95,32 @@ fn the_account_and_the_database_are_the_identity() {
     for other in [json!({"account": "myorg-other"}), json!({"database": "other"})] {
         assert_ne!(identity(other.clone()), usual, "{other}");
     }
+}
+
+#[test]
+fn every_field_of_bigquery_does_something() {
+    let planned =
+        |changes| plan_source(&json!({"bigquery": with(bigquery(), changes)})).map(|plan| format!("{plan:?}"));
+    let changes = [
+        json!({}),
+        json!({"project": "other"}),
+        json!({"location": "US"}),
+        json!({"dataset": null}),
+        json!({"serviceAccountKey": null}),
+        json!({"impersonate": null}),
+        json!({"maximumBytesBilled": null}),
+    ];
+    let plans: BTreeSet<String> = changes.iter().map(|change| planned(change.clone()).unwrap()).collect();
+    assert_eq!(plans.len(), changes.len());
+    for (changes, path) in [
+        (json!({"project": "my project"}), "spec.bigquery.project"),
+        (json!({"project": "a/b"}), "spec.bigquery.project"),
+        (json!({"location": "EU?"}), "spec.bigquery.location"),
+        (json!({"impersonate": "etl@p/../x"}), "spec.bigquery.impersonate"),
+        (json!({"impersonate": "etl"}), "spec.bigquery.impersonate"),
+    ] {
+        assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
+    }
+    let pushdown = json!({"bigquery": bigquery(), "diff": "Pushdown"});
+    assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
 }

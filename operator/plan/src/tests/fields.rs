@@ -123,14 +123,7 @@ fn every_field_of_a_source_does_something() {
         ),
         // Field by field in `cloud`.
         ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
-        (
-            "bigquery",
-            Refused(
-                other("bigquery", json!({"project": "project", "location": "EU", "serviceAccountKey": key("p")})),
-                "spec.bigquery",
-                "NotSupported",
-            ),
-        ),
+        ("bigquery", Planned(other("bigquery", super::cloud::bigquery()))),
         (
             "databricks",
             Refused(

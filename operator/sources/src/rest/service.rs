@@ -61,11 +61,11 @@ impl Pauses {
 /// What gives requests their credentials.
 #[async_trait]
 pub(crate) trait Authorize: Send + Sync {
-    /// The bearer token. `stale`: the last one was refused.
+    /// The bearer token, where there is one. `stale`: the last one was refused.
     ///
     /// # Errors
     /// The credential cannot be used, with the cure.
-    async fn bearer(&self, stale: bool) -> Result<SecretString, Failure>;
+    async fn bearer(&self, stale: bool) -> Result<Option<SecretString>, Failure>;
 
     /// Other headers of every request.
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
@@ -122,7 +122,19 @@ impl Service {
     /// # Errors
     /// `PlanInvalid` for such a plan, `TlsFailed` without certificate authorities.
     pub(crate) fn new(name: String, host: &str, endpoint: Option<&str>) -> Result<Self, Failure> {
-        let address = endpoint.map_or_else(|| format!("https://{host}"), str::to_owned);
+        Self::at(name, &format!("https://{host}"), endpoint)
+    }
+
+    /// A service of the machine itself, which is asked without encryption: the address of its metadata server.
+    ///
+    /// # Errors
+    /// As [`Service::new`].
+    pub(crate) fn metadata(name: String, host: &str, endpoint: Option<&str>) -> Result<Self, Failure> {
+        Self::at(name, &format!("http://{host}"), endpoint)
+    }
+
+    fn at(name: String, address: &str, endpoint: Option<&str>) -> Result<Self, Failure> {
+        let address = endpoint.unwrap_or(address);
         let wrong = || {
             let what = if endpoint.is_some() {
                 "an endpoint must be http:// and an address of this machine"
@@ -131,7 +143,7 @@ impl Service {
             };
             Failure::new(Code::PlanInvalid, format!("{name}: {what}"))
         };
-        let base = Url::parse(&address).map_err(|_| wrong())?;
+        let base = Url::parse(address).map_err(|_| wrong())?;
         let local = endpoint.is_some();
         if local && !loopback(&base) || base.host_str().is_none() {
             return Err(wrong());
@@ -141,10 +153,10 @@ impl Service {
             // Nothing is followed: credentials would go along.
             .redirect(Policy::none())
             .referer(false)
-            .https_only(!local)
+            .https_only(base.scheme() == "https")
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(CONNECTIONS);
-        if local {
+        if base.scheme() == "http" {
             builder = builder.no_proxy().tls_certs_only([]);
         }
         let client = builder.build().map_err(|_| {
@@ -215,23 +227,25 @@ impl Service {
             query.extend_pairs(again);
         }
         let mut request = reqwest::Request::new(call.method.clone(), url);
-        *request.headers_mut() = self.headers(call, &authorize.bearer(stale).await?)?;
+        *request.headers_mut() = self.headers(call, authorize.bearer(stale).await?)?;
         request.headers_mut().extend(authorize.headers());
         *request.body_mut() = call.body.clone().map(Into::into);
         Ok(request)
     }
 
-    fn headers(&self, call: &Call, bearer: &SecretString) -> Result<HeaderMap, Failure> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret())).map_err(|_| {
-            let message = format!("{}: the token holds characters that no token has; check its Secret", self.name);
-            Failure::new(Code::AuthenticationFailed, message)
-        })?;
-        bearer.set_sensitive(true);
+    fn headers(&self, call: &Call, bearer: Option<SecretString>) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::from_iter([
-            (AUTHORIZATION, bearer),
             (ACCEPT, HeaderValue::from_static("application/json")),
             (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
         ]);
+        if let Some(bearer) = bearer {
+            let mut bearer = HeaderValue::try_from(format!("Bearer {}", bearer.expose_secret())).map_err(|_| {
+                let message = format!("{}: the token holds characters that no token has; check its Secret", self.name);
+                Failure::new(Code::AuthenticationFailed, message)
+            })?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
         if call.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }

@@ -12,9 +12,9 @@ struct Counted(AtomicU32);
 
 #[async_trait]
 impl Authorize for Counted {
-    async fn bearer(&self, stale: bool) -> Result<SecretString, Failure> {
+    async fn bearer(&self, stale: bool) -> Result<Option<SecretString>, Failure> {
         let renewed = self.0.fetch_add(stale.into(), Ordering::Relaxed) + u32::from(stale);
-        Ok(format!("token-{renewed}").into())
+        Ok(Some(format!("token-{renewed}").into()))
     }
 }
 

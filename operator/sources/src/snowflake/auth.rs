@@ -74,9 +74,9 @@ fn account(account: &str) -> String {
 
 #[async_trait]
 impl Authorize for Credential {
-    async fn bearer(&self, stale: bool) -> Result<SecretString, Failure> {
+    async fn bearer(&self, stale: bool) -> Result<Option<SecretString>, Failure> {
         let (key, subject, last) = match self {
-            Self::Token { token, .. } => return Ok(token.clone()),
+            Self::Token { token, .. } => return Ok(Some(token.clone())),
             Self::KeyPair { key, subject, last } => (key, subject, last),
         };
         let now = jiff::Timestamp::now().as_second();
@@ -85,11 +85,11 @@ impl Authorize for Credential {
             && !stale
             && now - signed < LIFETIME_SECONDS - MARGIN_SECONDS
         {
-            return Ok(token.clone());
+            return Ok(Some(token.clone()));
         }
         let token = key.token(subject, now)?;
         *last = Some((token.clone(), now));
-        Ok(token)
+        Ok(Some(token))
     }
 
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
