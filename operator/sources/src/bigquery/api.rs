@@ -270,6 +270,8 @@ impl Api {
         let looks = async {
             while answer.status == 200 && !answer.envelope.job_complete {
                 let job = self.job(&answer)?;
+                // The service waits, too, but does not promise it.
+                tokio::time::sleep(self.service.pauses.first).await;
                 answer = self.exchange(self.results(&job)).await?;
             }
             Ok::<_, Failed>(answer)

@@ -52,8 +52,9 @@ impl ObjectTable for Memory {
     }
 
     async fn add_first(&self, part: &Part) -> Result<(), Failure> {
-        if self.parts(&part.name).await?.is_empty() {
-            self.rows().push(part.clone());
+        let mut rows = self.rows();
+        if rows.iter().all(|known| known.name != part.name) {
+            rows.push(part.clone());
         }
         if std::mem::take(&mut *self.lost.lock().unwrap()) { Err(failure()) } else { Ok(()) }
     }
@@ -114,7 +115,8 @@ async fn a_writing_that_did_not_end_is_not_there() {
     assert_eq!(table.get("a/b").await.unwrap().unwrap(), &b"old"[..]);
     *memory.lasts.lock().unwrap() = None;
     table.put("a/b", Bytes::from_static(b"new")).await.unwrap();
-    assert_eq!((memory.rows().len(), table.get("a/b").await.unwrap().unwrap()), (1, Bytes::from_static(b"new")));
+    assert_eq!(memory.rows().len(), 1);
+    assert_eq!(table.get("a/b").await.unwrap().unwrap(), &b"new"[..]);
 }
 
 #[tokio::test]
