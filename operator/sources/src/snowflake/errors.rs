@@ -48,6 +48,11 @@ impl SqlError {
         self.code == "003001" || self.state == "42501"
     }
 
+    /// The same statement may come through in a moment: the limit of statements that wait for one lock, an error of the service itself.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self.code.as_str(), "000603" | "000625")
+    }
+
     /// What stands between this and the next quote.
     fn quoted(&self, before: &str) -> Option<&str> {
         let start = self.message.find(before)? + before.len();

@@ -18,6 +18,9 @@ use crate::store::table::{ObjectTable, Part};
 /// A statement of several is refused beyond a megabyte.
 const LONGEST: usize = 900_000;
 
+/// How often a statement is given that nothing of came through: too many wait for one lock, or an error of the service itself.
+const ATTEMPTS: u32 = 10;
+
 /// The state schema of a database.
 pub(super) struct SnowflakeTable {
     api: Arc<Api>,
@@ -74,7 +77,16 @@ impl SnowflakeTable {
     }
 
     async fn run(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failure> {
-        self.api.rows(statement).await.map_err(|failed| self.failure(failed))
+        let mut attempt = 1;
+        loop {
+            match self.api.rows(statement).await {
+                Err(Failed::Sql(error)) if error.is_passing() && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(self.api.pause()).await;
+                }
+                other => return other.map_err(|failed| self.failure(failed)),
+            }
+        }
     }
 
     async fn attempt(&self, sql: String) -> Result<Result<(), SqlError>, Failure> {
