@@ -4,6 +4,7 @@
 //! [`backflow_core::plan::Plan`], or **all** findings at once. Whatever a manifest may say and this version cannot do is a finding
 //! with the code `NotSupported`: nothing is accepted and ignored.
 
+mod cloud;
 mod destination;
 mod fields;
 mod finding;

@@ -237,6 +237,15 @@ fn identity(
             identity.insert("source.host".to_owned(), format!("{}:{}", postgres.host, postgres.port));
             identity.insert("source.database".to_owned(), postgres.database.clone());
         }
+        Connection::Snowflake(snowflake) => {
+            identity.insert("source".to_owned(), "snowflake".to_owned());
+            identity.insert("source.account".to_owned(), snowflake.account.to_ascii_lowercase());
+            identity.insert("source.database".to_owned(), snowflake.database.clone());
+        }
+        Connection::BigQuery(bigquery) => {
+            identity.insert("source".to_owned(), "bigquery".to_owned());
+            identity.insert("source.project".to_owned(), bigquery.project.clone());
+        }
         // A local file may be moved or copied; what is in it is its identity.
         Connection::Sqlite(_) => {
             identity.insert("source".to_owned(), "sqlite".to_owned());

@@ -1,6 +1,6 @@
 //! Source → [`SourcePlan`].
 
-use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, Sqlite, Tls, TlsMode};
+use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, Sqlite, StateLocation, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Warehouse, WorkerTemplate};
 
@@ -17,16 +17,28 @@ const LEAST_SCRATCH: u64 = 16 << 20;
 pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan, Vec<Finding>> {
     let mut findings = Findings::default();
     worker_template("spec.worker", spec.worker.as_ref(), &mut findings);
-    let state = crate::state::location(&spec.state, place, &mut findings);
+    let mut state = crate::state::location(&spec.state, place, &mut findings);
+    if let (Some(Warehouse::Snowflake(_)), Some(StateLocation::Schema(schema))) = (spec.warehouse(), &mut state) {
+        *schema = crate::cloud::folded(schema);
+    }
     let connection = match spec.warehouse() {
         Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
+        Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
+        Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
         Some(other) => {
-            findings.not_supported(format!("spec.{}", other.member()), "use postgres, or sqlite in local runs");
+            findings.not_supported(
+                format!("spec.{}", other.member()),
+                "use postgres, snowflake or bigquery, or sqlite in local runs",
+            );
             None
         }
         None => {
-            findings.add("spec", "InvalidSpec", "exactly one warehouse must be set: postgres, or sqlite in local runs");
+            findings.add(
+                "spec",
+                "InvalidSpec",
+                "exactly one warehouse must be set: postgres, snowflake or bigquery, or sqlite in local runs",
+            );
             None
         }
     };
@@ -36,7 +48,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
     plan.map(|(connection, state)| SourcePlan { name: name.to_owned(), connection, state, diff }).ok_or_else(Vec::new)
 }
 
-/// Auto is what fits the warehouse: Postgres and SQLite stream.
+/// Auto is what fits the warehouse: all of them stream.
 fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
     if spec.diff != Diff::Pushdown {
         return DiffEngine::Streaming;
@@ -52,6 +64,10 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
     if let Some(warehouse @ Warehouse::Sqlite(_)) = spec.warehouse() {
         let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
         findings.add("spec.diff", "InvalidSpec", message);
+    }
+    if let Some(warehouse @ (Warehouse::Snowflake(_) | Warehouse::BigQuery(_))) = spec.warehouse() {
+        let value = format!("Pushdown of {}", warehouse.member());
+        findings.value_not_supported("spec.diff", &value, "use Auto or Streaming");
     }
     DiffEngine::Pushdown
 }

@@ -26,6 +26,13 @@ impl Batch {
         Self { bytes: Vec::new(), ends: Vec::new(), columns }
     }
 
+    /// Appends a row.
+    pub fn push(&mut self, cells: &[Cell]) {
+        let mut row = self.row();
+        cells.iter().for_each(|cell| row.push(|out| cell.encode(out)));
+        row.finish();
+    }
+
     /// Begins a row, which is not there until it is finished.
     pub fn row(&mut self) -> Filling<'_> {
         let (bytes, ends) = (self.bytes.len(), self.ends.len());
@@ -88,9 +95,7 @@ impl FromIterator<Vec<Cell>> for Batch {
         let mut batch = Self::default();
         for cells in rows {
             batch.columns = cells.len();
-            let mut row = batch.row();
-            cells.iter().for_each(|cell| row.push(|out| cell.encode(out)));
-            row.finish();
+            batch.push(&cells);
         }
         batch
     }

@@ -4,10 +4,13 @@
 //! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
 
 pub mod batch;
+mod bigquery;
 mod claims;
 pub mod diff;
 mod model;
 mod postgres;
+mod rest;
+mod snowflake;
 mod sql;
 mod sqlite;
 mod state_rows;

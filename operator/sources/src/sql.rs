@@ -13,6 +13,20 @@ pub(crate) enum Lexis {
     Postgres,
     /// Backticks and brackets around names.
     Sqlite,
+    /// Backslashes in strings, `$$` quotes, `//` comments; colons are paths into documents.
+    Snowflake,
+    /// Strings in either quotes, once or three times, with backslashes; backticks around names; `#` comments.
+    BigQuery,
+}
+
+impl Lexis {
+    /// What stands around a name.
+    const fn quote(self) -> char {
+        match self {
+            Self::BigQuery => '`',
+            Self::Postgres | Self::Sqlite | Self::Snowflake => '"',
+        }
+    }
 }
 
 /// What the text is, for messages: `model "customers"`, or `where`.
@@ -67,28 +81,29 @@ pub(crate) fn quote(name: &str) -> String {
 }
 
 /// Parses `table`, `schema.table` or `database.schema.table` as a user writes it, parts in double quotes or not, into quoted form.
-/// A plain part is folded to lower case where the dialect folds: so `Orders` means what it means in SQL.
+/// A plain part is folded to the case that the dialect folds to: so `Orders` means what it means in SQL.
 pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<String, Failure> {
     let wrong = || {
         subject.failure(
             Code::SqlError,
-            "the table must be written as table or schema.table, parts with other characters in double quotes",
+            "the table must be written as table or schema.table, parts with other characters in the quotes that SQL wants",
         )
     };
+    let mark = lexis.quote();
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {
         let part;
-        if let Some(quoted) = rest.strip_prefix('"') {
+        if let Some(quoted) = rest.strip_prefix(mark) {
             let mut name = String::new();
             let mut tail = quoted;
             loop {
-                let end = tail.find('"').ok_or_else(wrong)?;
+                let end = tail.find(mark).ok_or_else(wrong)?;
                 name.push_str(&tail[..end]);
                 tail = &tail[end + 1..];
-                match tail.strip_prefix('"') {
+                match tail.strip_prefix(mark) {
                     Some(more) => {
-                        name.push('"');
+                        name.push(mark);
                         tail = more;
                     }
                     None => break,
@@ -99,16 +114,26 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
         } else {
             let end = rest.find('.').unwrap_or(rest.len());
             let plain = &rest[..end];
-            if plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | '(' | ')')) {
+            if plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '`' | '\'' | ';' | '(' | ')' | '\\')) {
                 return Err(wrong());
             }
-            part = if lexis == Lexis::Postgres { plain.to_lowercase() } else { plain.to_owned() };
+            part = match lexis {
+                Lexis::Postgres => plain.to_lowercase(),
+                Lexis::Snowflake => plain.to_uppercase(),
+                Lexis::Sqlite | Lexis::BigQuery => plain.to_owned(),
+            };
             rest = &rest[end..];
         }
         if part.is_empty() || part.contains('\0') {
             return Err(wrong());
         }
-        parts.push(quote(&part));
+        if lexis == Lexis::BigQuery {
+            // Neither may be in a name there, and one would end it.
+            let plain = !part.contains(['`', '\\']);
+            parts.push(plain.then(|| format!("`{part}`")).ok_or_else(wrong)?);
+        } else {
+            parts.push(quote(&part));
+        }
         match rest.strip_prefix('.') {
             Some(next) => rest = next,
             None if rest.is_empty() => break,
@@ -206,29 +231,40 @@ impl Scanner<'_> {
         let rest = &self.sql[self.at..];
         let first = rest.chars().next()?;
         let postgres = self.lexis == Lexis::Postgres;
+        let sqlite = self.lexis == Lexis::Sqlite;
+        let snowflake = self.lexis == Lexis::Snowflake;
+        let bigquery = self.lexis == Lexis::BigQuery;
         Some(match first {
             '\0' => Token::Nul,
             _ if first.is_whitespace() => self.skip(first.len_utf8(), Token::Blank),
             '-' if rest.starts_with("--") => {
-                let end = rest.find(|c| c == '\n' || (postgres && c == '\r')).unwrap_or(rest.len());
+                let end = rest.find(|c| c == '\n' || ((postgres || snowflake) && c == '\r')).unwrap_or(rest.len());
                 self.skip(end, Token::Blank)
             }
+            '/' if snowflake && rest.starts_with("//") => {
+                self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank)
+            }
+            '#' if bigquery => self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank),
             '/' if rest.starts_with("/*") => self.comment(),
-            '\'' => self.quoted('\'', false, "string"),
+            '\'' | '"' if bigquery => self.string(first),
+            '`' if bigquery => self.quoted('`', true, "quoted name"),
+            '@' if rest.starts_with("@@") && bigquery => self.skip(2, Token::Other),
+            '@' if bigquery && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
+            '\'' => self.quoted('\'', snowflake, "string"),
             'e' | 'E' if postgres && rest[1..].starts_with('\'') => {
                 self.at += 1;
                 self.quoted('\'', true, "string")
             }
             '"' => self.quoted('"', false, "quoted name"),
-            '`' if !postgres => self.quoted('`', false, "quoted name"),
-            '[' if !postgres => match rest.find(']') {
+            '`' if sqlite => self.quoted('`', false, "quoted name"),
+            '[' if sqlite => match rest.find(']') {
                 Some(end) => self.skip(end + 1, Token::Other),
                 None => Token::Open("quoted name"),
             },
             '?' if !postgres => self.skip(1, Token::Parameter),
-            '$' | ':' | '@' if !postgres && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
+            '$' | ':' | '@' if sqlite && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
             '$' if postgres && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.skip(1, Token::Parameter),
-            '$' if postgres => self.dollar(),
+            '$' if postgres || (snowflake && rest.starts_with("$$")) => self.dollar(),
             '(' => self.skip(1, Token::Left),
             ')' => self.skip(1, Token::Right),
             ';' => self.skip(1, Token::Semicolon),
@@ -283,7 +319,10 @@ impl Scanner<'_> {
                 Some(&byte) if byte == quote as u8 => {
                     if bytes.get(at + 1) == Some(&byte) {
                         at += 2;
-                    } else if escapes && let Some(next) = continuation(&self.sql[at + 1..]) {
+                    } else if escapes
+                        && self.lexis == Lexis::Postgres
+                        && let Some(next) = continuation(&self.sql[at + 1..])
+                    {
                         at += 1 + next;
                     } else {
                         break;
@@ -293,6 +332,24 @@ impl Scanner<'_> {
             }
         }
         self.at = at + 1;
+        Token::Other
+    }
+
+    /// A string of BigQuery's: its quotes stand once, or three times.
+    fn string(&mut self, quote: char) -> Token {
+        let bytes = self.sql.as_bytes();
+        let three = [quote as u8; 3];
+        let end: &[u8] = if bytes[self.at..].starts_with(&three) { &three } else { &three[..1] };
+        let mut at = self.at + end.len();
+        loop {
+            match bytes.get(at) {
+                None => return Token::Open("string"),
+                Some(b'\\') => at += 2,
+                Some(_) if bytes[at..].starts_with(end) => break,
+                Some(_) => at += 1,
+            }
+        }
+        self.at = at + end.len();
         Token::Other
     }
 
@@ -322,90 +379,5 @@ fn is_word(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn code(sql: &str) -> Option<Code> {
-        check_statement(sql, Lexis::Postgres, Subject("model \"m\"")).err().map(|failure| failure.code)
-    }
-
-    #[test]
-    fn one_select_passes_whatever_its_quotes_hold() {
-        for sql in [
-            "select 1",
-            "  (select 1) union all (select 2)",
-            "with a as (select ';') select * from a -- ; )",
-            "select $$;)$$, $a$ $$ ; $b$ $a$, 'it''s;', e'\\';', \"a;\"\"b\" /* ; /* ) */ ; */",
-            "select e'a'\n'b\\';'",
-            "select a$b from t where a ? 'b' and c::text = 'd' and e[1:2] is null",
-            "/* first */ SELECT\n1 -- no line break at the end",
-            "select 'é;' as \"ü;\"",
-            "select 1e5, x$y$z",
-        ] {
-            assert_eq!(code(sql), None, "{sql}");
-        }
-    }
-
-    #[test]
-    fn what_breaks_the_wrapping_is_refused() {
-        for sql in [
-            "",
-            "-- nothing",
-            "delete from t",
-            "select 1;",
-            "select 1; -- end",
-            "select 1) as a, (select 2",
-            "select (1",
-            "select 'a",
-            "select \"a",
-            "select $$a",
-            "select /* a",
-            "select 1 /* /* */",
-            "'select'",
-            "select $1",
-            "1",
-        ] {
-            assert_eq!(code(sql), Some(Code::SqlError), "{sql}");
-        }
-        for sql in [
-            "select 1; select 2",
-            "select 1;; ",
-            "select 1) x; drop table t; select (1",
-            "select 1 -- a\r; drop table t",
-        ] {
-            assert!(matches!(code(sql), Some(Code::MultipleStatements | Code::SqlError)), "{sql}");
-        }
-        assert_eq!(code("select 1; select 2"), Some(Code::MultipleStatements));
-        assert_eq!(code("select 1 -- a\r; drop table t"), Some(Code::MultipleStatements));
-    }
-
-    #[test]
-    fn sqlite_knows_other_quotes() {
-        let subject = Subject("model \"m\"");
-        assert!(check_statement("select [a;b], `c;`, \"d;\"", Lexis::Sqlite, subject).is_ok());
-        for sql in ["select $$;$$", "select ?", "select :id", "select @id", "select $id"] {
-            assert!(check_statement(sql, Lexis::Sqlite, subject).is_err(), "{sql}");
-        }
-    }
-
-    #[test]
-    fn a_filter_is_one_balanced_expression() {
-        let check = |sql| check_expression(sql, Lexis::Postgres, Subject("where"));
-        assert!(check("country <> 'XX' -- all but one").is_ok());
-        assert!(check("(a or b) and c in (select 1)").is_ok());
-        for sql in ["", " -- a", "a; drop table t", "a) or (b", "a = 'b"] {
-            assert!(check(sql).is_err(), "{sql}");
-        }
-    }
-
-    #[test]
-    fn tables_are_quoted_part_by_part() {
-        let table = |text| table(text, Lexis::Postgres, Subject("model \"m\"")).ok();
-        assert_eq!(table("marts.Customers").as_deref(), Some("\"marts\".\"customers\""));
-        assert_eq!(table("\"Marts\".\"a.\"\"b\"").as_deref(), Some("\"Marts\".\"a.\"\"b\""));
-        assert_eq!(table("order").as_deref(), Some("\"order\""));
-        for text in ["", "a.", ".a", "a b", "a;b", "\"a", "a.b.c.d", "a\"b\"", "\"a\"b"] {
-            assert_eq!(table(text), None, "{text}");
-        }
-    }
-}
+#[path = "sql_tests.rs"]
+mod tests;

@@ -12,8 +12,10 @@ use backflow_core::state::StateStore;
 use futures::stream::BoxStream;
 
 use crate::batch::Batch;
+use crate::bigquery::BigQueryWarehouse;
 use crate::diff::Request;
 use crate::postgres::PostgresWarehouse;
+use crate::snowflake::SnowflakeWarehouse;
 use crate::sqlite::SqliteWarehouse;
 use crate::store::PackedState;
 
@@ -98,6 +100,12 @@ pub async fn open(
     let warehouse: Arc<dyn Warehouse> = match &source.connection {
         Connection::Postgres(postgres) => {
             Arc::new(PostgresWarehouse::open(postgres, schema, source.diff, secrets, application_name).await?)
+        }
+        Connection::Snowflake(snowflake) => {
+            Arc::new(SnowflakeWarehouse::open(snowflake, schema, secrets, application_name).await?)
+        }
+        Connection::BigQuery(bigquery) => {
+            Arc::new(BigQueryWarehouse::open(bigquery, schema, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     };

@@ -17,7 +17,7 @@ fn closed_port() -> u16 {
 fn postgres(sync: &mut SyncPlan) -> &mut Postgres {
     match &mut sync.source.connection {
         Connection::Postgres(postgres) => postgres,
-        Connection::Sqlite(_) => panic!("the Source is a Postgres"),
+        other => panic!("the Source is a Postgres, not {other:?}"),
     }
 }
 

@@ -1,11 +1,13 @@
 //! The frozen input of one run: everything that is needed, resolved, and no secret.
 
+mod cloud;
 mod destination;
 mod mapping;
 mod source;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::cloud::{BigQuery, Snowflake, SnowflakeCredential};
 pub use self::destination::{DestinationLimits, DestinationPlan};
 pub use self::mapping::{Field, FieldSource, Include, Items, MappingPlan, OnMappingChange, OnNull, Parse, Retry};
 pub use self::source::{

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{BigQuery, Snowflake};
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -35,6 +36,11 @@ pub enum DiffEngine {
 pub enum Connection {
     /// A Postgres server.
     Postgres(Box<Postgres>),
+    /// A Snowflake account.
+    Snowflake(Box<Snowflake>),
+    /// A Google BigQuery project.
+    #[serde(rename = "bigquery")]
+    BigQuery(Box<BigQuery>),
     /// A SQLite file: local runs only.
     Sqlite(Sqlite),
 }
@@ -256,6 +262,8 @@ impl SourcePlan {
                 let references = [&postgres.password, &tls.ca, &tls.client_certificate, &tls.client_key];
                 all.extend(references.into_iter().flatten().cloned());
             }
+            Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
+            Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
             Connection::Sqlite(_) => {}
         }
         all.extend(self.state.secrets());

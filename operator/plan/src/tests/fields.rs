@@ -121,25 +121,9 @@ fn every_field_of_a_source_does_something() {
                 "NotSupported",
             ),
         ),
-        (
-            "snowflake",
-            Refused(
-                other(
-                    "snowflake",
-                    json!({"account": "o-a", "user": "u", "warehouse": "w", "database": "d", "role": "r", "privateKey": key("p")}),
-                ),
-                "spec.snowflake",
-                "NotSupported",
-            ),
-        ),
-        (
-            "bigquery",
-            Refused(
-                other("bigquery", json!({"project": "project", "location": "EU", "serviceAccountKey": key("p")})),
-                "spec.bigquery",
-                "NotSupported",
-            ),
-        ),
+        // Field by field in `cloud`.
+        ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
+        ("bigquery", Planned(other("bigquery", super::cloud::bigquery()))),
         (
             "databricks",
             Refused(

@@ -1,5 +1,6 @@
 //! What users write, and what becomes of it.
 
+mod cloud;
 mod cookbook;
 mod fields;
 mod findings;

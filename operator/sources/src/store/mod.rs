@@ -1,7 +1,8 @@
-//! State outside of the warehouse, for sources that may only be read: in a bucket, or in a folder of a volume.
+//! State as objects: outside of the warehouse, for sources that may only be read, in a bucket or in a folder of a volume; and in a table
+//! of a warehouse that has no transactions over several requests.
 //!
 //! [`packed`] keeps the state as objects, fenced by a [`chain`] of numbered heads that only one writer can extend; [`objects`] is what
-//! it asks of a place, [`cloud`] and [`directory`] are the places. The layout is in `docs/state-format.md`.
+//! it asks of a place, [`cloud`], [`directory`] and [`table`] are the places. The layout is in `docs/state-format.md`.
 
 mod chain;
 mod cloud;
@@ -15,6 +16,7 @@ mod packed;
 mod parts;
 mod rejects;
 mod runs;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -16,6 +16,7 @@ use super::chain::{Chain, not_conditional, tidy};
 use super::head::{Listed, Stored};
 use super::objects::Objects;
 use super::rejects::Rejects;
+use super::table::{ObjectTable, Table};
 use super::{listing, name, parts, runs};
 use crate::state_rows::fenced;
 
@@ -37,6 +38,11 @@ struct Held {
 impl PackedState {
     pub(super) fn new(objects: Arc<dyn Objects>) -> Self {
         Self { objects, held: Mutex::default() }
+    }
+
+    /// State in a table of a warehouse.
+    pub(crate) fn in_table(table: Arc<dyn ObjectTable>) -> Self {
+        Self::new(Arc::new(Table(table)))
     }
 
     /// Proves that a run may write, read, list and remove here, and that only one of two writers wins. Leaves nothing.

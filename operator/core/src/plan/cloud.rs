@@ -1,0 +1,84 @@
+//! Warehouses that are a service of a cloud, reached by HTTPS.
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::SecretRef;
+
+/// A Snowflake account. Names are as the service knows them: whoever made the plan has folded what was written without quotes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snowflake {
+    /// Account identifier as the user wrote it: `organization-account`, or a locator with its region.
+    pub account: String,
+    /// User.
+    pub user: String,
+    /// The warehouse that runs the queries.
+    pub warehouse: String,
+    /// Database of the models, and of the state schema.
+    pub database: String,
+    /// Schema for names without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// Role; the user's default role when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What proves the user.
+    pub credential: SnowflakeCredential,
+    /// Where the service is instead of at its own address. Only an address of this machine: tests set it, no manifest can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// A Google BigQuery project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BigQuery {
+    /// The project that runs the queries, and has the dataset of the state.
+    pub project: String,
+    /// Location of the datasets.
+    pub location: String,
+    /// Dataset for names without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// JSON key of a service account; the worker's own identity when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_key: Option<SecretRef>,
+    /// Service account to act as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonate: Option<String>,
+    /// A query that would bill more bytes fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum_bytes_billed: Option<i64>,
+    /// Where the services are instead of at their own addresses. Only an address of this machine: tests set it, no manifest can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// What proves a user of Snowflake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SnowflakeCredential {
+    /// A private key whose public half the user has.
+    #[serde(rename_all = "camelCase")]
+    KeyPair {
+        /// PEM of the key in PKCS#8.
+        private_key: SecretRef,
+        /// What it is encrypted with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passphrase: Option<SecretRef>,
+    },
+    /// A programmatic access token.
+    AccessToken(SecretRef),
+    /// An OAuth access token.
+    OauthToken(SecretRef),
+}
+
+impl Snowflake {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let (first, second) = match &self.credential {
+            SnowflakeCredential::KeyPair { private_key, passphrase } => (private_key, passphrase.as_ref()),
+            SnowflakeCredential::AccessToken(token) | SnowflakeCredential::OauthToken(token) => (token, None),
+        };
+        std::iter::once(first).chain(second)
+    }
+}

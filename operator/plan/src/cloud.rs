@@ -1,0 +1,100 @@
+//! Warehouses that are a service of a cloud.
+
+use backflow_core::plan::{BigQuery, Connection, Snowflake, SnowflakeCredential};
+use backflow_crds::v1alpha1 as api;
+
+use crate::finding::Findings;
+use crate::source::secret;
+
+/// Plans a Snowflake account.
+pub(crate) fn snowflake(spec: &api::Snowflake, findings: &mut Findings) -> Option<Connection> {
+    // It becomes a part of the host's name.
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let fit = spec.account.split('.').all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    if !fit || !spec.account.chars().all(plain) || spec.account.ends_with(['-', '_']) {
+        let message = "write the account identifier alone, like myorg-myaccount or xy12345.eu-central-1, without https:// and \
+                       .snowflakecomputing.com";
+        findings.add("spec.snowflake.account", "InvalidSpec", message);
+    } else if spec.account.to_ascii_lowercase().contains(".snowflakecomputing.") {
+        let message = "write the account identifier without .snowflakecomputing.com";
+        findings.add("spec.snowflake.account", "InvalidSpec", message);
+    }
+    let credential = credential(spec, findings);
+    Some(Connection::Snowflake(Box::new(Snowflake {
+        account: spec.account.clone(),
+        user: name("user", &spec.user, findings),
+        warehouse: name("warehouse", &spec.warehouse, findings),
+        database: name("database", &spec.database, findings),
+        schema: spec.schema.as_ref().map(|schema| name("schema", schema, findings)),
+        role: spec.role.as_ref().map(|role| name("role", role, findings)),
+        credential: credential?,
+        endpoint: None,
+    })))
+}
+
+/// Plans a BigQuery project.
+pub(crate) fn bigquery(spec: &api::BigQuery, findings: &mut Findings) -> Option<Connection> {
+    // They become parts of a URL.
+    let plain = |text: &str, more: &[char]| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(&c));
+    if spec.project.is_empty() || !plain(&spec.project, &['-', ':', '.']) {
+        let message = "write the project's id, such as my-project-123456, and not its name";
+        findings.add("spec.bigquery.project", "InvalidSpec", message);
+    }
+    if !plain(&spec.location, &['-']) {
+        let message = "write the location of the datasets, such as EU, US or europe-west3";
+        findings.add("spec.bigquery.location", "InvalidSpec", message);
+    }
+    if spec.impersonate.as_ref().is_some_and(|account| !account.contains('@') || !plain(account, &['-', '.', '@', '_']))
+    {
+        let message = "write the service account's e-mail address";
+        findings.add("spec.bigquery.impersonate", "InvalidSpec", message);
+    }
+    Some(Connection::BigQuery(Box::new(BigQuery {
+        project: spec.project.clone(),
+        location: spec.location.clone(),
+        dataset: spec.dataset.clone(),
+        service_account_key: spec.service_account_key.as_ref().map(secret),
+        impersonate: spec.impersonate.clone(),
+        maximum_bytes_billed: spec.maximum_bytes_billed,
+        endpoint: None,
+    })))
+}
+
+fn credential(spec: &api::Snowflake, findings: &mut Findings) -> Option<SnowflakeCredential> {
+    if spec.private_key_passphrase.is_some() && spec.private_key.is_none() {
+        let message = "a passphrase belongs to a privateKey; set it, or remove privateKeyPassphrase";
+        findings.add("spec.snowflake.privateKeyPassphrase", "InvalidSpec", message);
+    }
+    match (&spec.private_key, &spec.access_token, &spec.oauth_token) {
+        (Some(key), None, None) => Some(SnowflakeCredential::KeyPair {
+            private_key: secret(key),
+            passphrase: spec.private_key_passphrase.as_ref().map(secret),
+        }),
+        (None, Some(token), None) => Some(SnowflakeCredential::AccessToken(secret(token))),
+        (None, None, Some(token)) => Some(SnowflakeCredential::OauthToken(secret(token))),
+        _ => {
+            let message = "exactly one of privateKey, accessToken, oauthToken must be set";
+            findings.add("spec.snowflake", "InvalidSpec", message);
+            None
+        }
+    }
+}
+
+/// A name as Snowflake keeps it when SQL would take it without quotes: in upper case. Others are kept.
+pub(crate) fn folded(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'));
+    if plain { name.to_ascii_uppercase() } else { name.to_owned() }
+}
+
+/// A name as Snowflake keeps it: what SQL would take without quotes is folded to upper case, as SQL does it; what stands in double
+/// quotes, or could not be written without, is kept letter by letter.
+fn name(member: &str, text: &str, findings: &mut Findings) -> String {
+    let Some(quoted) = text.strip_prefix('"') else { return folded(text) };
+    let inner = quoted.strip_suffix('"').filter(|inner| !inner.is_empty() && !inner.replace("\"\"", "").contains('"'));
+    inner.map(|inner| inner.replace("\"\"", "\"")).unwrap_or_else(|| {
+        let message = "a name in double quotes must end with one, and holds others twice";
+        findings.add(format!("spec.snowflake.{member}"), "InvalidSpec", message);
+        text.to_owned()
+    })
+}

@@ -1,0 +1,126 @@
+//! Warehouses of the clouds: what their fields become, and what is refused.
+
+use std::collections::BTreeSet;
+
+use backflow_core::plan::{Connection, StateLocation};
+use serde_json::{Value, json};
+
+use super::manifests::{self, named, plan_between, plan_source, with};
+
+fn key(name: &str) -> Value {
+    json!({"secretKeyRef": {"name": name, "key": "k"}})
+}
+
+/// A Snowflake account with every field that can stand beside the others.
+pub(super) fn snowflake() -> Value {
+    json!({"account": "myorg-account", "user": "backflow", "warehouse": "loading", "database": "analytics",
+        "schema": "marts", "role": "reporter", "privateKey": key("k"), "privateKeyPassphrase": key("p")})
+}
+
+/// A BigQuery project with every field.
+pub(super) fn bigquery() -> Value {
+    json!({"project": "my-project", "location": "EU", "dataset": "marts", "serviceAccountKey": key("k"),
+        "impersonate": "etl@p.iam.gserviceaccount.com", "maximumBytesBilled": 1_000_000_000})
+}
+
+fn source(changes: Value) -> Value {
+    json!({"snowflake": with(snowflake(), changes)})
+}
+
+fn planned(changes: Value) -> Value {
+    serde_json::to_value(plan_source(&source(changes)).unwrap()).unwrap()
+}
+
+#[test]
+fn every_field_of_snowflake_does_something() {
+    let changes = [
+        json!({}),
+        json!({"account": "myorg-other"}),
+        json!({"user": "other"}),
+        json!({"warehouse": "other"}),
+        json!({"database": "other"}),
+        json!({"schema": null}),
+        json!({"role": null}),
+        json!({"privateKey": key("other")}),
+        json!({"privateKeyPassphrase": null}),
+        json!({"privateKey": null, "privateKeyPassphrase": null, "accessToken": key("t")}),
+        json!({"privateKey": null, "privateKeyPassphrase": null, "oauthToken": key("t")}),
+    ];
+    let plans: BTreeSet<String> = changes.iter().map(|change| planned(change.clone()).to_string()).collect();
+    assert_eq!(plans.len(), changes.len());
+}
+
+#[test]
+fn names_are_folded_as_sql_folds_them() {
+    let names =
+        json!({"database": "\"say \"\"hi\"\"\"", "schema": "with space", "role": "\"lower\"", "warehouse": "Load$1"});
+    let plan = plan_source(&source(names)).unwrap();
+    let Connection::Snowflake(snowflake) = &plan.connection else { panic!("{plan:?}") };
+    assert_eq!(snowflake.database, "say \"hi\"");
+    assert_eq!(snowflake.schema.as_deref(), Some("with space"));
+    assert_eq!(snowflake.role.as_deref(), Some("lower"));
+    assert_eq!((snowflake.warehouse.as_str(), snowflake.user.as_str()), ("LOAD$1", "BACKFLOW"));
+    assert_eq!(plan.state, StateLocation::Schema("_BACKFLOW".into()));
+    assert_eq!(snowflake.endpoint, None, "no manifest says where the credentials go");
+}
+
+#[test]
+fn what_snowflake_could_not_take_is_refused() {
+    for (changes, path) in [
+        (json!({"account": "https://o-a.snowflakecomputing.com"}), "spec.snowflake.account"),
+        (json!({"account": "o-a.snowflakecomputing.com"}), "spec.snowflake.account"),
+        (json!({"account": "o-a."}), "spec.snowflake.account"),
+        (json!({"account": "-"}), "spec.snowflake.account"),
+        (json!({"role": "\"open"}), "spec.snowflake.role"),
+        (json!({"database": "\"a\"b\""}), "spec.snowflake.database"),
+        (json!({"privateKey": null}), "spec.snowflake.privateKeyPassphrase"),
+        (json!({"privateKey": null}), "spec.snowflake"),
+        (json!({"accessToken": key("t")}), "spec.snowflake"),
+    ] {
+        let found = named(plan_source(&source(changes.clone())));
+        assert!(found.contains(&(path.to_owned(), "InvalidSpec".to_owned())), "{changes}: {found:?}");
+    }
+    let pushdown = with(source(json!({})), json!({"diff": "Pushdown"}));
+    assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
+}
+
+#[test]
+fn the_account_and_the_database_are_the_identity() {
+    let identity =
+        |changes| plan_between(&source(changes), &manifests::destination(), &manifests::mapping()).unwrap().identity;
+    let usual = identity(json!({}));
+    for same in [json!({"account": "MYORG-ACCOUNT"}), json!({"warehouse": "other"}), json!({"role": null})] {
+        assert_eq!(identity(same.clone()), usual, "{same}");
+    }
+    for other in [json!({"account": "myorg-other"}), json!({"database": "other"})] {
+        assert_ne!(identity(other.clone()), usual, "{other}");
+    }
+}
+
+#[test]
+fn every_field_of_bigquery_does_something() {
+    let planned =
+        |changes| plan_source(&json!({"bigquery": with(bigquery(), changes)})).map(|plan| format!("{plan:?}"));
+    let changes = [
+        json!({}),
+        json!({"project": "other"}),
+        json!({"location": "US"}),
+        json!({"dataset": null}),
+        json!({"serviceAccountKey": null}),
+        json!({"impersonate": null}),
+        json!({"maximumBytesBilled": null}),
+    ];
+    let plans: BTreeSet<String> = changes.iter().map(|change| planned(change.clone()).unwrap()).collect();
+    assert_eq!(plans.len(), changes.len());
+    for (changes, path) in [
+        (json!({"project": "my project"}), "spec.bigquery.project"),
+        (json!({"project": "a/b"}), "spec.bigquery.project"),
+        (json!({"location": "EU?"}), "spec.bigquery.location"),
+        (json!({"impersonate": "etl@p/../x"}), "spec.bigquery.impersonate"),
+        (json!({"impersonate": "etl"}), "spec.bigquery.impersonate"),
+    ] {
+        assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
+    }
+    let pushdown = json!({"bigquery": bigquery(), "diff": "Pushdown"});
+    assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
+}

@@ -1,0 +1,178 @@
+//! BigQuery's types: how a column is read, and what its values become.
+//!
+//! Values arrive as strings. What is nested, and documents, are printed by the server as JSON.
+
+use backflow_core::cell::Cell;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// A column, as a schema names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Field {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// `NULLABLE`, `REQUIRED` or `REPEATED`.
+    pub(super) mode: Option<String>,
+}
+
+/// How a value arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    Bool,
+    Int,
+    Float,
+    Decimal,
+    Text,
+    /// Base64.
+    Bytes,
+    /// ISO 8601 already.
+    Date,
+    /// With a fraction.
+    Clock,
+    /// Microseconds since 1970.
+    Instant,
+    /// `Y-M D H:M:S`.
+    Interval,
+    Json,
+}
+
+/// A column as it is selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) expression: String,
+    pub(super) wire: Wire,
+}
+
+/// A name in backticks. The characters that would have to be escaped are in no name of a column.
+pub(super) fn quote(name: &str) -> String {
+    format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
+}
+
+/// The type's name as SQL has it.
+pub(super) fn name(field: &Field) -> String {
+    let kind = match field.kind.as_str() {
+        "INTEGER" => "int64",
+        "FLOAT" => "float64",
+        "BOOLEAN" => "bool",
+        "RECORD" => "struct",
+        other => &other.to_ascii_lowercase(),
+    };
+    if repeated(field) { format!("array<{kind}>") } else { kind.to_owned() }
+}
+
+fn repeated(field: &Field) -> bool {
+    field.mode.as_deref() == Some("REPEATED")
+}
+
+/// How a column is read; `None` if values of its type have no known form.
+pub(super) fn reading(field: &Field) -> Option<Reading> {
+    let raw = format!("_m.{}", quote(&field.name));
+    let json = |expression| Some(Reading { expression, wire: Wire::Json });
+    if repeated(field) {
+        return json(format!("TO_JSON_STRING({raw})"));
+    }
+    let wire = match field.kind.as_str() {
+        "BOOL" | "BOOLEAN" => Wire::Bool,
+        "INT64" | "INTEGER" => Wire::Int,
+        "FLOAT64" | "FLOAT" => Wire::Float,
+        "NUMERIC" | "BIGNUMERIC" => Wire::Decimal,
+        "STRING" => Wire::Text,
+        "BYTES" => Wire::Bytes,
+        "DATE" => Wire::Date,
+        "TIME" | "DATETIME" => Wire::Clock,
+        "TIMESTAMP" => Wire::Instant,
+        "INTERVAL" => Wire::Interval,
+        // Printed, an absent document is the text `null`.
+        "STRUCT" | "RECORD" | "JSON" => return json(format!("IF({raw} IS NULL, NULL, TO_JSON_STRING({raw}))")),
+        "GEOGRAPHY" => return json(format!("ST_ASGEOJSON({raw})")),
+        "RANGE" => {
+            let parts = format!("STRUCT(RANGE_START({raw}) AS `start`, RANGE_END({raw}) AS `end`)");
+            return json(format!("IF({raw} IS NULL, NULL, TO_JSON_STRING({parts}))"));
+        }
+        _ => return None,
+    };
+    Some(Reading { expression: raw, wire })
+}
+
+/// One value; `None` if it is not in its type's form.
+pub(super) fn cell(wire: Wire, text: &str) -> Option<Cell> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    Some(match wire {
+        Wire::Bool => match text {
+            "true" => Cell::Bool(true),
+            "false" => Cell::Bool(false),
+            _ => return None,
+        },
+        Wire::Int => Cell::Int(text.parse().ok()?),
+        Wire::Float => Cell::Float(text.parse().ok()?),
+        Wire::Decimal => Cell::Decimal(decimal(text)?.into()),
+        Wire::Text => Cell::Text(text.into()),
+        Wire::Bytes => Cell::Bytes(STANDARD.decode(text).ok()?.into()),
+        Wire::Date => Cell::Time(text.into()),
+        Wire::Clock => Cell::Time(trimmed(text).into()),
+        Wire::Instant => Cell::Time(Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string().into()),
+        Wire::Interval => Cell::Time(interval(text)?.into()),
+        Wire::Json => Cell::Json(text.into()),
+    })
+}
+
+fn decimal(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (all(whole) && all(fraction)).then_some(text)
+}
+
+/// Without the zeros at the end of a fraction.
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+/// `1-2 3 4:5:6.7` is P1Y2M3DT4H5M6.7S. Each of the three parts has a sign of its own.
+fn interval(text: &str) -> Option<String> {
+    let mut parts = text.split(' ');
+    let (months, days, clock) = (parts.next()?, parts.next()?, parts.next()?);
+    let signed = |text: &'_ str| match text.strip_prefix('-') {
+        Some(rest) => ("-", rest.to_owned()),
+        None => ("", text.to_owned()),
+    };
+    let (sign, months) = signed(months);
+    let (years, months) = months.split_once('-')?;
+    let mut out = String::from("P");
+    let mut push = |sign: &str, number: &str, unit: char| -> Option<()> {
+        let plain = decimal(number)?;
+        if plain.bytes().any(|byte| !matches!(byte, b'0' | b'.')) {
+            out.push_str(sign);
+            out.push_str(trimmed(plain));
+            out.push(unit);
+        }
+        Some(())
+    };
+    push(sign, years, 'Y')?;
+    push(sign, months, 'M')?;
+    let (sign, days) = signed(days);
+    push(sign, &days, 'D')?;
+    let (sign, clock) = signed(clock);
+    let mut clock = clock.split(':');
+    let mut time = String::new();
+    for unit in ['H', 'M', 'S'] {
+        let number = decimal(clock.next()?)?;
+        if number.bytes().any(|byte| !matches!(byte, b'0' | b'.')) {
+            time.push_str(sign);
+            time.push_str(trimmed(number));
+            time.push(unit);
+        }
+    }
+    if !time.is_empty() {
+        out.push('T');
+        out.push_str(&time);
+    }
+    Some(if out == "P" { "PT0S".into() } else { out })
+}
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;

@@ -1,0 +1,16 @@
+//! Warehouses that are reached by HTTPS and JSON: one client, one way to try again, one way to read large answers.
+//!
+//! [`service`] sends requests and tries again what may pass; [`body`] reads an answer as it arrives, unpacked and bounded; [`scan`]
+//! finds the rows in it without holding them. What an answer means is each warehouse's own. No text of a server's and no credential is
+//! in a failure of this module.
+
+pub(crate) mod body;
+pub(crate) mod compose;
+pub(crate) mod jwt;
+pub(crate) mod scan;
+#[cfg(test)]
+pub(crate) mod script;
+pub(crate) mod service;
+mod trouble;
+
+pub(crate) use self::service::{Authorize, Call, Service, request_id};

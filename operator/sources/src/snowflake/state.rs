@@ -1,0 +1,203 @@
+//! State in a table of the warehouse.
+//!
+//! Snowflake checks no primary keys, and a transaction lives within one request. So who creates an object first takes the turn of the
+//! one row of a second table, which no other writer gets before the transaction has ended, and looks then.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backflow_core::code::{Code, Failure};
+
+use super::api::{Api, Statement};
+use super::errors::{self, Failed, SqlError};
+use super::grants;
+use super::objects::Sql;
+use crate::state_rows::{SCHEMA_VERSION, too_new};
+use crate::store::table::{ObjectTable, Part};
+
+/// A statement of several is refused beyond a megabyte.
+const LONGEST: usize = 900_000;
+
+/// How often a statement is given that nothing of came through: too many wait for one lock, or an error of the service itself.
+const ATTEMPTS: u32 = 10;
+
+/// The state schema of a database.
+pub(super) struct SnowflakeTable {
+    api: Arc<Api>,
+    /// Its name, not quoted.
+    name: String,
+    sql: Sql,
+}
+
+impl SnowflakeTable {
+    pub(super) fn new(api: Arc<Api>, schema: &str) -> Self {
+        let sql = Sql::new(&api.plan.database, schema);
+        Self { api, name: schema.to_owned(), sql }
+    }
+
+    /// Proves that a run may use the tables, or may make them, without a virtual warehouse.
+    pub(super) async fn check(&self, role: &str) -> Result<(), Failure> {
+        let database = self.api.plan.database.as_str();
+        match self.api.columns(&Statement::own(self.sql.show(), &[]), &["name"]).await {
+            Ok(tables) if !tables.is_empty() => {
+                // Compiled, which checks the grants, and not run.
+                for statement in self.sql.uses() {
+                    self.run(&Statement::own(format!("EXPLAIN USING TEXT {statement}"), &[])).await?;
+                }
+                Ok(())
+            }
+            Ok(_) => {
+                let may = grants::has(&self.api, role, &["CREATE TABLE"], "SCHEMA", &[database, &self.name]).await;
+                self.unless_denied(may, errors::state_denied)
+            }
+            Err(Failed::Sql(error)) if error.is_missing() => {
+                let may = grants::has(&self.api, role, &["CREATE SCHEMA"], "DATABASE", &[database]).await;
+                self.unless_denied(may, errors::schema_missing)
+            }
+            Err(failed) => Err(self.failure(failed)),
+        }
+    }
+
+    fn unless_denied(
+        &self,
+        may: Result<Option<bool>, Failed>,
+        denied: fn(&str, &backflow_core::plan::Snowflake) -> Failure,
+    ) -> Result<(), Failure> {
+        match may.map_err(|failed| self.failure(failed))? {
+            Some(false) => Err(denied(&self.sql.schema, &self.api.plan)),
+            Some(true) | None => Ok(()),
+        }
+    }
+
+    fn failure(&self, failed: Failed) -> Failure {
+        match failed {
+            Failed::Sql(error) => errors::state(&error, &self.sql.schema, &self.api.plan),
+            Failed::Other(failure) => failure,
+        }
+    }
+
+    async fn run(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        let mut attempt = 1;
+        loop {
+            match self.api.rows(statement).await {
+                Err(Failed::Sql(error)) if error.is_passing() && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(self.api.pause()).await;
+                }
+                other => return other.map_err(|failed| self.failure(failed)),
+            }
+        }
+    }
+
+    async fn attempt(&self, sql: String) -> Result<Result<(), SqlError>, Failure> {
+        match self.api.rows(&Statement::own(sql, &[])).await {
+            Ok(_) => Ok(Ok(())),
+            Err(Failed::Sql(error)) => Ok(Err(error)),
+            Err(Failed::Other(failure)) => Err(failure),
+        }
+    }
+
+    async fn make(&self) -> Result<(), Failure> {
+        // A role that may not make schemas may find one that somebody made for it: the tables will tell.
+        if let Err(error) = self.attempt(self.sql.create_schema()).await?
+            && !error.is_denied()
+            && !error.is_missing()
+        {
+            return Err(self.failure(error.into()));
+        }
+        for sql in self.sql.create_tables() {
+            match self.attempt(sql).await? {
+                Ok(()) => {}
+                Err(error) if error.is_missing() => {
+                    return Err(errors::schema_missing(&self.sql.schema, &self.api.plan));
+                }
+                Err(error) => return Err(self.failure(error.into())),
+            }
+        }
+        self.run(&Statement::own(self.sql.first_turn(), &[])).await.map(drop)
+    }
+
+    fn damaged(&self) -> Failure {
+        let message = format!(
+            "the tables in the state schema {} have other columns than this program made; give state.schema another name, or restore them",
+            self.sql.schema
+        );
+        Failure::new(Code::StateDamaged, message)
+    }
+}
+
+impl From<SqlError> for Failed {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+#[async_trait]
+impl ObjectTable for SnowflakeTable {
+    fn place(&self) -> String {
+        format!("the state schema {}", self.sql.schema)
+    }
+
+    async fn prepare(&self) -> Result<(), Failure> {
+        match self.api.rows(&Statement::own(self.sql.version(), &[])).await {
+            Ok(rows) => match rows.first().and_then(|row| row.first()) {
+                Some(Some(version)) => match version.parse::<u32>() {
+                    Ok(known) if known <= SCHEMA_VERSION => Ok(()),
+                    _ => Err(too_new(&format!("schema {}", self.sql.schema), version)),
+                },
+                // Who made the tables did not get further.
+                _ => self.run(&Statement::own(self.sql.first_turn(), &[])).await.map(drop),
+            },
+            Err(Failed::Sql(error)) if error.is_missing() => self.make().await,
+            Err(failed) => Err(self.failure(failed)),
+        }
+    }
+
+    async fn parts(&self, name: &str) -> Result<Vec<Part>, Failure> {
+        let rows = self.run(&Statement::own(self.sql.parts(), &[name])).await?;
+        rows.into_iter().map(|row| Part::read(name, row).ok_or_else(|| self.damaged())).collect()
+    }
+
+    async fn add(&self, part: &Part) -> Result<(), Failure> {
+        let [number, parts, bytes] = [part.part, part.parts, part.bytes].map(|number| number.to_string());
+        let [number, parts, bytes] = [number.as_str(), parts.as_str(), bytes.as_str()];
+        let encoding = part.encoding.as_str();
+        let binds = [part.name.as_str(), &part.writing, number, parts, encoding, &part.content, bytes];
+        self.run(&Statement::own(self.sql.add(), &binds)).await.map(drop)
+    }
+
+    async fn add_first(&self, part: &Part) -> Result<(), Failure> {
+        let statement = Statement::several(&self.sql.add_first(part));
+        if statement.sql.len() > LONGEST {
+            let message = format!(
+                "{} has {} bytes, more than one statement of Snowflake may have; please report it",
+                part.name, part.bytes
+            );
+            return Err(Failure::new(Code::Internal, message));
+        }
+        self.run(&statement).await.map(drop)
+    }
+
+    async fn remove_others(&self, name: &str, writing: &str) -> Result<(), Failure> {
+        self.run(&Statement::own(self.sql.remove_others(), &[name, writing])).await.map(drop)
+    }
+
+    async fn names(&self, prefix: &str) -> Result<Vec<(String, u64)>, Failure> {
+        let rows = self.run(&Statement::own(self.sql.names(), &[prefix])).await?;
+        let line = |row: Vec<Option<String>>| {
+            let [name, bytes] = <[_; 2]>::try_from(row).ok()?;
+            Some((name?, bytes?.parse().ok()?))
+        };
+        rows.into_iter().map(|row| line(row).ok_or_else(|| self.damaged())).collect()
+    }
+
+    async fn folders(&self) -> Result<Vec<String>, Failure> {
+        let rows = self.run(&Statement::own(self.sql.folders(), &[])).await?;
+        rows.into_iter().map(|row| row.into_iter().next().flatten().ok_or_else(|| self.damaged())).collect()
+    }
+
+    async fn remove(&self, names: &[String]) -> Result<(), Failure> {
+        let binds: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.run(&Statement::own(self.sql.remove(names.len()), &binds)).await.map(drop)
+    }
+}

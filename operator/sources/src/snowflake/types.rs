@@ -1,0 +1,209 @@
+//! Snowflake's types: how a column is read, and what its values become.
+//!
+//! The API sends every value as a string in a form of its type's own (per "Handling responses" of its guide): days, seconds with a
+//! fraction, hexadecimal digits. Documents and geographies are printed by the server as JSON.
+
+use backflow_core::cell::Cell;
+use jiff::civil::Date;
+use jiff::{Span, Timestamp};
+
+use super::answer::RowType;
+use crate::sql::quote;
+
+/// How a value arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// `true` or `false`.
+    Bool,
+    /// Digits, with a point if there is a scale.
+    Number,
+    /// Digits with an exponent, `NaN`, `inf`.
+    Float,
+    /// Up to 38 digits, with an exponent if they are not enough.
+    DecFloat,
+    /// Itself.
+    Text,
+    /// Hexadecimal digits.
+    Hex,
+    /// Days since 1970.
+    Date,
+    /// Seconds since midnight.
+    Time,
+    /// Seconds since 1970, of no zone.
+    Naive,
+    /// Seconds since 1970.
+    Instant,
+    /// Seconds since 1970, then the zone's minutes and 1440.
+    Zoned,
+    /// JSON.
+    Json,
+}
+
+/// A column as it is selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) expression: String,
+    pub(super) wire: Wire,
+}
+
+/// The type's name as people write it.
+pub(super) fn name(column: &RowType) -> String {
+    let kind = extended(column).to_ascii_lowercase();
+    match (kind.as_str(), column.precision, column.scale) {
+        ("fixed", Some(precision), scale) => format!("number({precision},{})", scale.unwrap_or_default()),
+        ("fixed", None, _) => "number".to_owned(),
+        ("real", ..) => "float".to_owned(),
+        _ => kind,
+    }
+}
+
+fn extended(column: &RowType) -> &str {
+    column.ext_type_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&column.kind)
+}
+
+/// How a column is read; `None` if values of its type have no known form.
+pub(super) fn reading(column: &RowType) -> Option<Reading> {
+    let raw = format!("_m.{}", quote(&column.name));
+    let plain = |wire| Some(Reading { expression: raw.clone(), wire });
+    let json = |expression: String| Some(Reading { expression, wire: Wire::Json });
+    match extended(column).to_ascii_uppercase().as_str() {
+        "BOOLEAN" => plain(Wire::Bool),
+        "FIXED" | "NUMBER" => plain(Wire::Number),
+        "REAL" | "FLOAT" | "DOUBLE" => plain(Wire::Float),
+        "DECFLOAT" => plain(Wire::DecFloat),
+        "TEXT" | "VARCHAR" | "STRING" | "CHAR" | "UUID" => plain(Wire::Text),
+        "BINARY" | "VARBINARY" => plain(Wire::Hex),
+        "DATE" => plain(Wire::Date),
+        "TIME" => plain(Wire::Time),
+        "TIMESTAMP_NTZ" => plain(Wire::Naive),
+        "TIMESTAMP_LTZ" => plain(Wire::Instant),
+        "TIMESTAMP_TZ" => plain(Wire::Zoned),
+        // Printed, an array's gaps are null and not `undefined`.
+        "VARIANT" => json(format!("TO_JSON({raw})")),
+        "OBJECT" | "ARRAY" | "MAP" => json(format!("TO_JSON({raw}::VARIANT)")),
+        "VECTOR" => json(format!("TO_JSON({raw}::ARRAY)")),
+        "GEOGRAPHY" | "GEOMETRY" => json(format!("TO_JSON(ST_ASGEOJSON({raw}))")),
+        _ => None,
+    }
+}
+
+/// One value; `None` if it is not in its type's form.
+pub(super) fn cell(wire: Wire, text: &str) -> Option<Cell> {
+    Some(match wire {
+        Wire::Bool => match text {
+            "true" => Cell::Bool(true),
+            "false" => Cell::Bool(false),
+            _ => return None,
+        },
+        Wire::Number => number(text)?,
+        Wire::Float => Cell::Float(text.parse().ok()?),
+        Wire::DecFloat => Cell::Decimal(plain_digits(text)?.into()),
+        Wire::Text => Cell::Text(text.into()),
+        Wire::Hex => Cell::Bytes(hex(text)?.into()),
+        Wire::Date => Cell::Time(date(text)?.into()),
+        Wire::Time => Cell::Time(time(text)?.into()),
+        Wire::Naive => Cell::Time(moment(text)?.into()),
+        Wire::Instant => Cell::Time(format!("{}Z", moment(text)?).into()),
+        Wire::Zoned => {
+            let (seconds, offset) = text.split_once(' ')?;
+            let offset: u32 = offset.parse().ok()?;
+            (offset <= 2880).then_some(())?;
+            Cell::Time(format!("{}Z", moment(seconds)?).into())
+        }
+        Wire::Json => Cell::Json(text.into()),
+    })
+}
+
+/// Every whole number is NUMBER(38,0) in Snowflake, so that the value itself says whether it fits 64 bits.
+fn number(text: &str) -> Option<Cell> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !all(whole) || !all(fraction) {
+        return None;
+    }
+    Some(match text.parse() {
+        Ok(number) => Cell::Int(number),
+        Err(_) => Cell::Decimal(text.into()),
+    })
+}
+
+/// Digits without an exponent.
+fn plain_digits(text: &str) -> Option<String> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        None => return number(text).map(|_| text.to_owned()),
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+    };
+    number(mantissa)?;
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", mantissa),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    // Where the point stands among the digits.
+    let point = i64::try_from(whole.len()).ok()? + i64::from(exponent);
+    let length = i64::try_from(digits.len()).ok()?;
+    Some(if point <= 0 {
+        format!("{sign}0.{}{digits}", "0".repeat(usize::try_from(-point).ok()?))
+    } else if point >= length {
+        format!("{sign}{digits}{}", "0".repeat(usize::try_from(point - length).ok()?))
+    } else {
+        let (whole, fraction) = digits.split_at(usize::try_from(point).ok()?);
+        format!("{sign}{whole}.{fraction}")
+    })
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+fn date(text: &str) -> Option<String> {
+    let days: i64 = text.parse().ok()?;
+    let date = Date::constant(1970, 1, 1).checked_add(Span::new().try_days(days).ok()?).ok()?;
+    Some(date.to_string())
+}
+
+/// Whole seconds, rounded down, and nanoseconds.
+fn seconds(text: &str) -> Option<(i64, i32)> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || fraction.is_empty() || fraction.len() > 9 {
+        return None;
+    }
+    let nanos: i32 = format!("{fraction:0<9}").parse().ok()?;
+    let seconds: i64 = whole.parse().ok()?;
+    match whole.starts_with('-') && nanos > 0 {
+        true => Some((seconds - 1, 1_000_000_000 - nanos)),
+        false => Some((seconds, nanos)),
+    }
+}
+
+fn time(text: &str) -> Option<String> {
+    let (seconds, nanos) = seconds(text)?;
+    (0..86_400).contains(&seconds).then(|| {
+        let mut out = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        if nanos > 0 {
+            out.push_str(format!(".{nanos:09}").trim_end_matches('0'));
+        }
+        out
+    })
+}
+
+/// Date and time of a moment, in UTC and without saying so.
+fn moment(text: &str) -> Option<String> {
+    let (seconds, nanos) = seconds(text)?;
+    // Not one negative and the other not: jiff's own parts have one sign.
+    let timestamp = match seconds < 0 && nanos > 0 {
+        true => Timestamp::new(seconds + 1, nanos - 1_000_000_000),
+        false => Timestamp::new(seconds, nanos),
+    };
+    let text = timestamp.ok()?.to_string();
+    text.strip_suffix('Z').map(str::to_owned)
+}
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;
