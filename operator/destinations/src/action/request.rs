@@ -89,7 +89,8 @@ impl Request {
 
     /// The items as values, if any template names them.
     pub(crate) fn values(&self, sending: Option<Sending<'_>>, wanted: bool) -> Result<Option<Json>, Unrendered> {
-        let Some(Sending { items, part }) = sending.filter(|_| wanted || self.names_items) else { return Ok(None) };
+        let needed = self.item.is_some() && (wanted || self.names_items);
+        let Some(Sending { items, part }) = sending.filter(|_| needed) else { return Ok(None) };
         let values = part.iter().map(|at| Json::parse(items.get(*at)));
         let values = values.collect::<Result<Vec<_>, _>>().map_err(|error| Unrendered(error.to_string()))?;
         Ok(Some(Json::List(values)))
