@@ -146,9 +146,10 @@ impl Operation {
     /// Whether its requests need a member of `rec` that not every record has: `match`, `group`.
     #[must_use]
     pub fn demands(&self, member: &str) -> bool {
-        let lookup = self.lookup.iter().flat_map(|lookup| {
-            lookup.request.templates().into_iter().chain(std::iter::once(&lookup.equals))
-        });
+        let lookup = self
+            .lookup
+            .iter()
+            .flat_map(|lookup| lookup.request.templates().into_iter().chain(std::iter::once(&lookup.equals)));
         let upload = self.job.iter().filter_map(|job| job.upload.as_ref()).flat_map(Request::templates);
         let mut templates = self.request.templates().into_iter().chain(lookup).chain(upload);
         templates.any(|template| template.members(Variable::Rec).any(|(name, strictly)| name == member && strictly))

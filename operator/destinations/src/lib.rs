@@ -13,6 +13,7 @@ mod action;
 mod address;
 mod auth;
 mod check;
+mod clock;
 mod delivery;
 mod encode;
 mod http;

@@ -1,10 +1,30 @@
 //! A scripted receiver on loopback: answers request number `n` as the script says, and keeps what it got.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::http::Network;
+
+thread_local! {
+    static NETWORK: RefCell<Option<Arc<dyn Network>>> = const { RefCell::new(None) };
+}
+
+/// What clients that are made now talk to, if that is not the network.
+pub(crate) fn network() -> Option<Arc<dyn Network>> {
+    NETWORK.with_borrow(Clone::clone)
+}
+
+/// Makes something whose clients talk to this network.
+pub(crate) fn on_network<T>(network: Arc<dyn Network>, make: impl FnOnce() -> T) -> T {
+    NETWORK.set(Some(network));
+    let made = make();
+    NETWORK.set(None);
+    made
+}
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]

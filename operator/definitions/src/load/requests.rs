@@ -57,11 +57,16 @@ fn check(object: &Object<'_>, request: &Request, problems: &mut Problems) {
     let named = request.templates().iter().any(|template| template.names(Variable::Items));
     let holds = request.body.as_ref().map_or(0, count_items);
     match (&request.item, &request.body) {
-        (Some(_), Some(_)) if lines => object.wrong(problems, "lines of ndjson and csv are the items alone: remove body"),
-        (Some(_), _) if !lines && holds == 0 && !named => {
-            object.wrong(problems, "the items are nowhere: write $items where in body their list belongs, or name items");
+        (Some(_), Some(_)) if lines => {
+            object.wrong(problems, "lines of ndjson and csv are the items alone: remove body")
         }
-        (None, Some(_)) if lines => object.wrong(problems, "ndjson and csv are made of items: write item instead of body"),
+        (Some(_), _) if !lines && holds == 0 && !named => {
+            object
+                .wrong(problems, "the items are nowhere: write $items where in body their list belongs, or name items");
+        }
+        (None, Some(_)) if lines => {
+            object.wrong(problems, "ndjson and csv are made of items: write item instead of body")
+        }
         _ if holds > 1 => object.wrong(problems, "$items is there twice"),
         _ => {}
     }

@@ -34,7 +34,10 @@ impl Schema {
         let extra = &self.extra;
         let changes = !extra.normalize.is_empty() || extra.hash.is_some() || extra.coerce || extra.max_bytes.is_some();
         let inside = !self.properties.is_empty() || self.items.is_some() || !self.required.is_empty();
-        !changes && !inside && !self.demands() && matches!(self.additional, super::Additional::None | super::Additional::Any)
+        !changes
+            && !inside
+            && !self.demands()
+            && matches!(self.additional, super::Additional::None | super::Additional::Any)
             && (!self.types.contains(&Type::Object) || self.is_open())
     }
 
@@ -76,7 +79,9 @@ impl Schema {
                     let item = |(at, item)| schema.conform(item).map_err(|misfit| misfit.below(&format!("[{at}]")));
                     let items = items.into_iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?;
                     // What is none after all is no item.
-                    Json::List(items.into_iter().filter(|item| *item != Json::Null || schema.allows(Type::Null)).collect())
+                    Json::List(
+                        items.into_iter().filter(|item| *item != Json::Null || schema.allows(Type::Null)).collect(),
+                    )
                 }
                 None => Json::List(items),
             },
@@ -130,9 +135,7 @@ impl Schema {
             }
         }
         match self.required.iter().find(|name| !kept.contains_key(*name)) {
-            Some(name) => {
-                Err(Misfit::new("MISSING_FIELD", "has no value and is required").below(&format!(".{name}")))
-            }
+            Some(name) => Err(Misfit::new("MISSING_FIELD", "has no value and is required").below(&format!(".{name}"))),
             None => Ok(Json::Object(kept)),
         }
     }
@@ -212,7 +215,9 @@ mod tests {
 
     fn conformed(properties: &str, value: &str) -> Result<String, String> {
         let conformed = fields(properties).conform(Json::parse(value).expect("JSON"));
-        conformed.map(|json| json.to_string()).map_err(|misfit| format!("{}{} {}", misfit.code, misfit.path, misfit.message))
+        conformed
+            .map(|json| json.to_string())
+            .map_err(|misfit| format!("{}{} {}", misfit.code, misfit.path, misfit.message))
     }
 
     #[test]
@@ -225,13 +230,16 @@ mod tests {
         assert_eq!(conformed(email, r#"{"e": ""}"#), Ok("{}".into()), "nothing is not hashed");
         assert_eq!(conformed(email, r#"{"e": "nobody"}"#), Ok("{}".into()));
         let list = "properties: {l: {type: array, items: {type: string, x-normalize: [trim], x-hash: md5}}}";
-        assert_eq!(conformed(list, r#"{"l": [" abc ", ""]}"#), Ok(r#"{"l":["900150983cd24fb0d6963f7d28e17f72"]}"#.into()));
+        assert_eq!(
+            conformed(list, r#"{"l": [" abc ", ""]}"#),
+            Ok(r#"{"l":["900150983cd24fb0d6963f7d28e17f72"]}"#.into())
+        );
         let time = "properties: {t: {type: integer, x-normalize: [unix]}}";
         assert_eq!(conformed(time, r#"{"t": "2026-03-01T12:00:00Z"}"#), Ok(r#"{"t":1772366400}"#.into()));
-        let id = "properties: {id: {type: string, x-coerce: true}, n: {type: number, x-coerce: true}, b: {type: boolean, x-coerce: true}}";
+        let id = "properties: {id: {type: string, x-coerce: true}, num: {type: number, x-coerce: true}, b: {type: boolean, x-coerce: true}}";
         assert_eq!(
-            conformed(id, r#"{"id": 7, "n": " 1.50", "b": "yes"}"#),
-            Ok(r#"{"b":true,"id":"7","n":1.5}"#.into())
+            conformed(id, r#"{"id": 7, "num": " 1.50", "b": "yes"}"#),
+            Ok(r#"{"b":true,"id":"7","num":1.5}"#.into())
         );
     }
 
@@ -258,14 +266,22 @@ mod tests {
             ("properties: {a: {type: integer}}", r#"{"a": 7.5}"#, "INVALID_FIELD.a must be a whole number"),
             ("properties: {a: {type: string}}", r#"{"b": 777}"#, "INVALID_FIELD.b is not known"),
             ("properties: {a: {type: string, enum: [x, y]}}", r#"{"a": "777"}"#, "INVALID_FIELD.a cannot be"),
-            ("properties: {a: {type: string, maxLength: 2}}", r#"{"a": "777"}"#, "INVALID_FIELD.a must have at most 2 characters"),
+            (
+                "properties: {a: {type: string, maxLength: 2}}",
+                r#"{"a": "777"}"#,
+                "INVALID_FIELD.a must have at most 2 characters",
+            ),
             ("properties: {a: {type: string, x-maxBytes: 2}}", r#"{"a": "777"}"#, "TOO_LARGE.a is longer than 2 bytes"),
             (
                 "properties: {a: {type: object, required: [b], properties: {b: {type: string}}}}",
                 r#"{"a": {}}"#,
                 "MISSING_FIELD.a.b has no value and is required",
             ),
-            ("properties: {a: {type: array, items: {type: string}}}", r#"{"a": ["x", 777]}"#, "INVALID_FIELD.a[1] must be text"),
+            (
+                "properties: {a: {type: array, items: {type: string}}}",
+                r#"{"a": ["x", 777]}"#,
+                "INVALID_FIELD.a[1] must be text",
+            ),
         ] {
             let found = conformed(properties, value).expect_err(properties);
             assert_eq!(found, expected);

@@ -1,11 +1,12 @@
 //! An answer as rules see it, and what they make of it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backflow_definitions::{Class as Named, ErrorRule, Scope, Template, Variable, Words as Said};
 use backflow_expressions::Json;
 
+use crate::clock;
 use crate::delivery::{Class, Words, by_status};
 use crate::http::RawAnswer;
 use crate::pace::{Hint, HintHeaders, seconds};
@@ -26,7 +27,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// `parsed`: rules read the body.
     pub(crate) fn new(raw: RawAnswer, hints: &HintHeaders, parsed: bool) -> Self {
-        let hint = Hint::read(&raw.headers, hints, SystemTime::now());
+        let hint = Hint::read(&raw.headers, hints, clock::now());
         let text = || String::from_utf8_lossy(&raw.body).into_owned();
         let (body, readable) = match parsed {
             _ if raw.body.trim_ascii().is_empty() => (Json::Null, !raw.cut),

@@ -1,7 +1,7 @@
 //! One exchange with a destination: authenticated, at its turn, judged.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::record::Outcome;
@@ -13,6 +13,7 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderValue, USER_AGENT};
 use super::answer::{Answer, Judge};
 use super::batch::definition_error;
 use super::request::{Page, Request, Sending, Unrendered, header};
+use crate::clock;
 use crate::auth::{Auth, Token, TokenError};
 use crate::delivery::{Class, Line, Reply, Words};
 use crate::encode::gzip;
@@ -215,7 +216,7 @@ impl Connection {
         let stop = |failure| Exchanged::Else(Reply::Stop(failure));
         // Before a token goes there, even if only into a signature.
         self.client.admit(&outgoing.url).map_err(stop)?;
-        self.auth.apply(&mut outgoing, token, SystemTime::now()).map_err(stop)?;
+        self.auth.apply(&mut outgoing, token, clock::now()).map_err(stop)?;
         if self.http.gzip && !outgoing.body.is_empty() {
             outgoing.body = gzip(&outgoing.body).into();
             outgoing.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

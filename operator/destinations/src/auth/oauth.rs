@@ -17,6 +17,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use super::assertion::Assertion;
 use super::token::{TokenClient, TokenError, TokenStore};
 use super::unusable;
+use crate::clock;
 use crate::http::{Outgoing, RawAnswer};
 use crate::pace::{Hint, HintHeaders};
 
@@ -88,7 +89,7 @@ impl OAuth {
         {
             *refresh = kept;
         }
-        let request = self.request(refresh.as_deref(), SystemTime::now()).map_err(TokenError::Stop)?;
+        let request = self.request(refresh.as_deref(), clock::now()).map_err(TokenError::Stop)?;
         let answer = client.exchange(request).await.map_err(TokenError::Trouble)?;
         self.judge(&answer)?;
         if let Some(refresh) = refresh.as_deref_mut()
@@ -167,7 +168,7 @@ impl OAuth {
             200..=299 if answer.is_html() => Err(misconfigured("a web page; check the settings that make its URL")),
             200..=299 => Ok(()),
             408 | 425 | 429 | 500..=599 => {
-                let hint = Hint::read(&answer.headers, &HintHeaders::default(), SystemTime::now());
+                let hint = Hint::read(&answer.headers, &HintHeaders::default(), clock::now());
                 Err(TokenError::Later(answer.status, hint.throttled()))
             }
             400 | 401 | 403 => {

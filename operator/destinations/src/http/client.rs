@@ -34,6 +34,9 @@ pub(crate) struct Client {
     remote: reqwest::Client,
     /// For this machine's own addresses, which no proxy can reach; only where they may be called.
     local: Option<reqwest::Client>,
+    /// Takes the place of all that.
+    #[cfg(test)]
+    network: Option<std::sync::Arc<dyn super::Network>>,
 }
 
 impl Client {
@@ -80,7 +83,14 @@ impl Client {
             (true, false) => (build(false)?, Some(build(true)?)),
             (false, _) => (build(false)?, None),
         };
-        Ok(Self { hosts, timeouts, remote, local })
+        Ok(Self {
+            hosts,
+            timeouts,
+            remote,
+            local,
+            #[cfg(test)]
+            network: crate::testing::network(),
+        })
     }
 
     /// Judges a URL by the definition's hosts.
@@ -98,8 +108,12 @@ impl Client {
 
     /// Makes one request.
     pub(crate) async fn send(&self, outgoing: Outgoing, reading: Reading) -> Result<RawAnswer, Trouble> {
+        self.admit(&outgoing.url).map_err(Trouble::fatal)?;
+        #[cfg(test)]
+        if let Some(network) = &self.network {
+            return network.exchange(&outgoing).await;
+        }
         let Outgoing { method, url, headers, body } = outgoing;
-        self.admit(&url).map_err(Trouble::fatal)?;
         let client = self.local.as_ref().filter(|_| loopback(&url)).unwrap_or(&self.remote);
         let mut request = Request::new(method, url.clone());
         *request.headers_mut() = headers;

@@ -38,6 +38,13 @@ impl Outgoing {
     }
 }
 
+/// Answers requests in the place of hosts.
+#[cfg(test)]
+#[async_trait::async_trait]
+pub(crate) trait Network: Send + Sync {
+    async fn exchange(&self, outgoing: &Outgoing) -> Result<RawAnswer, crate::delivery::Trouble>;
+}
+
 /// Scheme, host and port: what may be shown of a URL. Its path and query are where webhooks carry tokens.
 pub(crate) fn shown(url: &Url) -> String {
     url.origin().ascii_serialization()

@@ -1,6 +1,7 @@
 //! The whole engine against a scripted receiver: one definition for each thing that definitions can say. Each test fails when that is broken.
 
 mod auth;
+mod contract;
 mod faults;
 mod requests;
 mod results;

@@ -1,0 +1,116 @@
+//! Whether a request is the one that a case expects.
+
+use serde_json::{Value, json};
+
+use super::network::Made;
+use super::tokens::ANY;
+
+/// Stands for any request to the token endpoint.
+pub(super) const TOKEN: &str = "token";
+
+/// What a case expects: the request as its file says it, tokens replaced.
+pub(super) struct Expected {
+    pub(super) request: Value,
+    pub(super) base_url: String,
+}
+
+impl Expected {
+    /// What differs, or nothing.
+    pub(super) fn mismatch(&self, made: &Made) -> Option<String> {
+        let wanted = &self.request;
+        if wanted == TOKEN {
+            return (!made.is_token_request()).then(|| format!("{} {} instead of a token request", made.method, made.url));
+        }
+        let method = wanted["method"].as_str().unwrap_or("GET");
+        if made.method != method {
+            return Some(format!("method {} instead of {method}", made.method));
+        }
+        let url = match wanted["url"].as_str() {
+            Some(url) => url.to_owned(),
+            None => format!("{}{}", self.base_url.trim_end_matches('/'), wanted["path"].as_str().unwrap_or("")),
+        };
+        // Hosts are alike in any case.
+        let url = url::Url::parse(&url).map_or(url, |url| url.to_string().trim_end_matches('/').to_owned());
+        if made.url != url {
+            return Some(format!("{} instead of {url}", made.url));
+        }
+        for (name, value) in wanted["headers"].as_object().into_iter().flatten() {
+            let (is, value) = (made.header(name), value.as_str().unwrap_or_default());
+            let any = value == ANY && is.as_deref().is_some_and(|is| !is.is_empty());
+            if !any && is.as_deref() != Some(value) {
+                return Some(format!("header {name} is {is:?} instead of {value:?}"));
+            }
+        }
+        fields("query", &wanted["query"], &made.query).or_else(|| self.body(made))
+    }
+
+    fn body(&self, made: &Made) -> Option<String> {
+        let wanted = &self.request;
+        if let Some(text) = wanted["text"].as_str() {
+            return (made.text() != text).then(|| format!("body\n{}\ninstead of\n{text}", made.text()));
+        }
+        if wanted["form"].is_object() {
+            return fields("form", &wanted["form"], &made.form());
+        }
+        match wanted.get("body") {
+            Some(body) => {
+                let is = made.body();
+                difference(body, &is, "body")
+            }
+            None => (!made.text().is_empty()).then(|| format!("a body where none is expected: {}", made.text())),
+        }
+    }
+}
+
+/// Names and texts; a value `{json: …}` is text that holds this JSON.
+fn fields(what: &str, wanted: &Value, is: &[(String, String)]) -> Option<String> {
+    let empty = serde_json::Map::new();
+    let wanted = wanted.as_object().unwrap_or(&empty);
+    for (name, _) in is {
+        if !wanted.contains_key(name) {
+            return Some(format!("{what} has {name}, which is not expected"));
+        }
+    }
+    for (name, value) in wanted {
+        let Some((_, text)) = is.iter().find(|(known, _)| known == name) else {
+            return Some(format!("{what} lacks {name}"));
+        };
+        let place = format!("{what}.{name}");
+        let found = match value.get("json") {
+            Some(document) => {
+                difference(document, &serde_json::from_str(text).unwrap_or(Value::String(text.clone())), &place)
+            }
+            None => {
+                let wanted = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                (*text != wanted).then(|| format!("{place} is {text:?} instead of {wanted:?}"))
+            }
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// The first difference of two documents, numbers by value.
+pub(super) fn difference(wanted: &Value, is: &Value, at: &str) -> Option<String> {
+    let differs = || Some(format!("{at} is {is} instead of {wanted}"));
+    match (wanted, is) {
+        (Value::String(any), is) if any == ANY => (is.is_null() || *is == json!("")).then(|| format!("{at} is empty")),
+        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => None,
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            a.iter().zip(b).enumerate().find_map(|(n, (a, b))| difference(a, b, &format!("{at}[{n}]")))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            if let Some(name) = b.keys().find(|name| !a.contains_key(*name)) {
+                return Some(format!("{at} has {name}, which is not expected: {}", b[name]));
+            }
+            a.iter().find_map(|(name, a)| match b.get(name) {
+                Some(b) => difference(a, b, &format!("{at}.{name}")),
+                None => Some(format!("{at} lacks {name}")),
+            })
+        }
+        (a, b) if a == b => None,
+        _ => differs(),
+    }
+}
