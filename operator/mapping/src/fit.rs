@@ -170,3 +170,7 @@ impl Whole {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "fit_tests.rs"]
+mod tests;

@@ -184,7 +184,6 @@ impl Schema {
     }
 
     /// What an absent object of this schema is: the defaults of its members.
-    #[must_use]
     pub fn defaults(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.properties.iter().filter_map(|(name, schema)| Some((name.as_str(), schema.default.as_ref()?)))
     }
