@@ -134,7 +134,8 @@ async fn serve(stream: TcpStream, script: Arc<Script>, received: Arc<Mutex<Vec<R
         let (status, headers, body, length) = match answer {
             Answer::Lost => return,
             Answer::With(status, headers, body) => (status, headers, body.clone(), body.len()),
-            Answer::Long(status, length) => (status, Vec::new(), Vec::new(), length),
+            // A document, and blanks behind it.
+            Answer::Long(status, length) => (status, Vec::new(), b"{}".to_vec(), length),
         };
         let mut head = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {length}\r\n");
         for (name, value) in headers {

@@ -11,7 +11,7 @@ use crate::delivery::{Prepared, too_large};
 use crate::encode::Items;
 
 /// Bytes of an item beside its record's data, about.
-const AROUND: usize = 96;
+pub(crate) const AROUND: usize = 96;
 
 /// The records of a batch.
 pub(crate) struct Batch {

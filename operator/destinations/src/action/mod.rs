@@ -19,7 +19,7 @@ use backflow_core::selection::Operation as Op;
 use backflow_definitions::{Action as Defined, DeliveryPromise, Ordering, RecordScope};
 
 use answer::Answer;
-pub(crate) use batch::Batch;
+pub(crate) use batch::{AROUND, Batch};
 pub(crate) use connection::{Ask, Connection, Exchanged, base, shown_or};
 pub(crate) use ensure::Ensure;
 pub(crate) use job::Job;

@@ -199,7 +199,8 @@ async fn write(
     if let ([at], 1) = (part, operation.defined.batch.max_records) {
         scope = scope.with_record(action.scope(&records[*at as usize], known(0)));
     }
-    let values = match operation.request.values(Some(sending), operation.reading != Reading::Sniff) {
+    let carrier = operation.job.as_ref().and_then(|job| job.upload.as_ref()).unwrap_or(&operation.request);
+    let values = match carrier.values(Some(sending), operation.reading != Reading::Sniff) {
         Ok(values) => values,
         Err(unrendered) => return Exchanged::from(unrendered).reply(part.len()),
     };
@@ -259,7 +260,10 @@ fn judged<'a>(
         return unreadable("no JSON document, or one that is too long");
     }
     if results.requires.as_ref().is_some_and(|requires| !requires.holds(&answer.scope(scope))) {
-        return unreadable("it lacks what the definition requires");
+        return match unreadable("it lacks what the definition requires") {
+            Reply::Unreadable(why) => Reply::Again { why, wait: None, throttled: false },
+            unknown => unknown,
+        };
     }
     let count = records.len();
     let reader = Reader { results, scope, answers, records, shown: &action.connection.shown };

@@ -356,5 +356,5 @@ fn exhausted(why: &Failure, attempts: u32, wait: Duration, window: Duration) -> 
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "tests/mod.rs"]
 mod tests;

@@ -17,7 +17,7 @@ use backflow_definitions::{
 use backflow_expressions::Json;
 use reqwest::header::HeaderName;
 
-use crate::action::{Action, Connection, Rates, base, shown_or};
+use crate::action::{AROUND, Action, Connection, Rates, base, shown_or};
 use crate::auth::TokenStore;
 use crate::delivery::{Backoff, Settings};
 use crate::http::{Client, Timeouts};
@@ -126,7 +126,7 @@ impl<'a> Opening<'a> {
         }
         let limits = BatchLimits {
             max_records: defined.batch.max_records.max(1) as usize,
-            max_bytes: usize::try_from(defined.batch.max_bytes).unwrap_or(usize::MAX),
+            max_bytes: data_bytes(defined),
             concurrency: concurrency.max,
         };
         let settings = Settings {
@@ -139,6 +139,12 @@ impl<'a> Opening<'a> {
         let (match_by, group_by) = (mapping.match_by.clone(), mapping.group_by.clone());
         Ok((Action { defined, connection, operations, match_by, group_by }, settings))
     }
+}
+
+/// Bytes of data that fill a request: less than its body has, by what stands around each record.
+fn data_bytes(defined: &DefinedAction) -> usize {
+    let most = usize::try_from(defined.batch.max_bytes).unwrap_or(usize::MAX);
+    most.saturating_sub(defined.batch.max_records as usize * AROUND).max(most / 2)
 }
 
 /// The config of something that is asked for without a Mapping.

@@ -404,12 +404,53 @@ async fn a_job_is_ended_when_the_run_is() {
 #[tokio::test]
 async fn rates_count_by_weight_and_by_path() {
     let limits = r#"rate:
-    - {id: records, requests: 4, per: 200ms, weight: "${batch.size}"}
+    - {id: records, requests: 4, per: 24h, weight: "${batch.size}"}
     - {id: elsewhere, requests: 1, per: 24h, match: {path: "/other*"}}"#;
     let made = Made { limits, action: "batch: {maxRecords: 2}", ..Made::default() };
     let server = always(Answer::status(200)).await;
-    let begin = std::time::Instant::now();
-    assert_eq!(marks(&made.deliver(&server, &records(10)).await), ["+"; 10].join(" "));
-    assert_eq!(server.received().len(), 5);
-    assert!(begin.elapsed() >= std::time::Duration::from_millis(400), "two of five requests fit a window");
+    let delivery = made.deliver(&server, &records(10)).await;
+    assert_eq!((marks(&delivery).as_str(), delivery.requests), ("+ + + + ~ ~ ~ ~ ~ ~", 2));
+    assert_eq!(code(&delivery), Some(Code::RetriesExhausted));
+    let here = limits.replace("/other*", "/rec*");
+    let made = Made { limits: Box::leak(here.into_boxed_str()), ..made };
+    assert_eq!(made.deliver(&server, &records(10)).await.requests, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_says_none_left_stops_the_next_requests() {
+    let limits = "headers: {remaining: x-left, resetSeconds: x-reset}";
+    let server = always(Answer::status(200).header("x-left", "0").header("x-reset", "3600")).await;
+    let sink = Made { limits, ..Made::default() }.open(&server);
+    assert_eq!(marks(&sink.deliver(&records(1)).await), "+");
+    assert!(sink.throttled().is_some_and(|left| left.as_secs() > 3500));
+}
+
+#[tokio::test]
+async fn what_is_about_one_record_never_goes_side_by_side() {
+    use crate::delivery::Transport as _;
+    let lanes = |action: &'static str| {
+        let definition = Made { action, ..Made::default() }.definition();
+        let plan = destination(definition, "http://127.0.0.1:9", &[]);
+        let opening = crate::open::Opening::new(definition, &plan, &Fixed(&[]), Arc::new(Unkept)).unwrap();
+        let mut batch = records(3);
+        for (record, key) in batch.iter_mut().zip(["\"a\"", "\"b\"", "\"a\""]) {
+            record.memory.match_key = Some(key.into());
+        }
+        opening.action(&mapping()).unwrap().0.prepare(&batch).lanes
+    };
+    let keyed = lanes("batch: {maxRecords: 100}");
+    assert!(keyed.len() == 3 && keyed[0] == keyed[2] && keyed[0] != keyed[1], "{keyed:?}");
+    assert_eq!(lanes("batch: {maxRecords: 100}\n    ordering: serial"), [0]);
+    assert!(lanes("batch: {maxRecords: 100}\n    ordering: none").is_empty());
+}
+
+#[tokio::test]
+async fn no_body_is_larger_than_the_destination_takes() {
+    let action = "batch: {maxRecords: 1000, maxBytes: 10KB}";
+    let server = always(Answer::status(200)).await;
+    let delivery = Made { action, ..Made::default() }.deliver(&server, &records(500)).await;
+    assert_eq!(marks(&delivery), ["+"; 500].join(" "));
+    let around = "{\"records\":}".len();
+    assert!(server.received().iter().all(|request| request.body.len() <= 10_000 + around));
+    assert!(delivery.requests < 8, "{} requests", delivery.requests);
 }

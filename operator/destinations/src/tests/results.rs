@@ -162,10 +162,43 @@ async fn a_verdict_in_the_body_of_a_200_counts() {
 
 #[tokio::test]
 async fn what_an_answer_must_fulfil_is_asked_for() {
-    let results = r#"{mode: whole, requires: "body.status == 'ok'"}"#;
-    assert_eq!(three(results, 200, json!({"status": "ok"})).await.0, "+ + +");
-    let (marks, delivery, _) = three(results, 200, json!({"status": "who knows"})).await;
-    assert_eq!((marks.as_str(), delivery.requests), ("!UNREADABLE_ANSWER !UNREADABLE_ANSWER !UNREADABLE_ANSWER", 3));
+    let server = Server::start(|n, _| {
+        let status = if n < 5 { "who knows" } else { "ok" };
+        Answer::json(200, &json!({ "status": status }))
+    })
+    .await;
+    let made = made(r#"{mode: whole, requires: "body.status == 'ok'"}"#);
+    let delivery = made.deliver(&server, &records(3)).await;
+    assert_eq!((marks(&delivery).as_str(), delivery.requests), ("+ + +", 5));
+}
+
+#[tokio::test]
+async fn a_refusal_may_name_the_culprits_and_the_others_come_again() {
+    // A 400 took nothing, and names what is wrong; a 200 took all, and names nothing.
+    let results = r#"{mode: indexMaps, failed: [{from: "${body.?invalid}", code: INVALID}],
+          unaccounted: "${status == 400 ? 'retry' : 'succeed'}"}"#;
+    let server = Server::start(|_, request| {
+        let bad = numbers(request).iter().position(|n| *n == 1);
+        match bad {
+            Some(at) => Answer::json(400, &json!({"invalid": {"email": [at]}})),
+            None => Answer::json(200, &json!({})),
+        }
+    })
+    .await;
+    let errors = r#"
+  - {when: "status == 400 && has(body.invalid)", class: ok}"#;
+    let delivery = Made { errors, ..made(results) }.deliver(&server, &records(3)).await;
+    assert_eq!(marks(&delivery), "+ !INVALID +");
+    let sent: Vec<Vec<u64>> = server.received().iter().map(numbers).collect();
+    assert_eq!(sent, [vec![0, 1, 2], vec![0, 2]]);
+}
+
+#[tokio::test]
+async fn rules_see_the_items_and_the_place_of_each_entry() {
+    let results = r#"{mode: failedKeys, failed: [{from: "${body.ok}", key: "${it ? '' : items[index].key}", recordKey: "${rec.key}",
+          class: "${it ? 'ignore' : 'reject'}", code: WRONG}]}"#;
+    let (marks, ..) = three(results, 200, json!({"ok": [true, false, true]})).await;
+    assert_eq!(marks, "+ !WRONG +");
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! The engine over a scripted transport, on paused time: waits are exact and take none.
 
+mod rates;
+mod verdicts;
+
 use std::sync::{Arc, Mutex};
 
 use backflow_core::code::Code;
@@ -237,20 +240,6 @@ async fn a_hint_that_no_clock_can_tell_ends_the_run_like_any_that_is_too_long() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttle_pauses_every_batch_and_lets_fewer_go_on() {
-    let bench = Bench::new(|n, _| if n <= 4 { wait(429, 60) } else { answer(200) });
-    let batches: Vec<Vec<Record>> = (0..8).map(|_| records(2)).collect();
-    let deliveries = join_all(batches.iter().map(|batch| bench.engine.deliver(batch))).await;
-    assert!(deliveries.iter().all(|delivery| kinds(delivery) == [2, 0, 0]));
-    let sent = bench.sent();
-    let begin = sent[0].0;
-    let early = sent.iter().filter(|(at, _)| *at - begin < Duration::from_secs(60)).count();
-    assert_eq!(early, 4, "only what was in flight when the first was throttled");
-    let after: Vec<Instant> = sent[4..].iter().map(|(at, _)| *at).collect();
-    assert!(after[1] > after[0], "one goes first");
-}
-
-#[tokio::test(start_paused = true)]
 async fn tries_are_counted_and_the_reason_stays() {
     let retry = Retry { max_attempts: 3, window_seconds: 900 };
     let bench = Bench::with(4, None, retry, |_, _| answer(500));
@@ -283,21 +272,6 @@ async fn the_window_ends_tries_and_is_not_waited_for_in_vain() {
     let delivery = bench.engine.deliver(&records(1)).await;
     assert_eq!((code(&delivery), delivery.requests), (Some(Code::RetriesExhausted), 1));
     assert!(Instant::now() - begin < Duration::from_secs(1), "an hour is more than the window: no use in waiting");
-}
-
-#[tokio::test(start_paused = true)]
-async fn how_long_a_destination_wants_to_be_left_alone_is_known_until_then() {
-    let bench = Bench::new(|n, _| if n == 1 { wait(429, 3600) } else { answer(429) });
-    assert_eq!(bench.engine.throttled(), None);
-    bench.engine.deliver(&records(1)).await;
-    let left = bench.engine.throttled().unwrap();
-    assert!(left > Duration::from_secs(3598) && left <= Duration::from_secs(3600), "{left:?}");
-    tokio::time::advance(left).await;
-    assert_eq!(bench.engine.throttled(), None);
-    // Our own pauses are not its wish.
-    let bench = Bench::with(1, None, Retry { max_attempts: 1, window_seconds: 60 }, |_, _| answer(429));
-    bench.engine.deliver(&records(1)).await;
-    assert_eq!(bench.engine.throttled(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -418,134 +392,4 @@ async fn a_lost_stop_channel_stops_nothing() {
     let Bench { engine, stop, .. } = Bench::new(|n, _| if n == 1 { answer(500) } else { answer(200) });
     drop(stop);
     assert_eq!(kinds(&engine.deliver(&records(2)).await), [2, 0, 0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_rate_is_never_exceeded_in_any_second_and_is_used() {
-    for (rate, concurrency) in [(1, 4), (7, 4), (50, 2), (200, 16)] {
-        let bench = Bench::with(concurrency, Some(rate), Retry::default(), |_, _| answer(200));
-        let batches: Vec<Vec<Record>> = (0..rate as usize * 5).map(|_| records(1)).collect();
-        join_all(batches.iter().map(|batch| bench.engine.deliver(batch))).await;
-        let sent: Vec<Instant> = bench.sent().into_iter().map(|(at, _)| at).collect();
-        for (at, begin) in sent.iter().enumerate() {
-            let within = sent[at..].iter().filter(|other| **other - *begin < Duration::from_secs(1)).count();
-            assert!(within <= rate as usize, "{within} of {rate} in a second");
-        }
-        let took = (sent[sent.len() - 1] - sent[0]).as_secs_f64();
-        assert!(took < 5.0 / 0.95, "{took} s for 5 s of {rate}/s");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_more_requests_are_in_flight_than_allowed() {
-    let bench = Bench::with(3, None, Retry::default(), |_, _| answer(200));
-    let batches: Vec<Vec<Record>> = (0..9).map(|_| records(1)).collect();
-    join_all(batches.iter().map(|batch| bench.engine.deliver(batch))).await;
-    let sent = bench.sent();
-    for begin in sent.iter().map(|(at, _)| *at) {
-        let together = sent.iter().filter(|(at, _)| *at >= begin && *at - begin < Duration::from_millis(10)).count();
-        assert!(together <= 3);
-    }
-}
-
-/// Verdicts: `+` delivered, `-` rejected, `~` again, `?` unclear.
-fn verdicts(marks: &str, ambiguous: bool) -> Result<Answer, Trouble> {
-    let verdict = |mark: char| match mark {
-        '+' => Verdict::Delivered { remote_id: Some("\"r\"".into()) },
-        '-' => Verdict::Rejected(Fault::read(Some("BAD"), Some("email"))),
-        '~' => Verdict::Again,
-        _ => Verdict::Unclear,
-    };
-    Ok(Answer { status: 200, retry_after: None, verdicts: Some(marks.chars().map(verdict).collect()), ambiguous })
-}
-
-#[tokio::test(start_paused = true)]
-async fn only_what_is_to_be_tried_again_is_sent_again() {
-    let bench = Bench::new(|n, _| match n {
-        1 => verdicts("+-~~", false),
-        2 => verdicts("~+", false),
-        _ => verdicts("+", false),
-    });
-    let delivery = bench.engine.deliver(&records(4)).await;
-    assert_eq!((kinds(&delivery), code(&delivery)), ([3, 1, 0], None));
-    let sent: Vec<Vec<String>> = bench.sent().into_iter().map(|(_, ids)| ids).collect();
-    assert_eq!(sent, [&["0", "1", "2", "3"][..], &["2", "3"], &["2"]]);
-    assert!(matches!(&delivery.outcomes[1], Outcome::Rejected(rejection)
-        if rejection.code == "BAD" && rejection.field.as_deref() == Some("email")));
-    assert_eq!(delivery.outcomes[0], Outcome::Delivered { remote_id: Some("\"r\"".into()) });
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_that_is_never_taken_leaves_the_others_alone() {
-    let retry = Retry { max_attempts: 3, window_seconds: 900 };
-    let bench = Bench::with(1, None, retry, |_, records| {
-        let mark = |record: &Record| if record.id == "1" { '~' } else { '+' };
-        verdicts(&records.iter().map(mark).collect::<String>(), false)
-    });
-    let delivery = bench.engine.deliver(&records(3)).await;
-    assert_eq!((kinds(&delivery), delivery.requests, code(&delivery)), ([2, 0, 1], 3, None), "the run goes on");
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_without_a_name_are_found_by_sending_fewer() {
-    // Totals: "3 taken, 1 failed".
-    let bench = Bench::new(|_, records| {
-        let bad = records.iter().filter(|record| record.id == "2").count();
-        match bad {
-            0 => verdicts(&"+".repeat(records.len()), false),
-            _ if records.len() == 1 => verdicts("-", false),
-            _ => Ok(Answer { verdicts: None, ambiguous: true, ..answer(200)? }),
-        }
-    });
-    let delivery = bench.engine.deliver(&records(4)).await;
-    assert_eq!(kinds(&delivery), [3, 1, 0]);
-    assert!(matches!(delivery.outcomes[2], Outcome::Rejected(_)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_unclear_answer_never_becomes_a_delivery() {
-    let unclear = |_, records: &[Record]| verdicts(&"?".repeat(records.len()), true);
-    let delivery = Bench::new(unclear).engine.deliver(&records(4)).await;
-    assert_eq!(kinds(&delivery), [0, 4, 0]);
-    assert!(matches!(&delivery.outcomes[0], Outcome::Rejected(rejection) if rejection.code == "UNCLEAR_ANSWER"));
-    let whole = Bench::of(1, Vec::new(), Retry::default(), false, unclear);
-    let delivery = whole.engine.deliver(&records(4)).await;
-    assert_eq!((kinds(&delivery), delivery.requests), ([0, 0, 4], 1), "left for the next run");
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_bisection_a_refusal_is_everyones() {
-    let bench = Bench::of(1, Vec::new(), Retry::default(), false, |_, _| answer(400));
-    let delivery = bench.engine.deliver(&records(4)).await;
-    assert_eq!((kinds(&delivery), delivery.requests), ([0, 4, 0], 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn several_rates_hold_at_once_and_the_tightest_is_used() {
-    let rates =
-        vec![Rate { limit: 20, per: Duration::from_secs(1) }, Rate { limit: 100, per: Duration::from_secs(10) }];
-    let bench = Bench::of(16, rates.clone(), Retry::default(), true, |_, _| answer(200));
-    let batches: Vec<Vec<Record>> = (0..400).map(|_| records(1)).collect();
-    join_all(batches.iter().map(|batch| bench.engine.deliver(batch))).await;
-    let sent: Vec<Instant> = bench.sent().into_iter().map(|(at, _)| at).collect();
-    for rate in rates {
-        for (at, begin) in sent.iter().enumerate() {
-            let within = sent[at..].iter().filter(|other| **other - *begin < rate.per).count() as u64;
-            assert!(within <= rate.limit, "{within} of {rate:?}");
-        }
-    }
-    let took = (sent[sent.len() - 1] - sent[0]).as_secs_f64();
-    assert!(took < 40.0 / 0.95, "{took} s for 4 windows of 10 s");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_days_limit_that_is_used_up_ends_the_run_and_is_not_waited_for() {
-    let rates = vec![Rate { limit: 2, per: Duration::from_secs(24 * 3600) }];
-    let bench = Bench::of(1, rates, Retry::default(), true, |_, _| answer(200));
-    let begin = Instant::now();
-    for expected in [None, None, Some(Code::RetriesExhausted)] {
-        assert_eq!(code(&bench.engine.deliver(&records(1)).await), expected);
-    }
-    assert!(Instant::now() - begin < Duration::from_secs(1));
-    assert_eq!(bench.sent().len(), 2);
 }
