@@ -226,7 +226,9 @@ impl Api {
             let response = self.service.send(&call, &self.credential).await?;
             let answer = self.answer(response).await;
             let again = match &answer {
-                Ok(answer) => answer.status == 403 && answer.has("rateLimitExceeded") || answer.has("jobBackendError"),
+                Ok(answer) => {
+                    (answer.status == 403 && answer.has("rateLimitExceeded")) || answer.has("jobBackendError")
+                }
                 Err(failure) => *failure == self.service.broken(),
             };
             if !again || attempt >= AGAIN {

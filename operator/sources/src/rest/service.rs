@@ -145,7 +145,7 @@ impl Service {
         };
         let base = Url::parse(address).map_err(|_| wrong())?;
         let local = endpoint.is_some();
-        if local && !loopback(&base) || base.host_str().is_none() {
+        if (local && !loopback(&base)) || base.host_str().is_none() {
             return Err(wrong());
         }
         let mut builder = Client::builder()
@@ -300,8 +300,8 @@ pub(crate) fn request_id() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|_| Failure::new(Code::Internal, "the operating system gives no random numbers"))?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
