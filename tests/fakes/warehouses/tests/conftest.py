@@ -1,0 +1,37 @@
+"""Running fakes, one per module of tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..running import Running
+from .harness import Control
+from .snowflake_shop import SEED as SNOWFLAKE_SEED
+
+
+@pytest.fixture(scope="module")
+def snowflake() -> Iterator[Running]:
+    with Running("snowflake", seed=SNOWFLAKE_SEED) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def snowflake_tls() -> Iterator[Running]:
+    with Running("snowflake", seed=SNOWFLAKE_SEED, tls=True) as running:
+        yield running
+
+
+@pytest.fixture
+def control(snowflake: Running) -> Iterator[Control]:
+    made = Control(snowflake)
+    yield made
+    made.reset()
+    made.settings(
+        partitionRows=10_000,
+        shortPartition=None,
+        deny=[],
+        readOnly=False,
+        warehouse={"running": True, "autoResume": True},
+    )
