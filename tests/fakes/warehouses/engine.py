@@ -14,10 +14,11 @@ from .statements import Cancelled, Statement
 
 @dataclass(frozen=True)
 class Column:
-    """A result column: its name and DuckDB's name of its type."""
+    """A result column: its name, DuckDB's name of its type, and the type itself."""
 
     name: str
     type: str
+    kind: Any = None
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Cursor:
             done = self._connection.execute(sql, parameters or [])
             if done.description is None:
                 return Rows()
-            columns = [Column(name, str(kind)) for name, kind, *_ in done.description]
+            columns = [Column(name, str(kind), kind) for name, kind, *_ in done.description]
             return Rows(columns, done.fetchall())
         except duckdb.InterruptException as interrupted:
             raise Cancelled from interrupted

@@ -41,6 +41,9 @@ class Warehouse(Protocol):
     def configure(self, settings: dict[str, Any]) -> None:
         """Changes settings; ValueError for an unknown one."""
 
+    def connection(self, url: str) -> dict[str, Any]:
+        """Names and credentials that a client needs."""
+
     def state(self) -> dict[str, Any]:
         """What else a test may want to know."""
 

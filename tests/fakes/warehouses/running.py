@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from .fake import Control, Front
+from .bigquery.service import BigQuery
+from .fake import Control, Front, Warehouse
 from .snowflake.service import Snowflake
 from .tls import server_context
 from .wire import Server
 
-SERVICES = {"snowflake": Snowflake}
+SERVICES: dict[str, Callable[..., Warehouse]] = {"bigquery": BigQuery, "snowflake": Snowflake}
 
 
 class Running:
@@ -30,7 +32,7 @@ class Running:
             "url": self.url,
             "control": self.control,
             **({"certificateAuthority": authority} if authority else {}),
-            **self.warehouse.connection(),
+            **self.warehouse.connection(self.url),
         }
 
     def __enter__(self) -> Running:

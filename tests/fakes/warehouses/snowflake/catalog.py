@@ -10,15 +10,11 @@ import sqlglot
 from sqlglot import exp
 
 from ..engine import Cursor
+from ..names import decode, encode
 from .dialect import SPECIAL
 from .errors import SnowflakeError, missing
-from .names import decode, encode
 from .session import Session
 
-_DECODE = """
-CREATE MACRO sf_decode(s) AS array_to_string(
-    list_transform(string_split(s, '\u00b7'), lambda p, i: CASE WHEN i = 1 THEN p ELSE lower(p[1]) || p[2:] END), '')
-"""
 _TYPE_NAMES = """
 CREATE MACRO sf_type_name(t) AS CASE
     WHEN t IN ('BIGINT', 'HUGEINT', 'INTEGER') OR t LIKE 'DECIMAL%' THEN 'NUMBER'
@@ -26,28 +22,28 @@ CREATE MACRO sf_type_name(t) AS CASE
     WHEN t = 'TIMESTAMP' THEN 'TIMESTAMP_NTZ' WHEN t = 'TIMESTAMP WITH TIME ZONE' THEN 'TIMESTAMP_LTZ'
     WHEN t = 'JSON' THEN 'VARIANT' ELSE t END
 """
-MACROS = (_DECODE, _TYPE_NAMES)
+MACROS = (_TYPE_NAMES,)
 
 _INFORMATION = {
     "TABLES": """
-        SELECT sf_decode(database_name) AS "TABLE_CATALOG", sf_decode(schema_name) AS "TABLE_SCHEMA",
-            sf_decode(table_name) AS "TABLE_NAME", 'BACKFLOW' AS "TABLE_OWNER", 'BASE TABLE' AS "TABLE_TYPE",
+        SELECT decode_name(database_name) AS "TABLE_CATALOG", decode_name(schema_name) AS "TABLE_SCHEMA",
+            decode_name(table_name) AS "TABLE_NAME", 'BACKFLOW' AS "TABLE_OWNER", 'BASE TABLE' AS "TABLE_TYPE",
             CASE WHEN CAST(comment AS JSON) ->> '$.transient' = 'true' THEN 'YES' ELSE 'NO' END AS "IS_TRANSIENT",
             estimated_size AS "ROW_COUNT",
             to_timestamp(CAST(CAST(comment AS JSON) ->> '$.created' AS DOUBLE)) AS "CREATED",
             to_timestamp(CAST(CAST(comment AS JSON) ->> '$.created' AS DOUBLE)) AS "LAST_ALTERED"
         FROM duckdb_tables() WHERE database_name = {database}
-        UNION ALL SELECT sf_decode(database_name), sf_decode(schema_name), sf_decode(view_name), 'BACKFLOW', 'VIEW',
-            'NO', NULL, now(), now() FROM duckdb_views() WHERE database_name = {database} AND NOT internal""",
+        UNION ALL SELECT decode_name(database_name), decode_name(schema_name), decode_name(view_name), 'BACKFLOW',
+            'VIEW', 'NO', NULL, now(), now() FROM duckdb_views() WHERE database_name = {database} AND NOT internal""",
     "COLUMNS": """
-        SELECT sf_decode(database_name) AS "TABLE_CATALOG", sf_decode(schema_name) AS "TABLE_SCHEMA",
-            sf_decode(table_name) AS "TABLE_NAME", sf_decode(column_name) AS "COLUMN_NAME",
+        SELECT decode_name(database_name) AS "TABLE_CATALOG", decode_name(schema_name) AS "TABLE_SCHEMA",
+            decode_name(table_name) AS "TABLE_NAME", decode_name(column_name) AS "COLUMN_NAME",
             column_index AS "ORDINAL_POSITION", CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS "IS_NULLABLE",
             sf_type_name(data_type) AS "DATA_TYPE", numeric_precision AS "NUMERIC_PRECISION",
             numeric_scale AS "NUMERIC_SCALE"
         FROM duckdb_columns() WHERE database_name = {database} AND NOT internal""",
     "SCHEMATA": """
-        SELECT sf_decode(database_name) AS "CATALOG_NAME", sf_decode(schema_name) AS "SCHEMA_NAME",
+        SELECT decode_name(database_name) AS "CATALOG_NAME", decode_name(schema_name) AS "SCHEMA_NAME",
             'BACKFLOW' AS "SCHEMA_OWNER"
         FROM duckdb_schemas() WHERE database_name = {database} AND schema_name NOT IN ('main')""",
 }

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from ..names import encode
 from ..parsing import CALLED
 from . import formats
 from .errors import unsupported
-from .names import encode
 from .session import Session
 
 _TEXTS = {exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR, exp.DataType.Type.CHAR, exp.DataType.Type.NVARCHAR}

@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
+from ..names import decode
 from ..wire import Response
-from .names import decode
 
 
 class SnowflakeError(Exception):

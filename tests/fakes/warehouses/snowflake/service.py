@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..engine import Cursor, Engine
+from ..names import DECODE_MACRO
 from ..statements import Cancelled, Statement, StatementBoard
 from ..wire import Request, Response
 from . import catalog, requests
@@ -39,7 +40,7 @@ class Snowflake:
         self.partition_rows = 10_000
         self.sync_wait = sync_wait
         self.short_partition: int | None = None
-        self._engine = Engine((*MACROS, *catalog.MACROS))
+        self._engine = Engine((DECODE_MACRO, *MACROS, *catalog.MACROS))
         self._requests: dict[str, str] = {}
         cursor = self._engine.cursor()
         create_database(cursor, "SHOP", ["PUBLIC"])
@@ -278,7 +279,7 @@ class Snowflake:
         warehouse = {"running": wh.running, "autoResume": wh.auto_resume, "resumes": wh.resumes}
         return {"warehouse": warehouse, "loginFailures": self.auth.failures}
 
-    def connection(self) -> dict[str, Any]:
+    def connection(self, url: str) -> dict[str, Any]:
         """What a client needs to connect."""
         user, other = self.users
         return {

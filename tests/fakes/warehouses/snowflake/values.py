@@ -10,9 +10,9 @@ from decimal import Decimal
 from typing import Any
 
 from ..engine import Column, Rows
+from ..names import decode
 from . import formats
 from .errors import SnowflakeError
-from .names import decode
 
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _INTEGERS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 38, "UTINYINT": 3, "USMALLINT": 5,

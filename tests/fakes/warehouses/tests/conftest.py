@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ..running import Running
+from .bigquery_shop import SEED as BIGQUERY_SEED
 from .harness import Control
 from .snowflake_shop import SEED as SNOWFLAKE_SEED
 
@@ -35,3 +36,17 @@ def control(snowflake: Running) -> Iterator[Control]:
         readOnly=False,
         warehouse={"running": True, "autoResume": True},
     )
+
+
+@pytest.fixture(scope="module")
+def bigquery_fake() -> Iterator[Running]:
+    with Running("bigquery", seed=BIGQUERY_SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def bigquery_control(bigquery_fake: Running) -> Iterator[Control]:
+    made = Control(bigquery_fake)
+    yield made
+    made.reset()
+    made.settings(pageRows=10_000, deny=[], readOnly=False)
