@@ -7,12 +7,17 @@ from types import TracebackType
 from typing import Any
 
 from .bigquery.service import BigQuery
+from .databricks.service import Databricks
 from .fake import Control, Front, Warehouse
 from .snowflake.service import Snowflake
 from .tls import server_context
 from .wire import Server
 
-SERVICES: dict[str, Callable[..., Warehouse]] = {"bigquery": BigQuery, "snowflake": Snowflake}
+SERVICES: dict[str, Callable[..., Warehouse]] = {
+    "bigquery": BigQuery,
+    "databricks": Databricks,
+    "snowflake": Snowflake,
+}
 
 
 class Running:

@@ -72,6 +72,9 @@ def _statement_type(statement: exp.Expression) -> str:
         return f"DROP_{kind}"
     if isinstance(statement, exp.Alter) and kind == "TABLE":
         return "ALTER_TABLE"
+    if isinstance(statement, exp.Condition | exp.Alias | exp.Tuple):
+        near = statement.sql(dialect="bigquery")[:40]
+        raise errors.query(f'Syntax error: Unexpected "{near}" at [1:1]')
     raise errors.query(f"Syntax error: {statement.key.upper()} is no statement that this fake runs")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ..running import Running
 from .bigquery_shop import SEED as BIGQUERY_SEED
+from .databricks_shop import SEED as DATABRICKS_SEED
 from .harness import Control
 from .snowflake_shop import SEED as SNOWFLAKE_SEED
 
@@ -50,3 +51,24 @@ def bigquery_control(bigquery_fake: Running) -> Iterator[Control]:
     yield made
     made.reset()
     made.settings(pageRows=10_000, deny=[], readOnly=False)
+
+
+@pytest.fixture(scope="module")
+def databricks() -> Iterator[Running]:
+    with Running("databricks", seed=DATABRICKS_SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def databricks_control(databricks: Running) -> Iterator[Control]:
+    made = Control(databricks)
+    yield made
+    made.reset()
+    made.settings(
+        chunkRows=10_000,
+        truncateRows=None,
+        inlineBytes=26_214_400,
+        deny=[],
+        readOnly=False,
+        warehouse={"running": True},
+    )
