@@ -35,6 +35,7 @@ class Engine:
     def __init__(self, macros: Iterable[str]) -> None:
         self._root = duckdb.connect(":memory:")
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         for macro in macros:
             self._root.execute(macro)
 
@@ -43,20 +44,29 @@ class Engine:
         with self._lock:
             connection = self._root.cursor()
         connection.execute("SET TimeZone = ?", [timezone])
-        return Cursor(connection)
+        return Cursor(connection, self._writing)
 
 
 class Cursor:
     """One connection; `attach` lets a statement's cancellation interrupt it."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, writing: threading.Lock) -> None:
         self._connection = connection
+        self._writing = writing
+        self._holds_lock = False
         self._statement: Statement | None = None
 
     def attach(self, statement: Statement) -> None:
         """Ties the cursor to a statement of the board."""
         self._statement = statement
         statement.interrupt = self._connection.interrupt
+
+    def wait_for_writers(self) -> None:
+        """Changes of rows go one after another, as under the services' locks; DuckDB would refuse the second."""
+        while not self._holds_lock:
+            if self._statement and self._statement.cancelled:
+                raise Cancelled
+            self._holds_lock = self._writing.acquire(timeout=0.05)
 
     def run(self, sql: str, parameters: list[Any] | None = None) -> Rows:
         """Executes one DuckDB statement; Cancelled when its statement was cancelled."""
@@ -76,3 +86,6 @@ class Cursor:
         if self._statement:
             self._statement.interrupt = None
         self._connection.close()
+        if self._holds_lock:
+            self._holds_lock = False
+            self._writing.release()

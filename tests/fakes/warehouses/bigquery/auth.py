@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 import time
 from typing import Any
@@ -12,10 +13,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from ..wire import Request, Response
+from . import requests
 from .errors import BigQueryError, unauthorized
 
 SCOPES = {"https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/cloud-platform"}
 AUDIENCE = "https://bigquery.googleapis.com/"
+IAM_AUDIENCE = "https://iamcredentials.googleapis.com/"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME = 3600
 CLOCK_SKEW = 60
@@ -27,6 +30,7 @@ class Authenticator:
 
     def __init__(self, project: str) -> None:
         self.email = f"backflow@{project}.iam.gserviceaccount.com"
+        self.reader = f"reader@{project}.iam.gserviceaccount.com"
         self.key_id = secrets.token_hex(20)
         self._project = project
         self._key = rsa.generate_private_key(65537, 2048)
@@ -58,7 +62,21 @@ class Authenticator:
         self._tokens.clear()
         self._revoked_before = time.time()
 
-    def check(self, request: Request) -> None:
+    def impersonate(self, request: Request) -> Response:
+        """IAM Service Account Credentials: a token of the account that the caller may act as."""
+        self.check(request, IAM_AUDIENCE)
+        account, _, operation = request.path.rpartition("/")[2].partition(":")
+        if operation != "generateAccessToken" or account != self.reader:
+            text = "Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)."
+            raise BigQueryError("accessDenied", text)
+        body = requests.body(request, requests.IMPERSONATION)
+        if not set(body["scope"]) & SCOPES:
+            raise BigQueryError("invalid", "Invalid value at 'scope'")
+        expires = dt.datetime.fromtimestamp(time.time() + LIFETIME, dt.UTC)
+        found = {"accessToken": self.issue(), "expireTime": expires.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        return Response.json(200, found)
+
+    def check(self, request: Request, audience: str = AUDIENCE) -> None:
         """Refuses a request without a valid token."""
         scheme, _, token = (request.header("authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
@@ -67,7 +85,7 @@ class Authenticator:
             return
         claims = self._claims(token)
         scopes = set(str(claims.get("scope", "")).split())
-        if claims.get("iss") != claims.get("sub") or not (claims.get("aud") == AUDIENCE or scopes & SCOPES):
+        if claims.get("iss") != claims.get("sub") or not (claims.get("aud") == audience or scopes & SCOPES):
             raise unauthorized()
 
     def _claims(self, token: str) -> dict[str, Any]:

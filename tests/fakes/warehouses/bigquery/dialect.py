@@ -15,6 +15,7 @@ from .functions import FUNCTIONS
 DIALECT = strict(BigQuery, "StrictBigQuery")
 MAX_QUERY = 1024 * 1024
 WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
+_TRANSACTIONS = (exp.Transaction, exp.Commit, exp.Rollback)
 _DDL = (exp.Create, exp.Drop, exp.Alter)
 _TYPES = {"DECIMAL": "DECIMAL(38, 9)", "BIGDECIMAL": "DECIMAL(38, 18)"}
 
@@ -31,8 +32,11 @@ class Query:
     reads: list[Name] = field(default_factory=list)
 
 
-def read(sql: str, project: str, dataset: str | None) -> Query:
-    """Parses one statement and qualifies its tables; BigQuery's refusal otherwise."""
+Parameter = tuple[str | None, str, str | None]  # name, type, value
+
+
+def read(sql: str, project: str, dataset: str | None, parameters: tuple[Parameter, ...]) -> list[Query]:
+    """Parses a statement, or a script of several, and qualifies the tables; BigQuery's refusal otherwise."""
     if len(sql) > MAX_QUERY:
         raise errors.BigQueryError(
             "invalid", "The query is too large. The maximum query length is 1024.00K characters."
@@ -43,22 +47,45 @@ def read(sql: str, project: str, dataset: str | None) -> Query:
         raise errors.query(f"Syntax error: {refused}") from refused
     if not statements:
         raise errors.query("Syntax error: Unexpected end of statement at [1:1]")
-    if len(statements) > 1 or isinstance(statements[0], exp.Set | exp.Declare | exp.Transaction | exp.Commit):
-        raise errors.query("Scripts are not supported by this fake")
-    statement = statements[0]
-    for name in called(statement):
-        if name not in FUNCTIONS:
-            raise errors.query(f"Function not found: {name} at [1:1]")
-    query = Query(statement, _statement_type(statement))
-    _require_where(statement)
-    if query.statement_type not in ("CREATE_SCHEMA", "DROP_SCHEMA"):
-        _qualify(query, project, dataset)
-    return query
+    if len(statements) == 1 and isinstance(statements[0], _TRANSACTIONS):
+        raise errors.query("Transaction control statements are supported only in scripts or sessions")
+    position = 0
+    queries = []
+    for statement in statements:
+        for name in called(statement):
+            if name not in FUNCTIONS:
+                raise errors.query(f"Function not found: {name} at [1:1]")
+        position = _bind(statement, parameters, position)
+        query = Query(statement, _statement_type(statement))
+        _require_where(statement)
+        if query.statement_type not in ("CREATE_SCHEMA", "DROP_SCHEMA"):
+            _qualify(query, project, dataset)
+        queries.append(query)
+    return queries
+
+
+def _bind(statement: exp.Expression, parameters: tuple[Parameter, ...], position: int) -> int:
+    """Puts parameters in their places; answers how many positional ones were used so far."""
+    for node in list(statement.find_all(exp.Placeholder, exp.Parameter, bfs=False)):
+        name = node.name if isinstance(node, exp.Parameter) else None
+        if name is None:
+            found = parameters[position] if position < len(parameters) else None
+            position += 1
+        else:
+            found = next((one for one in parameters if (one[0] or "").lower() == name.lower()), None)
+        if found is None or (name is None) != (found[0] is None):
+            raise errors.query(f"Query parameter {name or position} not found at [1:1]")
+        literal = exp.Null() if found[2] is None else exp.Literal.string(found[2])
+        node.replace(exp.cast(literal, exp.DataType.build(found[1], dialect="bigquery")))
+    return position
 
 
 def _statement_type(statement: exp.Expression) -> str:
     if isinstance(statement, exp.Query):
         return "SELECT"
+    if isinstance(statement, _TRANSACTIONS):
+        word = "BEGIN" if isinstance(statement, exp.Transaction) else str(statement.key).upper()
+        return f"{word}_TRANSACTION"
     if isinstance(statement, exp.TruncateTable):
         return "TRUNCATE_TABLE"
     if isinstance(statement, WRITES):

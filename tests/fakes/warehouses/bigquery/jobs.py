@@ -17,6 +17,8 @@ from ..statements import Cancelled, Statement
 from . import dialect, errors, values
 from .errors import BigQueryError
 
+CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE_TABLE")
+TRANSACTION = {"BEGIN_TRANSACTION": "BEGIN", "COMMIT_TRANSACTION": "COMMIT", "ROLLBACK_TRANSACTION": "ROLLBACK"}
 MINIMUM_BYTES = 10 * 1024 * 1024  # the least that is billed for a table of a query
 
 
@@ -41,6 +43,7 @@ class Asked:
     maximum_bytes: int | None
     labels: dict[str, str]
     dry_run: bool
+    parameters: tuple[tuple[str | None, str, str | None], ...] = ()
 
 
 class Project:
@@ -84,11 +87,16 @@ def quoted(name: tuple[str, ...]) -> str:
 
 def run(project: Project, asked: Asked, statement: Statement | None, force: bool = False) -> Outcome:
     """Runs one query; a dry run stops before it executes."""
-    query = dialect.read(asked.sql, project.name, asked.dataset)
+    queries = dialect.read(asked.sql, project.name, asked.dataset, asked.parameters)
     cursor = project.engine.cursor()
     if statement:
         cursor.attach(statement)
     try:
+        if len(queries) > 1:
+            return _script(project, queries, cursor, asked, force)
+        query = queries[0]
+        if query.statement_type in CHANGES and not asked.dry_run:
+            cursor.wait_for_writers()
         _check(project, query, cursor, asked, force)
         if asked.dry_run:
             return Outcome(query, _dry_schema(cursor, query), [])
@@ -97,6 +105,23 @@ def run(project: Project, asked: Asked, statement: Statement | None, force: bool
         raise errors.of_engine(error) from error
     finally:
         cursor.close()
+
+
+def _script(project: Project, queries: list[dialect.Query], cursor: Cursor, asked: Asked, force: bool) -> Outcome:
+    """Statements one after another, with their transaction; the job's result is that of the last query."""
+    last = Outcome(dialect.Query(queries[0].expression, "SCRIPT"), None, [])
+    if asked.dry_run:
+        return last
+    cursor.wait_for_writers()
+    for query in queries:
+        if query.statement_type in TRANSACTION:
+            cursor.run(TRANSACTION[query.statement_type])
+            continue
+        _check(project, query, cursor, asked, force)
+        done = _execute(project, query, cursor)
+        if query.statement_type == "SELECT":
+            last = Outcome(last.query, done.schema, done.rows)
+    return last
 
 
 def _check(project: Project, query: dialect.Query, cursor: Cursor, asked: Asked, force: bool) -> None:
@@ -124,6 +149,8 @@ def _check(project: Project, query: dialect.Query, cursor: Cursor, asked: Asked,
 
 
 def _dry_schema(cursor: Cursor, query: dialect.Query) -> dict[str, Any] | None:
+    if query.statement_type in CHANGES:
+        cursor.run("EXPLAIN " + dialect.translate(query))
     if query.statement_type != "SELECT":
         return None
     described = cursor.run(f"SELECT * FROM ({dialect.translate(query)}) LIMIT 0")

@@ -49,6 +49,8 @@ DATASET = fields(
     defaultTableExpirationMs=_INT,
 )  # fmt: skip
 
+IMPERSONATION = fields("scope", scope=[_NAME], lifetime=Text(r"\d{1,4}s"), delegates=[_NAME])
+
 _PAGE = {"maxResults": _UINT, "pageToken": _NAME}
 _FORMAT_PARAMETERS = {
     "formatOptions.timestampOutputFormat": _TIMESTAMPS,
@@ -64,6 +66,29 @@ LIST = dict(_PAGE)
 DATASET_GET = {"datasetView": _NAME, "accessPolicyVersion": _NAME}
 DATASET_DELETE = {"deleteContents": one_of("true", "false", "True", "False")}
 _STANDARD = {"alt": one_of("json"), "prettyPrint": one_of("true", "false"), "fields": _NAME, "quotaUser": _NAME}
+
+
+# Types of query parameters that this fake takes: the scalar ones.
+_SCALARS = {
+    "STRING", "BYTES", "INT64", "INTEGER", "FLOAT64", "FLOAT", "NUMERIC", "BIGNUMERIC", "BOOL", "BOOLEAN", "DATE",
+    "DATETIME", "TIME", "TIMESTAMP", "JSON",
+}  # fmt: skip
+
+
+def query_parameters(configuration: dict[str, Any]) -> tuple[tuple[str | None, str, str | None], ...]:
+    """Name, type and value of each query parameter; either all have a name or none."""
+    found = []
+    mode = configuration.get("parameterMode")
+    for one in configuration.get("queryParameters", []):
+        name, kind = one.get("name"), one["parameterType"]["type"].upper()
+        if kind not in _SCALARS:
+            raise BigQueryError("invalid", f"Invalid value for type: {kind} is not a valid value")
+        if mode is not None and (mode == "NAMED") != (name is not None):
+            raise BigQueryError("invalid", f"A query parameter does not fit the parameterMode {mode}")
+        found.append((name, kind, one["parameterValue"].get("value")))
+    if len({name is None for name, _, _ in found}) > 1:
+        raise BigQueryError("invalid", "Cannot mix named and positional query parameters")
+    return tuple(found)
 
 
 def body(request: Request, rule: Any) -> dict[str, Any]:

@@ -61,6 +61,11 @@ class BigQuery:
         """Answers one request."""
         if request.path == "/token" and request.method == "POST":
             return self.auth.token_endpoint(request)
+        if request.path.startswith("/v1/projects/-/serviceAccounts/") and request.method == "POST":
+            try:
+                return self.auth.impersonate(request)
+            except BigQueryError as error:
+                return error.response()
         if request.path.startswith("/computeMetadata/v1") and request.method == "GET":
             return self.auth.metadata_server(request)
         try:
@@ -108,8 +113,6 @@ class BigQuery:
     def _asked(self, body: dict[str, Any], location: str | None, dry_run: bool, labels: dict[str, str]) -> jobs.Asked:
         if body.get("useLegacySql", True):
             raise errors.query("This fake runs no legacy SQL: useLegacySql is true unless the request says false")
-        if body.get("queryParameters"):
-            raise errors.query("This fake takes no query parameters")
         dataset = body.get("defaultDataset") or {}
         if dataset.get("projectId", self.project.name) != self.project.name:
             raise BigQueryError("notFound", f"Not found: Project {dataset['projectId']}")
@@ -120,7 +123,13 @@ class BigQuery:
             )
         limit = body.get("maximumBytesBilled")
         return jobs.Asked(
-            body["query"], dataset.get("datasetId"), location, None if limit is None else int(limit), labels, dry_run
+            sql=body["query"],
+            dataset=dataset.get("datasetId"),
+            location=location,
+            maximum_bytes=None if limit is None else int(limit),
+            labels=labels,
+            dry_run=dry_run,
+            parameters=requests.query_parameters(body),
         )
 
     def _start(self, asked: jobs.Asked, handle: str) -> Statement:
@@ -347,5 +356,6 @@ class BigQuery:
             "dataset": "shop",
             "serviceAccountKey": self.auth.key_file(url),
             "accessToken": self.auth.issue(),
+            "impersonate": self.auth.reader,
             "metadataHost": url.partition("://")[2],
         }

@@ -16,6 +16,7 @@ from .errors import StatementError, of_engine, table_missing
 from .requests import Submission
 
 CATALOG, SCHEMA = "workspace", "default"
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATETABLE")
 INLINE_LIMIT = 26_214_400
 
 
@@ -61,6 +62,8 @@ def run(workspace: Workspace, asked: Submission, statement: Statement | None, fo
     if statement:
         cursor.attach(statement)
     try:
+        if found.kind in _CHANGES:
+            cursor.wait_for_writers()
         _check(workspace, found, cursor, force)
         result = _execute(workspace, found, cursor)
     except duckdb.Error as error:

@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from ..engine import Cursor, Engine, Rows
-from . import catalog, values
+from ..engine import Cursor, Rows
+from . import catalog, shows, values
 from .dialect import translate
 from .errors import SnowflakeError, compilation, missing, of_engine, unsupported
 from .rules import WRITES, Checked
@@ -32,8 +32,8 @@ class Result:
 class Execution:
     """Statements of one request; several share the session and its transaction."""
 
-    def __init__(self, engine: Engine, session: Session, cursor: Cursor, nullable: bool = True) -> None:
-        self._engine, self._session, self._cursor, self._nullable = engine, session, cursor, nullable
+    def __init__(self, session: Session, cursor: Cursor, nullable: bool = True) -> None:
+        self._session, self._cursor, self._nullable = session, cursor, nullable
 
     def run(self, checked: Checked, literals: list[exp.Expression]) -> Result:
         """Runs one statement."""
@@ -42,12 +42,20 @@ class Execution:
         try:
             if checked.session_only:
                 return self._session_statement(statement)
+            if checked.explained:
+                return self._explain(statement)
+            if isinstance(statement, exp.Show):
+                names, rows = shows.show(statement, self._session, self._cursor)
+                types = [_created(name) if name == "created_on" else text_column(name) for name in names]
+                return Result(types, [list(row) for row in rows])
             return self._statement(statement)
         except duckdb.Error as error:
             raise of_engine(error) from error
 
     def _statement(self, statement: exp.Expression) -> Result:
         session, cursor = self._session, self._cursor
+        if isinstance(statement, WRITES):
+            cursor.wait_for_writers()
         tables = catalog.resolve(statement, session, cursor, statement.key.upper())
         if isinstance(statement, exp.Create | exp.Drop | exp.Alter):
             self._may_write(tables)
@@ -64,6 +72,16 @@ class Execution:
         if limit:
             rows.rows = rows.rows[:limit]
         return self._result(rows, types)
+
+    def _explain(self, statement: exp.Expression) -> Result:
+        """Compiles a statement, which checks names and privileges, and runs nothing: no warehouse is needed."""
+        tables = catalog.resolve(statement, self._session, self._cursor, statement.key.upper())
+        if isinstance(statement, (*WRITES, exp.Create, exp.Drop, exp.Alter)):
+            self._may_write(tables)
+        if isinstance(statement, exp.Create):
+            statement.set("properties", None)
+        self._cursor.run("EXPLAIN " + translate(statement, self._session).sql(dialect="duckdb"))
+        return Result([text_column("content")], [["GlobalStats: partitionsTotal=0 partitionsAssigned=0"]])
 
     def _result(self, rows: Rows, special: dict[str, str]) -> Result:
         types = []
@@ -235,6 +253,10 @@ def text_column(name: str) -> dict[str, Any]:
     """Metadata of a text column that the service itself makes."""
     sizes = {"length": values.MAX_TEXT, "byteLength": values.MAX_TEXT}
     return {**_fixed(name), "type": "text", "precision": None, "scale": None, **sizes}
+
+
+def _created(name: str) -> dict[str, Any]:
+    return {**_fixed(name), "type": "timestamp_ltz", "precision": 6, "scale": 9}
 
 
 def _status(message: str) -> Result:

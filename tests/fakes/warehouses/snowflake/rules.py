@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -18,6 +19,10 @@ MAX_IDENTIFIER = 255
 # Only inside a request with several statements (page "Introduction to the SQL API", limitations).
 SESSION_KINDS: tuple[type[exp.Expression], ...] = (exp.Use, exp.Set, exp.Transaction, exp.Commit, exp.Rollback)
 WRITES: tuple[type[exp.Expression], ...] = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
+# Statements that the parser does not know.
+_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(USING\s+(TEXT|JSON|TABULAR)\s+)?", re.IGNORECASE)
+_GRANTS = re.compile(r'SHOW\s+GRANTS\s+TO\s+ROLE\s+(?P<quote>"?)(?P<name>[\w$]+)"?;?', re.IGNORECASE)
+SHOWN = {"TABLES", "SCHEMAS"}
 CREATED = {"TABLE", "VIEW", "SCHEMA", "DATABASE"}
 
 
@@ -27,12 +32,21 @@ class Checked:
 
     expression: exp.Expression
     session_only: bool
+    explained: bool = False
 
 
 def check(sql: str, expected: int) -> list[Checked]:
     """The statements of a request, or the service's refusal. `expected` is MULTI_STATEMENT_COUNT."""
     if len(sql.encode()) > MAX_STATEMENT:
         raise compilation("000602", "42601", f"The statement is longer than {MAX_STATEMENT} bytes.")
+    explained = _EXPLAIN.match(sql)
+    if explained:
+        inner = check(sql[explained.end() :], 1)[0]
+        return [Checked(inner.expression, False, explained=True)]
+    grants = _GRANTS.fullmatch(sql.strip())
+    if grants:
+        role = exp.Show(this="GRANTS", scope=exp.to_identifier(grants["name"], quoted=bool(grants["quote"])))
+        return [Checked(role, False)]
     words = sql.split(None, 1)
     if words and words[0].upper() in ("PUT", "GET"):
         raise unsupported(f"{words[0].upper()} in the SQL API")
@@ -82,6 +96,8 @@ def _kind(statement: exp.Expression) -> None:
     if isinstance(statement, exp.Create | exp.Drop) and statement.kind in CREATED:
         return
     if isinstance(statement, exp.Alter) and statement.args.get("kind") in ("TABLE", "SESSION"):
+        return
+    if isinstance(statement, exp.Show) and statement.name.upper() in SHOWN:
         return
     if isinstance(statement, exp.Condition | exp.Alias | exp.Tuple):
         raise syntax(f"line 1 at position 0 unexpected '{statement.sql(dialect='snowflake')[:40]}'")

@@ -125,9 +125,10 @@ class Snowflake:
         cursor = self._engine.cursor(session.timezone)
         cursor.attach(statement)
         try:
-            execution = Execution(self._engine, session, cursor, asked.nullable)
+            execution = Execution(session, cursor, asked.nullable)
             if count == 1:
                 return execution.run(checked[0], asked.literals)
+            cursor.wait_for_writers()
             children = [
                 self._child(statement, execution, one.expression.sql(dialect="snowflake"), one) for one in checked
             ]
@@ -230,7 +231,7 @@ class Snowflake:
         cursor: Cursor = self._engine.cursor()
         try:
             for checked in check(sql, 0):
-                Execution(self._engine, session, cursor).run(checked, [])
+                Execution(session, cursor).run(checked, [])
         except SnowflakeError as error:
             raise ValueError(error.message) from error
         finally:

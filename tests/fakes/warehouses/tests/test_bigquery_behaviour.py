@@ -87,6 +87,44 @@ def test_wrong_query_of_a_job_is_told_by_its_status(bigquery_fake: Running) -> N
     assert (status["state"], status["errorResult"]["reason"]) == ("DONE", "invalidQuery")
 
 
+def test_query_parameters(bigquery_fake: Running) -> None:
+    def given(value: str | None, kind: str = "STRING", name: str | None = None) -> dict[str, object]:
+        found = {"parameterType": {"type": kind}, "parameterValue": {} if value is None else {"value": value}}
+        return {**found, **({"name": name} if name else {})}
+
+    two = [given("2", "INT64"), given("it's")]
+    assert rows(bigquery_fake, "SELECT ? + 1 AS a, ? AS b", queryParameters=two) == [["3", "it's"]]
+    named = [given("x", name="p"), given(None, name="q")]
+    assert rows(bigquery_fake, "SELECT @p AS a, @q AS b", queryParameters=named) == [["x", None]]
+    for sql, parameters in (("SELECT ?", []), ("SELECT @r", named), ("SELECT @p", two), ("SELECT ?", named)):
+        wrong = query(bigquery_fake, sql, queryParameters=parameters)
+        assert wrong.json()["error"]["errors"][0]["reason"] == "invalidQuery"
+    mixed = query(bigquery_fake, "SELECT ?", queryParameters=[*two, *named])
+    assert mixed.json()["error"]["errors"][0]["reason"] == "invalid"
+    unfit = query(bigquery_fake, "SELECT ?", queryParameters=two, parameterMode="NAMED")
+    assert unfit.json()["error"]["errors"][0]["reason"] == "invalid"
+
+
+def test_script_with_a_transaction(bigquery_fake: Running) -> None:
+    rows(bigquery_fake, "CREATE TABLE shop.turns (turn INT64)")
+    rows(bigquery_fake, "INSERT INTO shop.turns (turn) VALUES (0)")
+    step = "UPDATE shop.turns SET turn = turn + 1 WHERE TRUE"
+    rows(bigquery_fake, f"BEGIN TRANSACTION; {step}; COMMIT TRANSACTION")
+    rows(bigquery_fake, f"BEGIN TRANSACTION; {step}; ROLLBACK TRANSACTION")
+    failed = query(bigquery_fake, f"BEGIN TRANSACTION; {step}; SELECT * FROM shop.nowhere; COMMIT TRANSACTION")
+    assert failed.status_code == 404
+    assert rows(bigquery_fake, "SELECT 5 AS a; SELECT turn FROM shop.turns") == [["1"]]
+
+
+def test_dry_run_compiles_and_changes_nothing(bigquery_fake: Running) -> None:
+    dry = query(bigquery_fake, "SELECT id, email FROM shop.customers", dryRun=True).json()
+    assert [field["name"] for field in dry["schema"]["fields"]] == ["id", "email"]
+    change = "INSERT INTO shop.customers (id) VALUES (77)"
+    assert query(bigquery_fake, change, dryRun=True).status_code == 200
+    assert query(bigquery_fake, "INSERT INTO shop.customers (nothing) VALUES (1)", dryRun=True).status_code == 400
+    assert rows(bigquery_fake, "SELECT COUNT(*) FROM shop.customers WHERE id = 77") == [["0"]]
+
+
 def test_query_that_runs_on_answers_without_rows(bigquery_fake: Running, bigquery_control: Control) -> None:
     bigquery_control.call("POST", "/holds", {"statement": "slow_one", "polls": 2})
     first = query(bigquery_fake, "SELECT 1 AS slow_one").json()

@@ -1,8 +1,8 @@
 """Wrong requests that Databricks' documents name are refused, in the form that they name.
 
 REST API reference, "Statement Execution API": executeStatement, getStatement, getStatementResultChunkN,
-cancelExecution; page "Statement Execution API: Run SQL on warehouses"; "Error classes in Databricks" and SQLSTATEs of the SQL language
-manual; "Authorize service principal access with OAuth".
+cancelExecution; page "Statement Execution API: Run SQL on warehouses"; "Error classes in Databricks" and the
+SQLSTATEs of the SQL language manual; "Authorize service principal access with OAuth".
 """
 
 from __future__ import annotations

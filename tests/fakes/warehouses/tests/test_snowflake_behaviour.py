@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -89,6 +90,40 @@ def test_several_statements_have_handles_of_their_own(snowflake: Running) -> Non
     answer = submit(snowflake, text, parameters={"MULTI_STATEMENT_COUNT": "4"}).json()
     assert answer["data"] == [["Multiple statements executed successfully."]]
     assert status(snowflake, answer["statementHandles"][3]).json()["data"] == [["1"]]
+
+
+def test_show_and_explain_need_no_warehouse(snowflake: Running, control: Control) -> None:
+    without = {"warehouse": ""}
+    shown = submit(snowflake, "SHOW TABLES LIKE 'cust%' IN SCHEMA SHOP.PUBLIC", **without).json()
+    names = [column["name"] for column in shown["resultSetMetaData"]["rowType"]]
+    assert [row[names.index("name")] for row in shown["data"]] == ["CUSTOMERS"]
+    assert submit(snowflake, "SHOW TABLES IN SCHEMA SHOP.NOWHERE", **without).json()["code"] == "002043"
+    grants = submit(snowflake, 'SHOW GRANTS TO ROLE "BACKFLOW_ROLE"', **without).json()["data"]
+    assert ["CREATE SCHEMA", "DATABASE", "SHOP"] in [row[1:4] for row in grants]
+    control.settings(readOnly=True)
+    grants = submit(snowflake, 'SHOW GRANTS TO ROLE "BACKFLOW_ROLE"', **without).json()["data"]
+    assert ["CREATE SCHEMA", "DATABASE", "SHOP"] not in [row[1:4] for row in grants]
+    change = "EXPLAIN USING TEXT UPDATE customers SET email = 'x'"
+    assert submit(snowflake, change, **without).json()["code"] == "003001"
+    control.settings(readOnly=False)
+    before = rows(snowflake, "SELECT * FROM customers")
+    assert submit(snowflake, change, **without).status_code == 200
+    assert submit(snowflake, "EXPLAIN SELECT * FROM nowhere", **without).json()["code"] == "002003"
+    assert rows(snowflake, "SELECT * FROM customers") == before
+
+
+def test_transactions_of_two_clients_wait_for_each_other(snowflake: Running) -> None:
+    rows(snowflake, "CREATE TABLE turns (turn INT)")
+    rows(snowflake, "CREATE TABLE firsts (name VARCHAR)")
+    rows(snowflake, "INSERT INTO turns VALUES (0)")
+    text = (
+        "BEGIN TRANSACTION; UPDATE turns SET turn = turn + 1; "
+        "INSERT INTO firsts SELECT 'a' WHERE NOT EXISTS (SELECT 1 FROM firsts WHERE name = 'a'); COMMIT"
+    )
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(submit, snowflake, text, parameters={"MULTI_STATEMENT_COUNT": "4"}) for _ in range(8)]
+    assert {one.result().status_code for one in tries} == {200}
+    assert rows(snowflake, "SELECT turn, (SELECT COUNT(*) FROM firsts) AS n FROM turns") == [["8", "1"]]
 
 
 def test_held_statement_answers_202_for_so_many_polls(snowflake: Running, control: Control) -> None:
