@@ -1,0 +1,1 @@
+"""BigQuery REST API v2."""

@@ -1,0 +1,1 @@
+"""Databricks Statement Execution API 2.0."""
