@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cluster;
 pub mod commands;
 pub mod demo;
+mod fakes;
 pub mod generate;
 pub mod image;
 pub mod oci;

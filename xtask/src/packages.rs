@@ -25,6 +25,8 @@ pub enum Purpose {
     Sqlite,
     /// Install and run what the bench compares with.
     Peers,
+    /// Run the fakes of warehouses, and their tests.
+    Fakes,
     /// Run an API server without a cluster.
     ApiServer,
 }
@@ -36,11 +38,14 @@ struct Need {
     package: &'static str,
 }
 
+/// Python with the module that makes environments, which Debian has in a package of its own.
+const VENV: &str = "python3 -m venv";
+
 const fn need(purpose: Purpose, program: &'static str, package: &'static str) -> Need {
     Need { purpose, program, package }
 }
 
-const NEEDS: [Need; 21] = [
+const NEEDS: [Need; 22] = [
     need(Purpose::Build, "gcc", "gcc"),
     need(Purpose::Build, "make", "make"),
     need(Purpose::Build, "strip", "binutils"),
@@ -58,7 +63,8 @@ const NEEDS: [Need; 21] = [
     need(Purpose::Cluster, "/usr/include/stdlib.h", "libc6-dev"),
     need(Purpose::Postgres, "initdb", "postgresql"),
     need(Purpose::Sqlite, "sqlite3", "sqlite3"),
-    need(Purpose::Peers, "python3", "python3-venv"),
+    need(Purpose::Peers, VENV, "python3-venv"),
+    need(Purpose::Fakes, VENV, "python3-venv"),
     need(Purpose::Peers, "node", "nodejs"),
     need(Purpose::Peers, "npm", "npm"),
     need(Purpose::ApiServer, "openssl", "openssl"),
@@ -131,6 +137,7 @@ fn missing_packages(purposes: &[Purpose]) -> Vec<&'static str> {
 fn present(program: &str) -> bool {
     match program {
         "initdb" => postgres_bin().is_some(),
+        VENV => process::run(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok(),
         path if path.starts_with('/') => Path::new(path).exists(),
         name => process::find(name).is_some(),
     }

@@ -145,8 +145,13 @@ impl Runnable<'_> {
     }
 }
 
-/// Runs something that prints libtest's results, and counts them. What is not done after [`LIMIT`] has failed.
+/// Runs something that prints libtest's results, and counts them.
 fn run_tests(command: &mut Command, log: &File) -> Result<Outcome> {
+    run_counted(command, log, count)
+}
+
+/// Runs something whose results `count` reads in what it says. What is not done after [`LIMIT`] has failed.
+pub(super) fn run_counted(command: &mut Command, log: &File, count: fn(&str, bool) -> Outcome) -> Result<Outcome> {
     // Into files, not pipes: what the tests start may outlive them, and a pipe would not end.
     let mut said = tempfile::tempfile()?;
     command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(said.try_clone()?);

@@ -4,6 +4,7 @@ mod charts;
 mod compiled;
 mod demos;
 mod deny;
+mod pytest;
 mod schemas;
 mod static_checks;
 mod suite;
@@ -189,6 +190,7 @@ impl Session<'_> {
             Suite::Package(package) if package == compiled::XTASK => compiled::xtask(workspace, log),
             Suite::Package(package) => self.package(package, log),
             Suite::Examples => compiled::examples(workspace, log),
+            Suite::Fakes => pytest::check(workspace, log),
             Suite::Charts => charts::check(workspace, &self.build, log),
             Suite::ClusterTests(target) => self.cluster_tests(target, log),
             Suite::Demo(stage) => demos::check(workspace, *stage, log),

@@ -59,6 +59,8 @@ pub(super) enum Suite {
     /// The tests of one package, but for those of a cluster.
     Package(String),
     Examples,
+    /// The fakes of warehouses refuse what they should, and the services' own clients work with them.
+    Fakes,
     Charts,
     Image,
     Cluster,
@@ -79,6 +81,7 @@ impl Suite {
             Self::Compile => "compile".into(),
             Self::Package(package) => package.trim_start_matches("backflow-").into(),
             Self::Examples => "examples".into(),
+            Self::Fakes => "fakes".into(),
             Self::Charts => "charts".into(),
             Self::Image => "image".into(),
             Self::Cluster => "cluster".into(),
@@ -93,7 +96,9 @@ impl Suite {
             Self::Format | Self::Dependencies | Self::Generated | Self::Compile | Self::Image | Self::Cluster => {
                 Lane::First
             }
-            Self::Lint | Self::Documentation | Self::Package(_) | Self::Examples | Self::Charts => Lane::Machine,
+            Self::Lint | Self::Documentation | Self::Package(_) | Self::Examples | Self::Fakes | Self::Charts => {
+                Lane::Machine
+            }
             Self::Demo(Stage::Local) => Lane::Machine,
             Self::ClusterTests(_) | Self::Demo(Stage::Cluster) => Lane::Cluster,
         }
@@ -106,7 +111,9 @@ impl Suite {
             Self::Lint | Self::Documentation | Self::Examples | Self::Image => vec![Purpose::Build],
             Self::Generated | Self::Compile => vec![Purpose::Build, Purpose::Tools],
             Self::Charts => vec![Purpose::Tools],
-            Self::Package(_) | Self::ClusterTests(_) => vec![Purpose::Postgres],
+            Self::Fakes => vec![Purpose::Fakes],
+            Self::Package(_) => vec![Purpose::Postgres, Purpose::Fakes],
+            Self::ClusterTests(_) => vec![Purpose::Postgres],
             Self::Cluster => cluster::needs(workspace).to_vec(),
             Self::Demo(Stage::Local) => vec![Purpose::Build, Purpose::Sqlite],
             Self::Demo(Stage::Cluster) => [&[Purpose::Build, Purpose::Postgres], cluster::needs(workspace)].concat(),
@@ -129,7 +136,7 @@ pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
     let mut suites = vec![Suite::Format, Suite::Dependencies, Suite::Generated, Suite::Compile, Suite::Image];
     suites.extend([Suite::Cluster, Suite::Lint, Suite::Documentation]);
     suites.extend(workspace.packages()?.into_iter().map(Suite::Package));
-    suites.extend([Suite::Examples, Suite::Charts]);
+    suites.extend([Suite::Examples, Suite::Fakes, Suite::Charts]);
     let mut files: Vec<String> = fs::read_dir(workspace.root.join("tests/tests"))
         .into_iter()
         .flatten()
