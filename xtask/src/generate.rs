@@ -27,14 +27,14 @@ pub fn generate(workspace: &Workspace, check: bool) -> Result<bool> {
     let build = Build::locate(workspace);
     build.tools()?;
     let crds = step("CRDs from the types", || generator(workspace, "crdgen", check))?;
-    let schema = step("JSON Schema of definitions", || generator(workspace, "definition-schema", check))?;
+    let definitions = step("schema and catalogue of definitions", || generator(workspace, "definition-files", check))?;
     let manifests = step("manifests from the charts", || {
         write(workspace, manifests(workspace, &build)?, check, "what the charts say")
     })?;
     let scripts = step("Argo CD's scripts", || {
         write(workspace, argocd::files(&workspace.root)?, check, "what deploy/argocd/scripts says")
     })?;
-    Ok(crds && schema && manifests && scripts)
+    Ok(crds && definitions && manifests && scripts)
 }
 
 /// A program of the project that writes files, or says with `--check` which are stale.

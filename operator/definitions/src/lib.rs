@@ -12,6 +12,7 @@
 mod action;
 mod auth;
 mod builtin;
+mod catalogue;
 mod definition;
 mod http;
 mod language;
@@ -30,6 +31,7 @@ pub use auth::{
     TokenPlace, TokenRequest,
 };
 pub use builtin::{builtin, builtin_ids};
+pub use catalogue::{CATALOGUE_FOLDER, catalogue};
 pub use definition::{Category, Definition, Delivery, Fact, Verification};
 pub use http::{
     Check, Class, Concurrency, Discover, ErrorRule, Hosts, Http, LimitHeaders, Limits, Paginate, PaginateKind, Rate,
