@@ -33,6 +33,12 @@ const SHOWN: usize = 40;
 /// The suite that kills the cluster's API server and starts it again.
 const RESTARTS: &str = "cluster_restart";
 
+/// The package of suites that cross crates.
+const SUITES: &str = "backflow-tests";
+
+/// For tests that wait for pods and processes more than they compute: how many run at once.
+const PATIENT: (&str, &str) = ("RUST_TEST_THREADS", "4");
+
 /// What the suites share while they run.
 struct Session<'a> {
     workspace: &'a Workspace,
@@ -200,9 +206,13 @@ impl Session<'_> {
 
     fn package(&self, package: &str, log: &File) -> Result<Outcome> {
         let Some(tests) = &self.tests else { return Ok(Outcome::skipped("the tests do not compile")) };
+        let mut environment = self.environment();
+        if package == SUITES {
+            environment.push((PATIENT.0, PATIENT.1.into()));
+        }
         let mut outcome = Outcome::default();
         for binary in tests.of_package(package) {
-            outcome.add(binary.run(self.environment(), log)?);
+            outcome.add(binary.run(environment.clone(), log)?);
         }
         Ok(outcome)
     }
@@ -220,8 +230,7 @@ impl Session<'_> {
         environment.push(("BACKFLOW_XTASK", std::env::current_exe()?));
         environment.push(("BACKFLOW_IMAGE", image.into()));
         environment.push(("KUBECONFIG", cluster.kubeconfig.clone()));
-        // They wait for pods more than they compute.
-        environment.push(("RUST_TEST_THREADS", "4".into()));
+        environment.push((PATIENT.0, PATIENT.1.into()));
         let mut outcome = Outcome::default();
         for binary in tests.of_cluster(target) {
             outcome.add(binary.run(environment.clone(), log)?);
