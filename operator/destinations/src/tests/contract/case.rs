@@ -55,7 +55,10 @@ struct Given(BTreeMap<String, String>);
 
 impl Secrets for Given {
     fn read(&self, reference: &SecretRef) -> Result<SecretString, Failure> {
-        self.0.get(&reference.key).map(|value| SecretString::from(value.clone())).ok_or_else(|| reference.key_not_found())
+        self.0
+            .get(&reference.key)
+            .map(|value| SecretString::from(value.clone()))
+            .ok_or_else(|| reference.key_not_found())
     }
 }
 
@@ -92,14 +95,17 @@ impl<'a> Case<'a> {
         clock::set(time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).into());
         let secrets = self.secrets();
         let operation = operation(self.file["operation"].as_str().unwrap_or(""))?;
-        let action = self.folder.definition.action(self.file["action"].as_str().unwrap_or("")).map_err(|f| f.message)?;
+        let action =
+            self.folder.definition.action(self.file["action"].as_str().unwrap_or("")).map_err(|f| f.message)?;
         let records = self.said("records").as_array().cloned().unwrap_or_default();
         let mut tokens = Tokens {
             batch_key: String::new(),
             secrets: secrets.clone(),
             access_token: format!("token-{}", fastrand::u64(..)),
             keys: (1..=records.len()).map(|n| format!("{n:0>22}")).collect(),
-            ids: (1..=records.len()).map(|n| records[n - 1]["id"].as_str().map_or(n.to_string(), str::to_owned)).collect(),
+            ids: (1..=records.len())
+                .map(|n| records[n - 1]["id"].as_str().map_or(n.to_string(), str::to_owned))
+                .collect(),
         };
         let config = object(self.said("config"));
         // Of a deletion the fields are gone: what it was found by is what the action finds records by first.
@@ -243,11 +249,14 @@ impl<'a> Case<'a> {
             let right = match (wanted, is) {
                 (Value::String(word), Some(Outcome::Delivered { .. })) => word == "delivered" || word == "unverified",
                 (Value::String(word), Some(Outcome::Retrying)) => word == "retry",
-                (Value::String(word), Some(Outcome::Rejected(why))) => word == "unknown" && why.code == "UNKNOWN_DELIVERY",
+                (Value::String(word), Some(Outcome::Rejected(why))) => {
+                    word == "unknown" && why.code == "UNKNOWN_DELIVERY"
+                }
                 (wanted, Some(Outcome::Rejected(why))) => {
                     let code = wanted["rejected"].as_str().unwrap_or_default();
                     let field = wanted["field"].as_str();
-                    (why.code == code || code == "INVALID_RECORD") && field.is_none_or(|field| why.field.as_deref() == Some(field))
+                    (why.code == code || code == "INVALID_RECORD")
+                        && field.is_none_or(|field| why.field.as_deref() == Some(field))
                 }
                 _ => false,
             };
@@ -280,14 +289,15 @@ impl<'a> Case<'a> {
 }
 
 /// A record after the checks of the action's fields, or what rejects it: as the worker makes it of a row.
-fn shaped(action: &Action, mapping: &MappingPlan, made: (Operation, &Tokens, usize), record: &Value) -> Result<Record, Outcome> {
+fn shaped(
+    action: &Action,
+    mapping: &MappingPlan,
+    made: (Operation, &Tokens, usize),
+    record: &Value,
+) -> Result<Record, Outcome> {
     let (op, tokens, at) = made;
     let text = |name: &str| (!record[name].is_null()).then(|| record[name].to_string().into_boxed_str());
-    let mut memory = Memory {
-        match_key: text("match"),
-        group_key: text("group"),
-        remote_id: text("remoteId"),
-    };
+    let mut memory = Memory { match_key: text("match"), group_key: text("group"), remote_id: text("remoteId") };
     let fields = match &record["fields"] {
         Value::Null => json!({}),
         fields => fields.clone(),
@@ -295,9 +305,11 @@ fn shaped(action: &Action, mapping: &MappingPlan, made: (Operation, &Tokens, usi
     let mut data = Json::from(&fields);
     if op != Operation::Delete {
         let rejected = |code: &str, field: &str| Outcome::Rejected(Rejection::new(code, Some(field), "of the schema"));
-        data = action.fields.conform(data).map_err(|misfit| rejected(misfit.code, misfit.path.trim_start_matches('.')))?;
+        data =
+            action.fields.conform(data).map_err(|misfit| rejected(misfit.code, misfit.path.trim_start_matches('.')))?;
         let kept: Value = serde_json::from_str(&data.to_string()).unwrap_or_default();
-        let value = |path: &String| path.split('.').try_fold(&kept, |at, name| at.get(name)).filter(|value| !value.is_null());
+        let value =
+            |path: &String| path.split('.').try_fold(&kept, |at, name| at.get(name)).filter(|value| !value.is_null());
         for (path, place) in [(&mapping.match_by, &mut memory.match_key), (&mapping.group_by, &mut memory.group_key)] {
             let Some(path) = path else { continue };
             let value = value(path).ok_or_else(|| rejected("NULL_MATCH_KEY", path))?;

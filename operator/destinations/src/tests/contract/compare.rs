@@ -19,7 +19,8 @@ impl Expected {
     pub(super) fn mismatch(&self, made: &Made) -> Option<String> {
         let wanted = &self.request;
         if wanted == TOKEN {
-            return (!made.is_token_request()).then(|| format!("{} {} instead of a token request", made.method, made.url));
+            return (!made.is_token_request())
+                .then(|| format!("{} {} instead of a token request", made.method, made.url));
         }
         let method = wanted["method"].as_str().unwrap_or("GET");
         if made.method != method {

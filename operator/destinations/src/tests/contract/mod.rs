@@ -27,8 +27,10 @@ fn yaml(path: &Path) -> Value {
 /// The YAML files of a folder, in the order of their names.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut files: Vec<PathBuf> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+        .collect();
     files.sort();
     files
 }
@@ -89,7 +91,9 @@ fn every_operation_of_every_action_has_its_cases() {
         }
         for (action, operation) in covered {
             let known = folder.definition.actions.get(&action);
-            if !known.is_some_and(|action| action.operations.iter().any(|o| o.ops.iter().any(|op| op.as_str() == operation))) {
+            if !known
+                .is_some_and(|action| action.operations.iter().any(|o| o.ops.iter().any(|op| op.as_str() == operation)))
+            {
                 wrong.push(format!("{}: {action}-{operation} is no operation of the definition", folder.name));
             }
         }

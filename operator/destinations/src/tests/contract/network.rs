@@ -167,14 +167,18 @@ impl Network for Script {
         let mut headers = HeaderMap::new();
         for (name, value) in answer["headers"].as_object().into_iter().flatten() {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).expect("a name"), HeaderValue::from_str(&text).expect("a value"));
+            headers.insert(
+                HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+                HeaderValue::from_str(&text).expect("a value"),
+            );
         }
         let body = match &answer["body"] {
             Value::Null => Bytes::new(),
             Value::String(text) => Bytes::from(text.clone()),
             document => Bytes::from(document.to_string()),
         };
-        let status = answer["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("an answer has a status");
+        let status =
+            answer["status"].as_u64().and_then(|status| u16::try_from(status).ok()).expect("an answer has a status");
         Ok(RawAnswer { status, headers, body, cut: false })
     }
 }

@@ -37,9 +37,7 @@ impl Tokens {
         match tree {
             Value::String(text) => Value::String(self.text(text)),
             Value::Array(list) => list.iter().map(|value| self.fill(value)).collect(),
-            Value::Object(members) => {
-                members.iter().map(|(name, value)| (self.text(name), self.fill(value))).collect()
-            }
+            Value::Object(members) => members.iter().map(|(name, value)| (self.text(name), self.fill(value))).collect(),
             other => other.clone(),
         }
     }
@@ -72,7 +70,9 @@ impl Tokens {
             "sha256" => Some(hex(&sha2::Sha256::digest(rest))),
             "md5" => Some(hex(&md5::Md5::digest(rest))),
             "upper" => Some(rest.to_uppercase()),
-            "cut" => rest.split_once(':').map(|(length, text)| text.chars().take(length.parse().unwrap_or(0)).collect()),
+            "cut" => {
+                rest.split_once(':').map(|(length, text)| text.chars().take(length.parse().unwrap_or(0)).collect())
+            }
             _ => None,
         };
         known.unwrap_or_else(|| panic!("the token <<{token}>> stands for nothing"))
