@@ -237,3 +237,33 @@ fn a_scheme_that_is_optional_does_nothing_without_its_secret() {
     assert!(webhook.auth.choose[0].applies(&given(&["authToken"])) && !webhook.auth.choose[0].applies(&given(&[])));
     assert!(webhook.auth.choose[1].applies(&given(&[])) && !webhook.auth.always[0].applies(&given(&["authToken"])));
 }
+
+#[test]
+fn the_webhooks_item_is_written_byte_for_byte_as_its_readme_says() {
+    use backflow_core::change::Memory;
+    use backflow_core::record::Record;
+    use backflow_core::selection::Operation;
+
+    use crate::{RecordScope, Scope};
+
+    let action = webhook().action("send").expect("there is one");
+    let request = &action.operation(Operation::Upsert).expect("there is one").request;
+    let item = request.item.as_ref().expect("there is one").bind(&Scope::new()).expect("binds");
+    let body = request.body.as_ref().expect("there is one").bind(&Scope::new()).expect("binds");
+    let written = |memory: Memory, id: &str, op: Operation, data: &str| {
+        let record = Record { id: id.into(), op, memory, data: data.into(), key: "k\"1".into() };
+        let mut out = String::new();
+        item.write(&Scope::new().with_record(RecordScope::new(&record)), &mut out).expect("has a value");
+        out
+    };
+    assert_eq!(
+        written(Memory::default(), "[42,\"x\"]", Operation::Upsert, "{\"b\":1.10,\"a\":null}"),
+        r#"{"id":[42,"x"],"op":"upsert","key":"k\"1","data":{"b":1.10,"a":null}}"#
+    );
+    let found = Memory { match_key: Some("\"a@b.c\"".into()), group_key: Some("7".into()), remote_id: None };
+    assert_eq!(
+        written(found, "42", Operation::Delete, "{}"),
+        r#"{"id":42,"op":"delete","key":"k\"1","match":"a@b.c","group":7,"data":{}}"#
+    );
+    assert_eq!(body.envelope(&Scope::new()).expect("has a value"), crate::Envelope::default());
+}

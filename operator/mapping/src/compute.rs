@@ -243,7 +243,7 @@ fn null(on_null: OnNull, field: &str, what: &str) -> Result<bool, Rejection> {
         OnNull::Send => Ok(true),
         OnNull::Omit => Ok(false),
         OnNull::Reject => {
-            let message = format!("the {what} of field {field} is NULL, and the field says onNull: Reject");
+            let message = format!("the {what} of field {field} is NULL, and the field takes none (onNull: Reject)");
             Err(Rejection::new("NULL_NOT_ALLOWED", Some(field), message))
         }
     }

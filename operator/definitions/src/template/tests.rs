@@ -212,7 +212,9 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-const SHAPES: [&str; 16] = [
+const SHAPES: [&str; 18] = [
+    "${f.id.x}",
+    "${f.id.a.?b}",
     "${f}",
     "${f.id}",
     "${f.?a}",
