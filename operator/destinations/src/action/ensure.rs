@@ -26,13 +26,15 @@ pub(crate) struct Ensure {
     pub(crate) defined: &'static Defined,
     pub(crate) lookup: Option<Request>,
     pub(crate) create: Option<Request>,
-    /// By the hash of what is asked for. Held while asking, so that nothing is made twice.
-    there: Mutex<HashMap<[u8; 32], (Json, Instant)>>,
 }
+
+/// What exists already, by the hash of what is asked for: for all operations of an action. Held while asking, so that nothing is made
+/// twice.
+pub(crate) type Ensured = Mutex<HashMap<[u8; 32], (Json, Instant)>>;
 
 impl Ensure {
     pub(crate) fn new(defined: &'static Defined, lookup: Option<Request>, create: Option<Request>) -> Self {
-        Self { defined, lookup, create, there: Mutex::default() }
+        Self { defined, lookup, create }
     }
 
     /// The records that need what is not there, and is not made.
@@ -54,7 +56,7 @@ impl Ensure {
         let scope =
             action.connection.scope().with(Variable::Batch, &shared.batch).with(Variable::Ensure, &shared.ensured);
         let wanted = self.wanted(&scope)?;
-        let mut there = self.there.lock().await;
+        let mut there = action.ensured.lock().await;
         let now = Instant::now();
         let remembered = there.get(&wanted).filter(|(_, until)| *until > now).map(|(value, _)| value.clone());
         let value = match remembered {
@@ -133,6 +135,10 @@ impl Ensure {
     /// What is asked for: the requests as far as they depend on the batch.
     fn wanted(&self, scope: &Scope<'_>) -> Result<[u8; 32], Reply> {
         let mut hash = Sha256::new();
+        for asking in [&self.defined.lookup, &self.defined.create].into_iter().flatten() {
+            hash.update(asking.from.source());
+            hash.update(b"\n");
+        }
         let nowhere = reqwest::Url::parse("http://ensure.invalid")
             .map_err(|_| Reply::Stop(Failure::new(Code::Internal, "a constant is no URL")))?;
         let none = Json::Object(std::collections::BTreeMap::new());

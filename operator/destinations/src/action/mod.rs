@@ -1,6 +1,7 @@
 //! An action of a definition as a [`Transport`]: which requests a batch becomes, and what their answers say of each record.
 
 mod answer;
+mod attempt;
 mod batch;
 mod connection;
 mod ensure;
@@ -21,7 +22,7 @@ use backflow_definitions::{Action as Defined, DeliveryPromise, Ordering, RecordS
 use answer::Answer;
 pub(crate) use batch::{AROUND, Batch};
 pub(crate) use connection::{Ask, Connection, Exchanged, base, shown_or};
-pub(crate) use ensure::Ensure;
+pub(crate) use ensure::{Ensure, Ensured};
 pub(crate) use job::Job;
 pub(crate) use known::Known;
 pub(crate) use lookup::Lookup;
@@ -37,6 +38,8 @@ pub(crate) struct Action {
     pub(crate) defined: &'static Defined,
     pub(crate) connection: Connection,
     pub(crate) operations: Vec<Operation>,
+    /// What its operations made sure of.
+    pub(crate) ensured: Ensured,
     /// The paths of the fields that records are matched and grouped by.
     pub(crate) match_by: Option<String>,
     pub(crate) group_by: Option<String>,
@@ -103,6 +106,6 @@ impl Transport for Action {
         let Some(place) = part.first().and_then(|first| batch.operation(*first)) else {
             return Reply::Verdicts { verdicts: Vec::new(), ambiguous: false, stop: None };
         };
-        operation::attempt(self, place, records, batch, part, line).await
+        attempt::attempt(attempt::Trying { action: self, records, batch, part, line }, place, false).await
     }
 }

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 
 use backflow_core::code::{Code, Failure};
-use backflow_core::record::{Outcome, Record};
+use backflow_core::record::Record;
 use backflow_definitions::{Bound, DeliveryPromise, ErrorRule, Operation as Defined, ResultsMode, Scope, Variable};
 use backflow_expressions::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use super::batch::definition_error;
+use super::attempt::Trying;
 use super::ensure::Ensure;
 use super::job::Job;
-use super::lookup::{Looked, Lookup};
+use super::lookup::Lookup;
 use super::report::{Answers, Reader, Unreadable, scopes};
 use super::request::{Request, Sending};
-use super::{Action, Answer, Ask, Batch, Exchanged, Known};
-use crate::delivery::{Line, Reply};
+use super::{Action, Answer, Ask, Exchanged, Known};
+use crate::delivery::Reply;
 use crate::encode::Items;
 use crate::http::Reading;
-use crate::results::{Accounts, Verdict, account};
+use crate::results::{Accounts, account};
 
 /// An operation, prepared for one run.
 pub(crate) struct Operation {
@@ -43,12 +43,12 @@ impl Operation {
     }
 
     /// Whether other requests go before the write.
-    fn asks_first(&self) -> bool {
+    pub(crate) fn asks_first(&self) -> bool {
         self.lookup.is_some() || !self.ensure.is_empty()
     }
 
     /// What writes a record's item.
-    fn item(&self) -> Option<&Bound> {
+    pub(crate) fn item(&self) -> Option<&Bound> {
         let upload = self.job.as_ref().and_then(|job| job.upload.as_ref());
         self.request.item.as_ref().or_else(|| upload?.item.as_ref())
     }
@@ -64,126 +64,20 @@ pub(super) struct Shared {
     pub(super) ensured: Json,
 }
 
-/// Sends a part once.
-pub(super) async fn attempt(
-    action: &Action,
-    place: usize,
-    records: &[Record],
-    batch: &Batch,
-    part: &[u32],
-    line: &Line<'_>,
-) -> Reply {
-    let operation = &action.operations[place];
-    let mut shared =
-        Shared { batch: batch_scope(action, operation, records, part), ensured: Json::Object(BTreeMap::new()) };
-    for ensure in &operation.ensure {
-        match ensure.there(action, operation, &mut shared, line).await {
-            Ok(true) => {}
-            Ok(false) => return ensure.missing(part.len()),
-            Err(reply) => return reply,
-        }
-    }
-    if !operation.asks_first() {
-        let items = Rendered { items: &batch.items, known: None };
-        return write(action, operation, records, part, &items, &shared, line).await;
-    }
-    let looked = match &operation.lookup {
-        Some(lookup) => lookup.look(action, operation, records, part, &shared, line).await,
-        None => Ok(Looked::nothing(part.len())),
-    };
-    let Looked { known, verdicts, insert } = match looked {
-        Ok(looked) => looked,
-        Err(reply) => return reply,
-    };
-    let mut merged = Merged::new(part, verdicts);
-    for (operation, inserts) in [(Some(operation), false), (insert_of(action), true)] {
-        let Some(operation) = operation else { continue };
-        let chosen: Vec<usize> =
-            (0..part.len()).filter(|at| merged.verdicts[*at].is_none() && insert[*at] == inserts).collect();
-        if chosen.is_empty() {
-            continue;
-        }
-        let (items, chosen) = render(action, operation, records, part, (&known, &shared), &chosen, &mut merged);
-        let sub: Vec<u32> = chosen.iter().map(|at| part[*at]).collect();
-        if sub.is_empty() {
-            continue;
-        }
-        shared.batch = batch_scope(action, operation, records, &sub);
-        let known: Vec<Known> = chosen.iter().map(|at| known[*at].clone()).collect();
-        let rendered = Rendered { items: &items, known: Some(&known) };
-        let reply = write(action, operation, records, &sub, &rendered, &shared, line).await;
-        if let Some(reply) = merged.take(&chosen, reply) {
-            return reply;
-        }
-    }
-    merged.reply()
-}
-
-fn insert_of(action: &Action) -> Option<&Operation> {
-    action.place(backflow_core::selection::Operation::Insert).map(|place| &action.operations[place])
-}
-
 /// Items, and what is known of their records.
 pub(super) struct Rendered<'a> {
     pub(super) items: &'a Items,
     /// In the order of the part, as the items then are; none if nothing was asked before.
-    known: Option<&'a [Known]>,
-}
-
-/// Writes items now that ids are known. A record that has none is rejected.
-fn render(
-    action: &Action,
-    operation: &Operation,
-    records: &[Record],
-    part: &[u32],
-    (known, shared): (&[Known], &Shared),
-    chosen: &[usize],
-    merged: &mut Merged,
-) -> (Items, Vec<usize>) {
-    let mut items = Items::with_capacity(chosen.len(), 0);
-    let mut written = Vec::with_capacity(chosen.len());
-    for at in chosen {
-        let record = &records[part[*at] as usize];
-        let scope = action.connection.scope().with(Variable::Ensure, &shared.ensured);
-        let scope = scope.with_record(action.scope(record, known.get(*at)));
-        let result = match operation.item() {
-            Some(item) => items.push_with(|out| item.write(&scope, out).map(drop)),
-            None => items.push_with(|_| Ok(())),
-        };
-        match result {
-            Ok(()) => written.push(*at),
-            Err(error) => {
-                merged.verdicts[*at] = Some(Verdict::Settled(Outcome::Rejected(definition_error(&error.to_string()))));
-            }
-        }
-    }
-    // Positions of items are those of `chosen`: what failed has an empty one in between.
-    let failed = written.len() < chosen.len();
-    if failed {
-        let mut dense = Items::with_capacity(written.len(), 0);
-        for (place, at) in (0..).zip(chosen) {
-            if written.contains(at) {
-                let _: Result<(), ()> = dense.push_with(|out| {
-                    out.push_str(items.get(place));
-                    Ok(())
-                });
-            }
-        }
-        items = dense;
-    }
-    (items, written)
+    pub(super) known: Option<&'a [Known]>,
 }
 
 /// The write itself, and what its answer says of each record of `part`. Items are in the order of `part` if anything was asked before,
 /// else in that of `records`.
-async fn write(
-    action: &Action,
+pub(super) async fn write(
+    Trying { action, records, part, line, .. }: Trying<'_>,
     operation: &Operation,
-    records: &[Record],
-    part: &[u32],
     rendered: &Rendered<'_>,
     shared: &Shared,
-    line: &Line<'_>,
 ) -> Reply {
     let connection = &action.connection;
     let dense: Vec<u32>;
@@ -287,7 +181,7 @@ fn judged<'a>(
 }
 
 /// `batch`, as templates see it.
-fn batch_scope(action: &Action, operation: &Operation, records: &[Record], part: &[u32]) -> Json {
+pub(super) fn batch_scope(action: &Action, operation: &Operation, records: &[Record], part: &[u32]) -> Json {
     let chosen = || part.iter().filter_map(|at| records.get(*at as usize));
     let mut members = BTreeMap::from([
         ("id".to_owned(), Json::Text(request_key(chosen()))),
@@ -313,47 +207,6 @@ fn request_key<'a>(records: impl Iterator<Item = &'a Record>) -> String {
     let mut key = URL_SAFE_NO_PAD.encode(hash.finalize());
     key.truncate(22);
     key
-}
-
-/// The verdicts of a part whose records went different ways.
-pub(super) struct Merged {
-    pub(super) verdicts: Vec<Option<Verdict>>,
-    ambiguous: bool,
-}
-
-impl Merged {
-    pub(super) fn new(part: &[u32], verdicts: Vec<Option<Verdict>>) -> Self {
-        debug_assert_eq!(part.len(), verdicts.len());
-        Self { verdicts, ambiguous: false }
-    }
-
-    /// Takes what became of some of the records. What is not one verdict for each is the whole part's, unless some are already through.
-    fn take(&mut self, chosen: &[usize], reply: Reply) -> Option<Reply> {
-        match reply {
-            Reply::Verdicts { verdicts, ambiguous, stop: None } => {
-                self.ambiguous |= ambiguous;
-                for (at, verdict) in chosen.iter().zip(verdicts) {
-                    self.verdicts[*at] = Some(verdict);
-                }
-                None
-            }
-            other if self.verdicts.iter().all(Option::is_none) => Some(other),
-            Reply::Stop(failure) => {
-                let verdicts = self.verdicts.iter().map(|verdict| verdict.clone().unwrap_or(Verdict::Unclear));
-                Some(Reply::Verdicts { verdicts: verdicts.collect(), ambiguous: false, stop: Some(failure) })
-            }
-            // The others are sent again alone, and that is answered as a whole.
-            _ => {
-                chosen.iter().for_each(|at| self.verdicts[*at] = Some(Verdict::Again));
-                None
-            }
-        }
-    }
-
-    fn reply(self) -> Reply {
-        let verdicts = self.verdicts.into_iter().map(|verdict| verdict.unwrap_or(Verdict::Unclear)).collect();
-        Reply::Verdicts { verdicts, ambiguous: self.ambiguous, stop: None }
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ impl Items {
     }
 
     /// Adds an item.
-    #[cfg(test)]
     pub(crate) fn push(&mut self, item: &str) {
         self.text.push_str(item);
         self.ends.push(self.text.len());

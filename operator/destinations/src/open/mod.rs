@@ -17,7 +17,7 @@ use backflow_definitions::{
 use backflow_expressions::Json;
 use reqwest::header::HeaderName;
 
-use crate::action::{AROUND, Action, Connection, Rates, base, shown_or};
+use crate::action::{AROUND, Action, Connection, Ensured, Rates, base, shown_or};
 use crate::auth::TokenStore;
 use crate::delivery::{Backoff, Settings};
 use crate::http::{Client, Timeouts};
@@ -137,7 +137,7 @@ impl<'a> Opening<'a> {
             backoff: Backoff { base: self.http.limits.retry_base, max: self.http.limits.retry_max },
         };
         let (match_by, group_by) = (mapping.match_by.clone(), mapping.group_by.clone());
-        Ok((Action { defined, connection, operations, match_by, group_by }, settings))
+        Ok((Action { defined, connection, operations, ensured: Ensured::default(), match_by, group_by }, settings))
     }
 }
 

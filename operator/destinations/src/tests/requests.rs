@@ -256,6 +256,19 @@ async fn what_is_found_is_updated_and_what_is_not_is_inserted() {
 }
 
 #[tokio::test]
+async fn each_half_of_a_refused_write_is_looked_up_again() {
+    let server = Server::start(|_, request| match request.target.as_str() {
+        "/search" => Answer::json(200, &json!({"found": [{"key": 0, "id": "r0"}, {"key": 1, "id": "r1"}]})),
+        _ if numbers(request).contains(&1) => Answer::status(400),
+        _ => Answer::status(200),
+    })
+    .await;
+    assert_eq!(marks(&with(LOOKUP).deliver(&server, &records(2)).await), "+ !HTTP_400");
+    let paths: Vec<String> = server.received().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(paths, ["/search", "/update", "/search", "/update", "/search", "/update"]);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_deleted_already() {
     let made = with(
         r#"
