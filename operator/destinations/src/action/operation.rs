@@ -20,7 +20,7 @@ use super::{Action, Answer, Ask, Exchanged, Known};
 use crate::delivery::Reply;
 use crate::encode::Items;
 use crate::http::Reading;
-use crate::results::{Accounts, account};
+use crate::results::{Accounts, Verdict, account};
 
 /// An operation, prepared for one run.
 pub(crate) struct Operation {
@@ -167,7 +167,12 @@ fn judged<'a>(
         Err(Unreadable::Form(why)) => return unreadable(&why),
         Err(Unreadable::Stop(failure)) => return Reply::Stop(failure),
     };
-    let Accounts { verdicts, surplus, missing, ambiguous } = account(&report, count, unaccounted);
+    let Accounts { mut verdicts, surplus, missing, ambiguous } = account(&report, count, unaccounted);
+    for verdict in &mut verdicts {
+        if let Verdict::Rejected(fault) = verdict {
+            fault.status = answer.status;
+        }
+    }
     if surplus > 0 || missing > 0 || ambiguous {
         tracing::warn!(
             records = count,

@@ -179,7 +179,7 @@ impl<T: Transport> Engine<T> {
                     outcomes[place] = Outcome::Delivered { remote_id };
                 }
                 Verdict::Rejected(fault) => {
-                    outcomes[place] = Outcome::Rejected(fault.rejection(&records[place], "REJECTED"));
+                    outcomes[place] = Outcome::Rejected(fault.rejection(&records[place]));
                 }
                 Verdict::Settled(outcome) => outcomes[place] = outcome,
                 Verdict::Again => again.push(*at),
@@ -313,7 +313,7 @@ impl<T: Transport> Sink for Engine<T> {
 /// The rejection of a record that was refused as a whole request.
 fn refusal_of(status: u16, fault: &Fault, record: &Record) -> Rejection {
     let code = format!("HTTP_{status}");
-    let mut rejection = fault.rejection(record, &code);
+    let mut rejection = Fault { status, ..fault.clone() }.rejection(record);
     if rejection.code == code {
         let message = format!("the destination answers {status} to this record alone; correct the row or the Mapping");
         rejection = Rejection::new(code, rejection.field.as_deref(), message);

@@ -86,16 +86,14 @@ fn by_index(entries: &[Entry], records: usize) -> Accounts {
 fn counts(taken: Option<u64>, failed: u64, records: usize) -> Accounts {
     let sent = records as u64;
     let surplus = taken.unwrap_or(0).saturating_add(failed).saturating_sub(sent) as usize;
-    // Of those that failed, none is told from the others.
-    let untold = if failed < sent { failed } else { 0 };
-    let missing = taken.map_or(untold, |taken| sent.saturating_sub(taken)) as usize;
+    let missing = taken.map_or(0, |taken| sent.saturating_sub(taken.saturating_add(failed))) as usize;
     let verdict = match (failed, taken) {
         (failed, _) if failed >= sent && sent > 0 => Verdict::Rejected(Fault::default()),
         // Which of them failed is never said: they are delivered as far as anyone knows.
         _ => Verdict::Delivered { remote_id: None },
     };
-    // To send fewer at once would tell, but totals are given where some invalid entries are nothing unusual.
-    Accounts { verdicts: vec![verdict; records], surplus, missing, ambiguous: false }
+    let ambiguous = (failed > 0 || missing > 0) && failed < sent;
+    Accounts { verdicts: vec![verdict; records], surplus, missing, ambiguous }
 }
 
 struct Tally {

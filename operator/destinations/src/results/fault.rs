@@ -15,16 +15,18 @@ const RECOGNISED: usize = 4;
 pub(crate) struct Fault {
     pub(crate) code: Option<String>,
     pub(crate) field: Option<String>,
+    /// The answer's status: it makes the code where there is none that may be shown.
+    pub(crate) status: u16,
 }
 
 impl Fault {
     /// Reads what an answer gives as code and field.
     pub(crate) fn read(code: Option<&str>, field: Option<&str>) -> Self {
-        Self { code: code.and_then(clean_code), field: field.and_then(path) }
+        Self { code: code.and_then(clean_code), field: field.and_then(path), status: 0 }
     }
 
-    /// The rejection of this record. `otherwise`: the code if the destination gave none that may be shown.
-    pub(crate) fn rejection(&self, record: &Record, otherwise: &str) -> Rejection {
+    /// The rejection of this record.
+    pub(crate) fn rejection(&self, record: &Record) -> Rejection {
         let values = values(record);
         let code = self.code.as_deref().filter(|code| !tells(code, &values));
         let field = self.field.as_deref().filter(|field| !values.contains(&normal(field)));
@@ -37,7 +39,8 @@ impl Fault {
             }
             None => format!("the destination refuses this record{place}; correct the row or the Mapping"),
         };
-        Rejection::new(code.unwrap_or(otherwise), field, message)
+        let by_status = || format!("HTTP_{}", self.status);
+        Rejection::new(code.map_or_else(by_status, str::to_owned), field, message)
     }
 }
 
@@ -106,7 +109,8 @@ mod tests {
     #[test]
     fn what_the_record_holds_is_never_shown() {
         let record = record(r#"{"email": "ada", "tags": ["Blue Team"], "plan": "pro"}"#);
-        let shown = |code: &str, field: &str| Fault::read(Some(code), Some(field)).rejection(&record, "HTTP_400");
+        let shown =
+            |code: &str, field: &str| Fault { status: 400, ..Fault::read(Some(code), Some(field)) }.rejection(&record);
         let leaked = shown("ada", "pro");
         assert_eq!((leaked.code.as_str(), leaked.field.as_deref()), ("HTTP_400", None));
         assert!(!leaked.message.contains("ada") && !leaked.message.contains("pro;"), "{}", leaked.message);

@@ -1,5 +1,6 @@
 //! The whole engine against a scripted receiver: one definition for each thing that definitions can say. Each test fails when that is broken.
 
+mod asking;
 mod auth;
 mod contract;
 mod faults;

@@ -122,11 +122,19 @@ async fn a_failed_key_of_nobody_makes_every_silence_doubtful() {
 }
 
 #[tokio::test]
-async fn totals_name_nobody_unless_all_have_failed() {
-    let results = r#"{mode: counts, failed: "${body.invalid}", sent: "${body.?received}"}"#;
-    let some = three(results, 200, json!({"received": 3, "invalid": 1})).await;
-    assert_eq!((some.0.as_str(), some.1.requests), ("+ + +", 1), "delivered as far as anyone knows");
-    assert_eq!(three(results, 200, json!({"invalid": 3})).await.0, "!REJECTED !REJECTED !REJECTED");
+async fn totals_are_halved_until_the_failed_are_alone() {
+    let results = r#"{mode: counts, failed: "${body.invalid}", sent: "${body.received}"}"#;
+    let server = Server::start(|_, request| {
+        let numbers = numbers(request);
+        let invalid = numbers.iter().filter(|n| **n == 5).count();
+        Answer::json(200, &json!({"received": numbers.len(), "invalid": invalid}))
+    })
+    .await;
+    let delivery = made(results).deliver(&server, &records(8)).await;
+    assert_eq!(marks(&delivery), "+ + + + + !HTTP_200 + +");
+    let whole = r#"{mode: counts, failed: "${body.invalid}", bisectOnReject: false}"#;
+    let whole = three(whole, 200, json!({"invalid": 1})).await;
+    assert_eq!((whole.0.as_str(), whole.1.requests), ("+ + +", 1), "delivered as far as anyone knows");
     let none = three(results, 200, json!({"received": 3})).await;
     assert!(none.0.starts_with("!UNREADABLE_ANSWER"), "totals that are not there");
 }
