@@ -1,6 +1,6 @@
 //! The delivery engine: batches in, one outcome for each record out, to any destination that a definition describes.
 //!
-//! [`open`] makes the [`Sink`] of a run, [`check`] tries a Destination without sending rows, [`discover`] asks it for choices. Inside,
+//! [`open()`] makes the [`Sink`] of a run, [`check()`] tries a Destination without sending rows, [`discover()`] asks it for choices. Inside,
 //! `open` prepares a definition's requests with a Destination's settings and secrets; `delivery` decides (when to send, when to wait, when
 //! to split a batch, when to end the run) over a `Transport`; `action` is the one transport: it says which requests a batch becomes and
 //! reads their answers; `results` holds what answers say against what was sent; `pace` says how fast; `auth` says who sends; `encode` makes
@@ -56,10 +56,10 @@ pub fn open(
     open_with(definition(destination)?, destination, mapping, secrets, Arc::new(Unkept), stop)
 }
 
-/// As [`open`], for a definition that may be the user's own, and with a place for refresh tokens that outlives the run.
+/// As [`open()`], for a definition that may be the user's own, and with a place for refresh tokens that outlives the run.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open()`].
 pub fn open_with(
     definition: &'static Definition,
     destination: &DestinationPlan,
@@ -82,10 +82,10 @@ pub async fn check(destination: &DestinationPlan, secrets: &dyn Secrets) -> Resu
     check_with(definition(destination)?, destination, secrets, Arc::new(Unkept)).await
 }
 
-/// As [`check`], for a definition that may be the user's own, and with a place for refresh tokens.
+/// As [`check()`], for a definition that may be the user's own, and with a place for refresh tokens.
 ///
 /// # Errors
-/// As [`check`].
+/// As [`check()`].
 pub async fn check_with(
     definition: &'static Definition,
     destination: &DestinationPlan,
@@ -98,7 +98,7 @@ pub async fn check_with(
 /// The choices that a Destination offers in one of its definition's lists: object types, lists, audiences.
 ///
 /// # Errors
-/// As [`check`]; there is no such list.
+/// As [`check()`]; there is no such list.
 pub async fn discover(
     definition: &'static Definition,
     destination: &DestinationPlan,

@@ -1,6 +1,6 @@
 //! From an answer to one verdict for each record: what a destination reports, held against what was sent.
 //!
-//! Whatever the answer says, [`account`] gives as many verdicts as records were sent. Entries may be missing, told twice, or be about
+//! Whatever the answer says, [`account()`] gives as many verdicts as records were sent. Entries may be missing, told twice, or be about
 //! records that were never sent; none of that makes a record delivered that was not said to be.
 
 mod account;
