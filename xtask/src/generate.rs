@@ -26,32 +26,34 @@ const INSTALL: &str = "deploy/install.yaml";
 pub fn generate(workspace: &Workspace, check: bool) -> Result<bool> {
     let build = Build::locate(workspace);
     build.tools()?;
-    let crds = step("CRDs from the types", || crdgen(workspace, check))?;
+    let crds = step("CRDs from the types", || generator(workspace, "crdgen", check))?;
+    let schema = step("JSON Schema of definitions", || generator(workspace, "definition-schema", check))?;
     let manifests = step("manifests from the charts", || {
         write(workspace, manifests(workspace, &build)?, check, "what the charts say")
     })?;
     let scripts = step("Argo CD's scripts", || {
         write(workspace, argocd::files(&workspace.root)?, check, "what deploy/argocd/scripts says")
     })?;
-    Ok(crds && manifests && scripts)
+    Ok(crds && schema && manifests && scripts)
 }
 
-fn crdgen(workspace: &Workspace, check: bool) -> Result<bool> {
-    let [program] = workspace.programs(["crdgen"])?;
-    let mut crdgen = Command::new(program);
+/// A program of the project that writes files, or says with `--check` which are stale.
+fn generator(workspace: &Workspace, name: &str, check: bool) -> Result<bool> {
+    let [program] = workspace.programs([name])?;
+    let mut generator = Command::new(program);
     if !check {
-        return run(&mut crdgen).map(|_| true);
+        return run(&mut generator).map(|_| true);
     }
-    let output = crdgen.arg("--check").output().context("cannot start crdgen")?;
+    let output = generator.arg("--check").output().with_context(|| format!("cannot start {name}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0) => Ok(true),
         // It lists stale files and fails; anything else it says is a failure of its own.
-        Some(1) if said.contains("run crdgen") => {
+        Some(1) if said.contains(&format!("run {name}")) => {
             say(&format!("\n{}", said.trim_end()));
             Ok(false)
         }
-        _ => bail!("crdgen failed:\n{said}"),
+        _ => bail!("{name} failed:\n{said}"),
     }
 }
 

@@ -43,7 +43,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Line> {
     let columns: Vec<Column> = COLUMNS.iter().map(column).collect();
     let mut mapping = Webhook::new("http://127.0.0.1").mapping;
     mapping.fields = fields();
-    let compiled = backflow_mapping::compile(&mapping, &columns).map_err(|findings| anyhow!("{findings:?}"))?;
+    let compiled = backflow_mapping::compile(&mapping, &columns, None).map_err(|findings| anyhow!("{findings:?}"))?;
     let renderer = compiled.bind(&columns).map_err(|failure| anyhow!("{failure:?}"))?;
     let ours = |cells: &[Cell]| renderer.render(cells).map_err(|rejection| anyhow!("{rejection:?}"));
 

@@ -50,7 +50,8 @@ mod tests {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             assert!(FILES.iter().any(|(known, _)| *known == name), "{name} has no definition.yaml");
-            let readme = fs::read_to_string(path.join("README.md")).unwrap_or_else(|_| panic!("{name} has no README.md"));
+            let readme =
+                fs::read_to_string(path.join("README.md")).unwrap_or_else(|_| panic!("{name} has no README.md"));
             assert!(readme.contains("Verification"), "{name}: the README does not say what it was verified against");
             let fixtures = fs::read_dir(path.join("fixtures")).map(|files| files.count()).unwrap_or_default();
             assert!(fixtures > 0, "{name} has no fixtures");

@@ -149,12 +149,14 @@ impl Definition {
             .keys()
             .filter(secret)
             .map(|name| {
-                let message =
-                    format!("{name} is a secret: give it in spec.secrets as a reference to a Secret, never in plain text");
+                let message = format!(
+                    "{name} is a secret: give it in spec.secrets as a reference to a Secret, never in plain text"
+                );
                 Finding::new(format!("settings.{name}"), "SecretInSettings", message)
             })
             .collect();
-        let plain = settings.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (name.clone(), value.clone()));
+        let plain =
+            settings.iter().filter(|(name, _)| !secret(name)).map(|(name, value)| (name.clone(), value.clone()));
         findings.extend(check_all(
             "settings",
             &format!("{} has no setting", self.id),
@@ -265,4 +267,3 @@ impl Definition {
         }
     }
 }
-

@@ -14,6 +14,7 @@ mod auth;
 mod builtin;
 mod definition;
 mod http;
+mod language;
 mod load;
 mod problem;
 mod request;
@@ -34,6 +35,7 @@ pub use http::{
     Check, Class, Concurrency, Discover, ErrorRule, Hosts, Http, LimitHeaders, Limits, Paginate, PaginateKind, Rate,
     RateMatch, Words, clean_code,
 };
+pub use language::{SCHEMA_FILE, json_schema, schema_text};
 pub use load::load;
 pub use problem::{LoadError, Problem};
 pub use request::{

@@ -35,8 +35,7 @@ pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(crate) fn add(&mut self, at: Position, path: &str, message: impl Into<String>) {
-        let problem =
-            Problem { line: at.line, column: at.column, path: path.to_owned(), message: message.into() };
+        let problem = Problem { line: at.line, column: at.column, path: path.to_owned(), message: message.into() };
         if !self.0.contains(&problem) {
             self.0.push(problem);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::http::{ErrorRule, Paginate, Rate, Words};
-use crate::template::{Condition, Template, Tree};
+use crate::template::{Condition, Template, Tree, Variable};
 
 /// A request.
 #[derive(Debug)]
@@ -26,6 +26,15 @@ pub struct Request {
     pub body: Option<Tree>,
     /// The form of a CSV body.
     pub csv: Csv,
+}
+
+impl Request {
+    /// Every template in it.
+    pub(crate) fn templates(&self) -> Vec<&Template> {
+        let maps = self.query.iter().chain(&self.headers).map(|(_, template)| template);
+        let trees = self.item.iter().chain(&self.body).flat_map(Tree::templates);
+        [&self.method, &self.path].into_iter().chain(maps).chain(&self.csv.columns).chain(trees).collect()
+    }
 }
 
 /// The form of a body.
@@ -131,6 +140,20 @@ pub struct Operation {
     pub job: Option<Job>,
     /// What answers say of each record.
     pub results: Results,
+}
+
+impl Operation {
+    /// Whether its requests need a member of `rec` that not every record has: `match`, `group`.
+    #[must_use]
+    pub fn demands(&self, member: &str) -> bool {
+        let lookup = self
+            .lookup
+            .iter()
+            .flat_map(|lookup| lookup.request.templates().into_iter().chain(std::iter::once(&lookup.equals)));
+        let upload = self.job.iter().filter_map(|job| job.upload.as_ref()).flat_map(Request::templates);
+        let mut templates = self.request.templates().into_iter().chain(lookup).chain(upload);
+        templates.any(|template| template.members(Variable::Rec).any(|(name, strictly)| name == member && strictly))
+    }
 }
 
 /// Something that must exist: a list, an audience.

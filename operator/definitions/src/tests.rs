@@ -180,3 +180,90 @@ fn of_the_fields_with_a_role_the_first_that_is_mapped_counts() {
     assert_eq!(chosen(&["other"]), None);
     assert_eq!(action.group_field(&BTreeMap::new(), &|_| true), None);
 }
+
+#[test]
+fn a_scheme_needs_the_settings_and_secrets_that_it_names() {
+    let sample = load(include_str!("load/sample.yaml")).unwrap_or_else(|error| panic!("{error}"));
+    let needs = |auth: Option<&str>, given: &[&str]| {
+        let findings = sample.check_needs(auth, &|name| given.contains(&name));
+        findings.into_iter().map(|finding| (finding.path, finding.code)).collect::<Vec<_>>()
+    };
+    let all = ["clientId", "clientSecret", "refreshToken"];
+    assert_eq!(needs(None, &all), []);
+    assert_eq!(needs(Some("token"), &all), [("secrets.accessToken".to_owned(), "MissingSecret")]);
+    let none = needs(None, &[]);
+    assert!(none.contains(&("settings.clientId".to_owned(), "MissingSetting")), "{none:?}");
+    assert_eq!(none.len(), 3);
+    assert_eq!(sample.check_secrets(Some("token"), ["refreshToken"])[0].code, "UnusedSecret");
+    // The webhook's token and key are optional.
+    assert_eq!(webhook().check_needs(None, &|_| false), []);
+}
+
+#[test]
+fn hosts_are_compared_label_by_label() {
+    let hosts = crate::Hosts::Allow(vec!["api.example.com".into(), "*.force.com".into()]);
+    for host in ["api.example.com", "API.Example.com.", "na1.force.com", "a.b.force.com"] {
+        assert!(hosts.allow(host), "{host}");
+    }
+    for host in
+        ["example.com", "xapi.example.com", "force.com", ".force.com", "evilforce.com", "api.example.com.evil.org"]
+    {
+        assert!(!hosts.allow(host), "{host}");
+    }
+}
+
+#[test]
+fn words_of_destinations_become_codes() {
+    for (word, code) in [
+        ("VALIDATION_ERROR", Some("VALIDATION_ERROR")),
+        ("invalid email!", Some("INVALID_EMAIL")),
+        (" 4.1-x ", Some("4.1-X")),
+        ("ada@example.com", Some("ADA_EXAMPLE.COM")),
+        ("…", None),
+        ("", None),
+    ] {
+        assert_eq!(crate::clean_code(word).as_deref(), code, "{word}");
+    }
+    assert_eq!(crate::clean_code(&"x".repeat(100)).map(|code| code.len()), Some(64));
+}
+
+#[test]
+fn a_scheme_that_is_optional_does_nothing_without_its_secret() {
+    let webhook = webhook();
+    let given = |names: &[&str]| {
+        let members = names.iter().map(|name| ((*name).to_owned(), backflow_expressions::Json::Text("x".into())));
+        backflow_expressions::Json::Object(members.collect())
+    };
+    assert!(webhook.auth.choose[0].applies(&given(&["authToken"])) && !webhook.auth.choose[0].applies(&given(&[])));
+    assert!(webhook.auth.choose[1].applies(&given(&[])) && !webhook.auth.always[0].applies(&given(&["authToken"])));
+}
+
+#[test]
+fn the_webhooks_item_is_written_byte_for_byte_as_its_readme_says() {
+    use backflow_core::change::Memory;
+    use backflow_core::record::Record;
+    use backflow_core::selection::Operation;
+
+    use crate::{RecordScope, Scope};
+
+    let action = webhook().action("send").expect("there is one");
+    let request = &action.operation(Operation::Upsert).expect("there is one").request;
+    let item = request.item.as_ref().expect("there is one").bind(&Scope::new()).expect("binds");
+    let body = request.body.as_ref().expect("there is one").bind(&Scope::new()).expect("binds");
+    let written = |memory: Memory, id: &str, op: Operation, data: &str| {
+        let record = Record { id: id.into(), op, memory, data: data.into(), key: "k\"1".into() };
+        let mut out = String::new();
+        item.write(&Scope::new().with_record(RecordScope::new(&record)), &mut out).expect("has a value");
+        out
+    };
+    assert_eq!(
+        written(Memory::default(), "[42,\"x\"]", Operation::Upsert, "{\"b\":1.10,\"a\":null}"),
+        r#"{"id":[42,"x"],"op":"upsert","key":"k\"1","data":{"b":1.10,"a":null}}"#
+    );
+    let found = Memory { match_key: Some("\"a@b.c\"".into()), group_key: Some("7".into()), remote_id: None };
+    assert_eq!(
+        written(found, "42", Operation::Delete, "{}"),
+        r#"{"id":42,"op":"delete","key":"k\"1","match":"a@b.c","group":7,"data":{}}"#
+    );
+    assert_eq!(body.envelope(&Scope::new()).expect("has a value"), crate::Envelope::default());
+}

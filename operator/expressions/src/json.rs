@@ -84,7 +84,9 @@ impl Json {
                 if items.len() > longest {
                     return Err(Unreadable::TooLong(longest));
                 }
-                Self::List(items.into_iter().map(|raw| Self::of(raw.get(), depth + 1, longest)).collect::<Result<_, _>>()?)
+                Self::List(
+                    items.into_iter().map(|raw| Self::of(raw.get(), depth + 1, longest)).collect::<Result<_, _>>()?,
+                )
             }
             Some(b'"') => Self::Text(serde_json::from_str(text).map_err(syntax)?),
             Some(b't') => Self::Bool(true),

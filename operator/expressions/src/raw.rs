@@ -156,6 +156,8 @@ mod tests {
         fn members_are_those_that_a_parser_sees(document in any_json(), pretty: bool) {
             let text = if pretty { serde_json::to_string_pretty(&document) } else { serde_json::to_string(&document) };
             let text = text.unwrap();
+            // As a parser reads it: not every number is read as the one that was written.
+            let document: Value = serde_json::from_str(&text).unwrap();
             let seen: Option<Vec<(String, Value)>> = members(&text).map(|members| {
                 members.map(|(name, value)| (name.decoded().into_owned(), serde_json::from_str(value).unwrap())).collect()
             });

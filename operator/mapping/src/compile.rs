@@ -8,9 +8,13 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::finding::{Finding, hint};
 use backflow_core::plan::{MappingPlan, OnNull};
 
-use crate::compute::Named;
+use backflow_definitions::{Action, complete};
+
+use crate::compute::{Computed, Named, Source};
+use crate::fit::{Fit, Whole};
 use crate::path::{escape, split};
 use crate::render::Renderer;
+use crate::steps::Steps;
 use crate::tree::{InTheWay, Node, Object};
 
 /// A Mapping without findings.
@@ -23,21 +27,23 @@ pub struct Compiled {
     record: Arc<[Named]>,
     match_by: Option<Node>,
     group_by: Option<Node>,
+    whole: Option<Arc<Whole>>,
 }
 
 /// Everything that is wrong with a Mapping's `fields` and `include`; paths start there (`fields.id`, `include.except`). Without
-/// `columns`, because nobody described the model yet, names of columns are not checked.
+/// `columns`, because nobody described the model yet, names of columns are not checked; without `action`, because it is unknown, fields
+/// may be anything.
 #[must_use]
-pub fn check(mapping: &MappingPlan, columns: Option<&[Column]>) -> Vec<Finding> {
-    Compiler::new(columns).run(mapping).err().unwrap_or_default()
+pub fn check(mapping: &MappingPlan, columns: Option<&[Column]>, action: Option<&Action>) -> Vec<Finding> {
+    Compiler::new(columns, action).run(mapping).err().unwrap_or_default()
 }
 
-/// Compiles a Mapping over the columns of its model.
+/// Compiles a Mapping over the columns of its model, for the action that its records go to.
 ///
 /// # Errors
 /// All findings: unknown columns, paths that are none, fields in each other's way, nothing mapped.
-pub fn compile(mapping: &MappingPlan, columns: &[Column]) -> Result<Compiled, Vec<Finding>> {
-    Compiler::new(Some(columns)).run(mapping)
+pub fn compile(mapping: &MappingPlan, columns: &[Column], action: Option<&Action>) -> Result<Compiled, Vec<Finding>> {
+    Compiler::new(Some(columns), action).run(mapping)
 }
 
 impl Compiled {
@@ -72,12 +78,15 @@ impl Compiled {
             record: Arc::clone(&self.record),
             match_by: self.match_by.clone(),
             group_by: self.group_by.clone(),
+            whole: self.whole.clone(),
         })
     }
 }
 
 pub(crate) struct Compiler<'a> {
     pub(crate) columns: Option<&'a [Column]>,
+    /// Where the records go.
+    pub(crate) action: Option<&'a Action>,
     root: Object,
     used: Vec<String>,
     /// Columns that expressions refer to.
@@ -86,8 +95,8 @@ pub(crate) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    const fn new(columns: Option<&'a [Column]>) -> Self {
-        Self { columns, root: Object(Vec::new()), used: Vec::new(), record: Vec::new(), findings: Vec::new() }
+    const fn new(columns: Option<&'a [Column]>, action: Option<&'a Action>) -> Self {
+        Self { columns, action, root: Object(Vec::new()), used: Vec::new(), record: Vec::new(), findings: Vec::new() }
     }
 
     fn run(mut self, mapping: &MappingPlan) -> Result<Compiled, Vec<Finding>> {
@@ -108,9 +117,16 @@ impl<'a> Compiler<'a> {
         }
         let match_by = self.named("matched", mapping.match_by.as_deref(), mapping);
         let group_by = self.named("grouped", mapping.group_by.as_deref(), mapping);
+        if let (true, Some(action)) = (self.findings.is_empty(), self.action) {
+            self.findings = self.unmapped(action, &self.root, mapping);
+        }
         if !self.findings.is_empty() {
             return Err(self.findings);
         }
+        let whole = self.action.and_then(|action| {
+            let config = complete(&action.config, &mapping.config);
+            Whole::new(&action.fields, &config, &|name| self.root.member(name).is_some_and(Node::is_sure))
+        });
         let deletion = self.root.constants();
         Ok(Compiled {
             deletion,
@@ -119,6 +135,7 @@ impl<'a> Compiler<'a> {
             record: self.record.into(),
             match_by,
             group_by,
+            whole: whole.map(Arc::new),
         })
     }
 
@@ -163,9 +180,26 @@ impl<'a> Compiler<'a> {
     }
 
     /// A column as it is.
-    pub(crate) fn plain_column(&mut self, at: &str, name: &str, on_null: OnNull, field: &str) -> Node {
+    pub(crate) fn plain_column(
+        &mut self,
+        at: &str,
+        name: &str,
+        on_null: OnNull,
+        field: &str,
+        fit: Option<Fit>,
+    ) -> Node {
         self.known(at, name);
-        Node::Column { used: self.used(name), on_null, field: field.to_owned() }
+        let used = self.used(name);
+        match fit {
+            None => Node::Column { used, on_null, field: field.to_owned() },
+            Some(fit) => Node::Computed(Arc::new(Computed {
+                source: Source::Column(used),
+                steps: Steps::default(),
+                on_null,
+                field: field.to_owned(),
+                fit: Some(fit),
+            })),
+        }
     }
 
     pub(crate) fn insert(&mut self, at: &str, names: &[String], leaf: Node, cure: &str) {

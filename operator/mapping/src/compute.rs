@@ -10,6 +10,7 @@ use backflow_expressions::json::BYTES;
 use backflow_expressions::{Expression, Json, Values};
 
 use crate::expression;
+use crate::fit::Fit;
 use crate::steps::Steps;
 use crate::template::Template;
 use crate::tree::{Node, Object};
@@ -22,6 +23,8 @@ pub(crate) struct Computed {
     pub(crate) on_null: OnNull,
     /// The field's path, for rejections.
     pub(crate) field: String,
+    /// What the action says of it.
+    pub(crate) fit: Option<Fit>,
 }
 
 /// Where it comes from.
@@ -45,6 +48,8 @@ pub(crate) type Named = (String, usize);
 pub(crate) struct List {
     pub(crate) of: Computed,
     pub(crate) each: Object,
+    /// What the action says of the list.
+    pub(crate) fit: Option<Fit>,
 }
 
 /// A row, and where in it columns are.
@@ -133,7 +138,11 @@ impl Computed {
         }
         let reject =
             |reason| Rejection::new("PARSE_FAILED", Some(&self.field), format!("field {}: {reason}", self.field));
-        self.steps.apply(found).map_err(reject)
+        let found = self.steps.apply(found).map_err(reject)?;
+        match (&self.fit, found) {
+            (Some(fit), Some(cell)) => fit.apply(cell, &self.field).map(Some),
+            (_, found) => Ok(found),
+        }
     }
 
     /// The value, NULL only where the field sends it; nothing where the field is left out.
@@ -144,6 +153,11 @@ impl Computed {
             None => self.omits() || null(self.on_null, &self.field, "value")?,
         };
         Ok(found.filter(|_| sent))
+    }
+
+    /// Whether it has a value in every record that is not rejected.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.on_null == OnNull::Reject && !self.omits()
     }
 
     fn omits(&self) -> bool {
@@ -203,6 +217,7 @@ impl List {
             Json::Null => return Ok(false),
             _ => return Err(no_list(field)),
         };
+        let start = out.len();
         out.push('[');
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
@@ -214,6 +229,10 @@ impl List {
             }
         }
         out.push(']');
+        if let Some(fit) = &self.fit {
+            let list = Cell::Json(out.split_off(start).into());
+            fit.apply(Cow::Owned(list), field)?.write_json(out);
+        }
         Ok(true)
     }
 }
@@ -224,7 +243,7 @@ fn null(on_null: OnNull, field: &str, what: &str) -> Result<bool, Rejection> {
         OnNull::Send => Ok(true),
         OnNull::Omit => Ok(false),
         OnNull::Reject => {
-            let message = format!("the {what} of field {field} is NULL, and the field says onNull: Reject");
+            let message = format!("the {what} of field {field} is NULL, and the field takes none (onNull: Reject)");
             Err(Rejection::new("NULL_NOT_ALLOWED", Some(field), message))
         }
     }

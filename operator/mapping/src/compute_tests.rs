@@ -105,7 +105,8 @@ fn objects_are_dotted_fields_in_one_place() {
         "a": {"from": {"object": {"b": {"from": {"value": 1}}, "c": {"from": {"object": {}}}}}},
         "a.b": {"from": {"value": 2}},
     }));
-    let found: Vec<(String, &str)> = check(&twice, None).into_iter().map(|found| (found.path, found.code)).collect();
+    let found: Vec<(String, &str)> =
+        check(&twice, None, None).into_iter().map(|found| (found.path, found.code)).collect();
     assert_eq!(
         found,
         [("fields.a.object.c.object".to_owned(), "InvalidField"), ("fields.a.b".to_owned(), "ConflictingFields")]
@@ -168,7 +169,7 @@ fn findings_of_nested_fields_name_their_place() {
     }}}, "m": {"from": {"items": {"of": {"from": {"value": []}}, "each": {}}}}}));
     let columns = row(&json!({"lines": [], "email": ""})).0;
     let found: Vec<(String, &str)> =
-        check(&mapping, Some(&columns)).into_iter().map(|found| (found.path, found.code)).collect();
+        check(&mapping, Some(&columns), None).into_iter().map(|found| (found.path, found.code)).collect();
     let at = |path: &str, code: &'static str| (format!("fields.{path}"), code);
     assert_eq!(
         found,
@@ -187,7 +188,7 @@ fn findings_of_nested_fields_name_their_place() {
 fn only_columns_that_are_named_are_read() {
     let used = |fields: Value| {
         let columns = row(&json!({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1})).0;
-        let mut used = compile(&planned(fields), &columns).unwrap().used_columns().to_vec();
+        let mut used = compile(&planned(fields), &columns, None).unwrap().used_columns().to_vec();
         used.sort();
         used.join(",")
     };
@@ -214,7 +215,7 @@ fn records_are_matched_and_grouped_by_rendered_values() {
     let memory = |fields: Value| {
         let mut plan = planned(fields);
         (plan.match_by, plan.group_by) = (Some("m".into()), Some("g".into()));
-        compile(&plan, &columns).unwrap().bind(&columns).unwrap().memory(&cells)
+        compile(&plan, &columns, None).unwrap().bind(&columns).unwrap().memory(&cells)
     };
     let group = json!({"from": {"column": "list"}, "map": {"vip": "list-1"}});
     let known = memory(json!({"m": {"from": {"template": "{{ email | email }}"}}, "g": group})).unwrap();
@@ -232,7 +233,7 @@ fn records_are_matched_and_grouped_by_rendered_values() {
         json!({"m": {"from": {"items": {"of": {"from": {"value": []}}, "each": {"a": {"from": {"value": 1}}}}}}}),
     );
     list.match_by = Some("m".into());
-    assert_eq!(check(&list, Some(&columns))[0].code, "UnmappedField");
+    assert_eq!(check(&list, Some(&columns), None)[0].code, "UnmappedField");
 }
 
 #[test]
@@ -242,7 +243,7 @@ fn a_deletion_holds_no_computed_value() {
         "d": {"from": {"object": {"e": {"from": {"value": 2}}}}},
         "f": {"from": {"items": {"of": {"from": {"value": [1]}}, "each": {"g": {"from": {"value": 1}}}}}},
     });
-    assert_eq!(compile(&planned(fields), &[]).unwrap().deletion(), r#"{"c":1,"d":{"e":2}}"#);
+    assert_eq!(compile(&planned(fields), &[], None).unwrap().deletion(), r#"{"c":1,"d":{"e":2}}"#);
 }
 
 proptest! {
@@ -268,7 +269,7 @@ proptest! {
             "items": item,
         });
         let columns = ["o", "c"].map(|name| Column { name: name.into(), kind: "text".into() });
-        let compiled = compile(&planned(fields), &columns).expect("no findings");
+        let compiled = compile(&planned(fields), &columns, None).expect("no findings");
         let text = compiled.bind(&columns).expect("binds").render(&[other.clone(), cell.clone()]).expect("renders");
         let record: Value = serde_json::from_str(&text).expect("JSON");
         let (c, o) = (cell.to_json(), other.to_json());

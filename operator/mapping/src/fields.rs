@@ -1,16 +1,20 @@
 //! `fields`: from what a field says to the node that makes its value.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use backflow_core::cell::Cell;
 use backflow_core::plan::{Field, FieldSource, Items};
+use serde_json::Value;
 
 use crate::compile::Compiler;
 use crate::compute::{Computed, List, Named, Source};
 use crate::expression::{self, References};
+use crate::fit::Fit;
 use crate::path::split;
 use crate::steps::{Steps, constant};
-use crate::tree::{Node, Object};
 use crate::template;
+use crate::tree::{Node, Object};
 
 /// Where a field stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +43,8 @@ impl Compiler<'_> {
             }
             return;
         }
-        if let Some(node) = self.node(at, label, field, Place::Record) {
+        let fit = self.fit(at, names);
+        if let Some(node) = self.node(at, label, field, Place::Record, fit) {
             self.insert(at, names, node, "");
         }
     }
@@ -50,18 +55,35 @@ impl Compiler<'_> {
     }
 
     /// What makes the value of a field that is no object.
-    fn node(&mut self, at: &str, label: &str, field: &Field, place: Place) -> Option<Node> {
+    fn node(&mut self, at: &str, label: &str, field: &Field, place: Place, fit: Option<Fit>) -> Option<Node> {
         let steps = Steps::new(field);
         match &field.from {
             FieldSource::Column(name) if place == Place::Record && steps.is_empty() => {
-                return Some(self.plain_column(at, name, field.on_null, label));
+                return Some(self.plain_column(at, name, field.on_null, label, fit));
             }
-            FieldSource::Value(value) if steps.is_empty() => return Some(Node::Constant(value.to_string())),
-            FieldSource::Items(items) => return self.items(at, label, items, place),
+            FieldSource::Value(value) if steps.is_empty() => return self.constant(at, label, value, fit),
+            FieldSource::Items(items) => return self.items(at, label, items, place, fit),
             _ => {}
         }
         let source = self.source(at, &field.from, place)?;
-        Some(Node::Computed(Arc::new(Computed { source, steps, on_null: field.on_null, field: label.to_owned() })))
+        Some(Node::Computed(Arc::new(Computed { source, steps, on_null: field.on_null, field: label.to_owned(), fit })))
+    }
+
+    /// A constant, as the action takes it.
+    fn constant(&mut self, at: &str, label: &str, value: &Value, fit: Option<Fit>) -> Option<Node> {
+        let Some(fit) = fit else { return Some(Node::Constant(value.to_string())) };
+        match fit.apply(Cow::Owned(Cell::Json(value.to_string().into())), label) {
+            Ok(cell) => {
+                let mut json = String::new();
+                cell.write_json(&mut json);
+                Some(Node::Constant(json))
+            }
+            Err(rejection) => {
+                let reason = rejection.message.split_once(": ").map_or("", |(_, reason)| reason);
+                self.find(at, "InvalidField", format!("{at}.value: {reason}"));
+                None
+            }
+        }
     }
 
     fn source(&mut self, at: &str, from: &FieldSource, place: Place) -> Option<Source> {
@@ -82,7 +104,8 @@ impl Compiler<'_> {
             }
             FieldSource::Cel(source) => {
                 let at = format!("{at}.cel");
-                let (expression, references) = self.compiled(&at, "InvalidExpression", expression::compile(source, inside))?;
+                let (expression, references) =
+                    self.compiled(&at, "InvalidExpression", expression::compile(source, inside))?;
                 let names = self.refer(&at, &references);
                 for named in names {
                     if !self.record.contains(&named) {
@@ -129,7 +152,7 @@ impl Compiler<'_> {
             .collect()
     }
 
-    fn items(&mut self, at: &str, label: &str, items: &Items, place: Place) -> Option<Node> {
+    fn items(&mut self, at: &str, label: &str, items: &Items, place: Place, fit: Option<Fit>) -> Option<Node> {
         let of_at = format!("{at}.items.of");
         let source = self.source(&of_at, &items.of.from, place);
         if items.each.is_empty() {
@@ -143,7 +166,7 @@ impl Compiler<'_> {
             let names = self.names(&at, name);
             let node = match &field.from {
                 FieldSource::Object(_) => self.source(&at, &field.from, Place::Item).and(None),
-                _ => self.node(&at, &label, field, Place::Item),
+                _ => self.node(&at, &label, field, Place::Item, None),
             };
             if let (Some(names), Some(node)) = (names, node)
                 && let Err(other) = each.insert(&names, node)
@@ -152,7 +175,7 @@ impl Compiler<'_> {
             }
         }
         let steps = Steps::new(&items.of);
-        let of = Computed { source: source?, steps, on_null: items.of.on_null, field: label.to_owned() };
-        Some(Node::List(Arc::new(List { of, each })))
+        let of = Computed { source: source?, steps, on_null: items.of.on_null, field: label.to_owned(), fit: None };
+        Some(Node::List(Arc::new(List { of, each, fit })))
     }
 }

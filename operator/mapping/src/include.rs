@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use backflow_core::plan::{Include, OnNull};
 
 use crate::compile::Compiler;
+use crate::demands::null_policy;
 use crate::path::{escape, split};
 
 impl Compiler<'_> {
@@ -34,7 +35,9 @@ impl Compiler<'_> {
         for name in &chosen {
             let path: Vec<String> = into.iter().cloned().chain([(*name).to_owned()]).collect();
             let label = path.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
-            let leaf = self.plain_column("include.columns", name, OnNull::Send, &label);
+            let fit = self.fit("include.columns", &path);
+            let on_null = self.action.map_or(OnNull::Send, |action| null_policy(&action.fields, &path));
+            let leaf = self.plain_column("include.columns", name, on_null, &label, fit);
             self.insert("include.columns", &path, leaf, "; list the column in include.except");
         }
         if chosen.is_empty() && (self.columns.is_some() || !include.columns.iter().any(|name| name == "*")) {

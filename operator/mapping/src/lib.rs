@@ -10,6 +10,8 @@
 //! - A value goes through `parse`, `map` and `default` before it is asked whether it is NULL. A member that an item does not have is left
 //!   out, unless there is a default or the field says `Reject`; what an expression leaves out (`optional.none()`) is left out always.
 //! - `include` adds columns under their own names (dots in them stay), to the record or to the object `into`.
+//! - What the action's schema says of a field is done last, behind everything the Mapping says: it is normalised and hashed, and a value
+//!   of the wrong type rejects the record.
 //! - A deleted row has no columns any more: its record holds the constants only ([`Compiled::deletion`]), its id says which it was.
 //!
 //! [`OnNull::Omit`]: backflow_core::plan::OnNull::Omit
@@ -17,8 +19,10 @@
 
 mod compile;
 mod compute;
+mod demands;
 mod expression;
 mod fields;
+mod fit;
 mod include;
 mod path;
 mod render;
@@ -29,4 +33,5 @@ mod testing;
 mod tree;
 
 pub use compile::{Compiled, check, compile};
+pub use demands::on_null;
 pub use render::Renderer;

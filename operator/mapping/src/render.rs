@@ -8,6 +8,7 @@ use backflow_core::change::Memory;
 use backflow_core::record::Rejection;
 
 use crate::compute::{Named, Row, Scope};
+use crate::fit::Whole;
 use crate::tree::{Node, Object};
 
 /// Writes records from rows whose columns come in one known order.
@@ -22,6 +23,8 @@ pub struct Renderer {
     pub(crate) record: Arc<[Named]>,
     pub(crate) match_by: Option<Node>,
     pub(crate) group_by: Option<Node>,
+    /// What a whole record must have.
+    pub(crate) whole: Option<Arc<Whole>>,
 }
 
 impl Renderer {
@@ -61,7 +64,7 @@ impl Renderer {
     /// # Errors
     /// With the field and never with the row's values: `NULL_NOT_ALLOWED` if it says `onNull: Reject` and has no value,
     /// `MAPPING_ERROR` if its template or expression fails, `PARSE_FAILED` if its value is not what `parse` reads, `NOT_A_LIST` if there
-    /// are no items.
+    /// are no items, `INVALID_FIELD`, `MISSING_FIELD` and `TOO_LARGE` if it is not what the action's schema says.
     pub fn render(&self, row: &[Cell]) -> Result<String, Rejection> {
         let mut out = String::with_capacity(self.size);
         let values = OnceCell::new();
@@ -72,6 +75,9 @@ impl Renderer {
         };
         if !self.root.write(&mut leaf, &mut out)? {
             out.push_str("{}");
+        }
+        if let Some(whole) = &self.whole {
+            whole.check(&out)?;
         }
         Ok(out)
     }

@@ -69,7 +69,7 @@ pub(crate) fn row(row: &Value) -> (Vec<Column>, Vec<Cell>) {
 /// The record's text.
 pub(crate) fn rendered_text(fields: Value, values: &Value) -> Result<String, Rejection> {
     let (columns, cells) = row(values);
-    let compiled = compile(&planned(fields), &columns).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let compiled = compile(&planned(fields), &columns, None).unwrap_or_else(|findings| panic!("{findings:?}"));
     compiled.bind(&columns).expect("binds").render(&cells)
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn value(from: Value, values: &Value) -> Result<Option<Value>, Reject
 pub(crate) fn findings(from: Value, columns: &[&str]) -> Vec<Finding> {
     let columns: Vec<Column> =
         columns.iter().map(|name| Column { name: (*name).to_owned(), kind: "text".into() }).collect();
-    check(&planned(json!({"x": {"from": from}})), Some(&columns))
+    check(&planned(json!({"x": {"from": from}})), Some(&columns), None)
 }
 
 /// Any cell that a warehouse may deliver.

@@ -25,7 +25,7 @@ fn include(names: &[&str], except: &[&str], into: Option<&str>) -> Option<Includ
 }
 
 fn render(mapping: &MappingPlan, names: &[&str], row: &[Cell]) -> Result<String, backflow_core::record::Rejection> {
-    let compiled = compile(mapping, &columns(names)).expect("no findings");
+    let compiled = compile(mapping, &columns(names), None).expect("no findings");
     compiled.bind(&columns(names)).expect("binds").render(row)
 }
 
@@ -50,7 +50,7 @@ fn paths_columns_constants_and_include_make_one_object() {
 #[test]
 fn rows_are_read_by_the_order_they_are_bound_to() {
     let mapping = mapping([("a", column("x", OnNull::Send)), ("b", column("y", OnNull::Send))], None);
-    let compiled = compile(&mapping, &columns(&["x", "y", "z"])).expect("no findings");
+    let compiled = compile(&mapping, &columns(&["x", "y", "z"]), None).expect("no findings");
     assert_eq!(compiled.used_columns(), ["x", "y"]);
     let renderer = compiled.bind(&columns(&["y", "other", "x"])).expect("binds");
     assert_eq!(renderer.render(&[text("Y"), text("-"), text("X")]).expect("renders"), r#"{"a":"X","b":"Y"}"#);
@@ -73,8 +73,9 @@ fn null_is_sent_left_out_or_refused() {
 
 #[test]
 fn a_deleted_row_has_the_constants_only() {
-    let compiled =
-        |mapping: &MappingPlan| compile(mapping, &columns(&["x", "y"])).expect("no findings").deletion().to_owned();
+    let compiled = |mapping: &MappingPlan| {
+        compile(mapping, &columns(&["x", "y"]), None).expect("no findings").deletion().to_owned()
+    };
     assert_eq!(compiled(&mapping([("a", column("x", OnNull::Reject))], include(&["y"], &[], None))), "{}");
     let constants =
         [("k.t", value(json!("customer"))), ("k.x", column("x", OnNull::Send)), ("l.x", column("x", OnNull::Send))];
@@ -92,7 +93,7 @@ fn all_findings_come_at_once() {
         ],
         include(&["*", "nope"], &["mail"], None),
     );
-    let findings = check(&wrong, Some(&columns(&["id", "email"])));
+    let findings = check(&wrong, Some(&columns(&["id", "email"])), None);
     let found: Vec<(&str, &str)> = findings.iter().map(|finding| (finding.path.as_str(), finding.code)).collect();
     assert_eq!(
         found,
@@ -112,7 +113,7 @@ fn all_findings_come_at_once() {
     assert_eq!(findings[1].message, "fields.a.b: a.b and a cannot both be mapped: one is inside the other");
     assert_eq!(findings[5].message, "include.columns: email is mapped twice; list the column in include.except");
     // Without columns only what is wrong by itself is found.
-    let codes: Vec<&str> = check(&wrong, None).iter().map(|finding| finding.code).collect();
+    let codes: Vec<&str> = check(&wrong, None, None).iter().map(|finding| finding.code).collect();
     assert_eq!(codes, ["ConflictingFields", "InvalidPath"]);
 }
 
@@ -121,21 +122,21 @@ fn objects_and_values_are_in_each_others_way_from_both_sides() {
     let names = columns(&["id"]);
     // BTreeMap order makes `a.b` come after `a`, but `a-b.c` before `a.b`; `include.into` always comes last.
     let inside = mapping([("p", value(json!({"x": 1})))], include(&["id"], &[], Some("p.q")));
-    assert_eq!(check(&inside, Some(&names))[0].code, "ConflictingFields");
+    assert_eq!(check(&inside, Some(&names), None)[0].code, "ConflictingFields");
     let above = mapping([("id.x", value(json!(1)))], include(&["id"], &[], None));
-    let finding = &check(&above, Some(&names))[0];
+    let finding = &check(&above, Some(&names), None)[0];
     assert!(finding.message.contains("id and id.x cannot both be mapped"), "{finding:?}");
 }
 
 #[test]
 fn something_must_be_mapped_unless_only_deletions_are_sent() {
     let mut empty = mapping(std::iter::empty::<(&str, Field)>(), None);
-    assert_eq!(check(&empty, None)[0].code, "EmptyMapping");
+    assert_eq!(check(&empty, None, None)[0].code, "EmptyMapping");
     empty.selection = Selection::SyncMode(SyncMode::Delete);
-    assert_eq!(check(&empty, None), []);
+    assert_eq!(check(&empty, None, None), []);
     let nothing = mapping(std::iter::empty::<(&str, Field)>(), include(&["*"], &["id"], None));
-    assert_eq!(check(&nothing, Some(&columns(&["id"])))[0].code, "EmptyInclude");
-    assert_eq!(check(&nothing, None), []);
+    assert_eq!(check(&nothing, Some(&columns(&["id"])), None)[0].code, "EmptyInclude");
+    assert_eq!(check(&nothing, None, None), []);
 }
 
 fn on_null() -> impl Strategy<Value = OnNull> {
@@ -197,7 +198,7 @@ proptest! {
         let include = all.and_then(|into| include(&["*"], &[&format!("c{except}")], Some(&into)));
         let mapping = mapping(fields, include);
         // Fields in each other's way are found, and are another test's matter.
-        prop_assume!(check(&mapping, Some(&columns(&names))).is_empty());
+        prop_assume!(check(&mapping, Some(&columns(&names)), None).is_empty());
         match (render(&mapping, &names, &row), oracle(&mapping, &row)) {
             (Ok(data), Some(expected)) => {
                 let data: Value = serde_json::from_str(&data).expect("JSON");
@@ -223,13 +224,13 @@ fn records_are_matched_and_grouped_by_a_mapped_value() {
         MappingPlan { match_by: Some(match_by.into()), group_by: Some(group_by.into()), ..mapping(fields, None) }
     };
     let columns = columns(&["id", "email"]);
-    let renderer = compile(&plan("contact.email", "list"), &columns).unwrap().bind(&columns).unwrap();
+    let renderer = compile(&plan("contact.email", "list"), &columns, None).unwrap().bind(&columns).unwrap();
     assert!(renderer.identifies());
     let memory = renderer.memory(&[Cell::Int(1), Cell::Text("a\"b".into())]).unwrap();
     assert_eq!((memory.match_key.as_deref(), memory.group_key.as_deref()), (Some("\"a\\\"b\""), Some("\"vip\"")));
     assert_eq!(renderer.memory(&[Cell::Int(1), Cell::Null]).unwrap().match_key, None);
     for unmapped in ["email", "contact", "contact.email.x", ""] {
-        let found = compile(&plan(unmapped, "list"), &columns).unwrap_err();
+        let found = compile(&plan(unmapped, "list"), &columns, None).unwrap_err();
         assert!(found[0].path == "config" && ["UnmappedField", "InvalidPath"].contains(&found[0].code), "{found:?}");
     }
 }

@@ -39,6 +39,18 @@ pub(crate) enum Node {
     List(Arc<List>),
 }
 
+impl Node {
+    /// Whether it has a value in every record that is not rejected.
+    pub(crate) fn is_sure(&self) -> bool {
+        match self {
+            Self::Constant(json) => json != "null",
+            Self::Column { on_null, .. } => *on_null == OnNull::Reject,
+            Self::Computed(computed) => computed.is_sure(),
+            Self::Object(_) | Self::List(_) => false,
+        }
+    }
+}
+
 /// The path of the field that is in the way of another one.
 #[derive(Debug)]
 pub(crate) struct InTheWay(pub(crate) String);
@@ -65,6 +77,11 @@ impl Object {
             (Some(_), _) => return Err(InTheWay(escape(name))),
         }
         Ok(())
+    }
+
+    /// The member of this name.
+    pub(crate) fn member(&self, name: &str) -> Option<&Node> {
+        self.0.iter().find(|member| member.name == name).map(|member| &member.value)
     }
 
     /// What is at a path, if it is one value.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use backflow_core::plan::{Field, FieldSource, Items, OnNull, Parse};
 use backflow_crds::v1alpha1::{self as api, FieldMapping, ItemsMapping, LeafMapping};
+use backflow_definitions::Action;
 use serde_json::Value;
 
 use crate::finding::Findings;
@@ -23,6 +24,26 @@ pub(crate) fn field(path: &str, field: &FieldMapping, findings: &mut Findings) -
         return self::items(&format!("{path}.items"), items, findings);
     }
     steps(path, &field.leaf, findings)
+}
+
+/// Where the Mapping does not say what becomes of NULL, the action does. `target`: the field's path in the record.
+pub(crate) fn nulls(planned: &mut Field, spec: &FieldMapping, target: &str, action: &Action) {
+    if let (FieldSource::Object(fields), Some(specs)) = (&mut planned.from, &spec.object) {
+        for (name, field) in fields {
+            if specs.get(name).is_some_and(|leaf| leaf.on_null.is_none()) {
+                field.on_null = backflow_mapping::on_null(action, &format!("{target}.{name}"));
+            }
+        }
+    } else if spec.leaf.on_null.is_none() {
+        let value = match &mut planned.from {
+            FieldSource::Items(items) if spec.items.as_ref().is_some_and(|items| items.of.on_null.is_none()) => {
+                &mut items.of
+            }
+            FieldSource::Items(_) => return,
+            _ => planned,
+        };
+        value.on_null = backflow_mapping::on_null(action, target);
+    }
 }
 
 fn items(path: &str, items: &ItemsMapping, findings: &mut Findings) -> Option<Field> {

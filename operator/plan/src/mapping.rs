@@ -8,8 +8,9 @@ use backflow_core::guard::{Deletes, DeletesAction};
 use backflow_core::plan::{
     Connection, DestinationPlan, DiffEngine, Include, MappingPlan, ModelPlan, OnMappingChange, Retry, SourcePlan,
 };
-use backflow_core::selection::{Selection, SyncMode};
+use backflow_core::selection::{Operation, Selection, SyncMode};
 use backflow_crds::v1alpha1::{self as api, MappingSpec, RecordKind};
+use backflow_definitions::schema::Role;
 use backflow_definitions::{Action, Definition};
 use sha2::{Digest as _, Sha256};
 
@@ -52,8 +53,11 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         .fields
         .iter()
         .filter_map(|(target, field)| {
-            let planned = fields::field(&format!("spec.fields.{target}"), field, &mut findings);
-            Some((target.clone(), planned?))
+            let mut planned = fields::field(&format!("spec.fields.{target}"), field, &mut findings)?;
+            if let Some(action) = action {
+                fields::nulls(&mut planned, field, target, action);
+            }
+            Some((target.clone(), planned))
         })
         .collect();
     let scratch_bytes = worker_template("spec.worker", spec.worker.as_ref(), &mut findings).unwrap_or(SCRATCH);
@@ -99,6 +103,9 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         },
         scratch_bytes,
     };
+    if let Some(action) = action {
+        found_again(action, spec, parts.source.diff, &mut plan, &mut findings);
+    }
     if parts.source.diff == DiffEngine::Pushdown && (plan.match_by.is_some() || plan.group_by.is_some()) {
         findings.not_supported(
             "spec.action",
@@ -107,11 +114,40 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
     }
     plan.fingerprint = fingerprint(&plan);
     let whole = findings.is_empty();
-    let found = backflow_mapping::check(&plan, parts.columns).into_iter();
+    let found = backflow_mapping::check(&plan, parts.columns, action).into_iter();
     // What is missing may be missing because something else is wrong with it.
-    findings
-        .extend_at("spec", found.filter(|finding| whole || !["EmptyMapping", "UnmappedField"].contains(&finding.code)));
+    findings.extend_at(
+        "spec",
+        found.filter(|finding| whole || !["EmptyMapping", "MissingField", "UnmappedField"].contains(&finding.code)),
+    );
     findings.finish(plan)
+}
+
+/// How the destination finds a record again. A deletion has nothing but what its record was found by; without deletions a warehouse
+/// that does the diff by itself need not know it.
+fn found_again(action: &Action, spec: &MappingSpec, diff: DiffEngine, plan: &mut MappingPlan, findings: &mut Findings) {
+    if diff == DiffEngine::Pushdown && !plan.selection.deletes() {
+        let named = |setting: &Option<String>| setting.as_ref().is_some_and(|name| spec.config.contains_key(name));
+        if !named(&action.match_by) {
+            plan.match_by = None;
+        }
+        if !named(&action.group_by) {
+            plan.group_by = None;
+        }
+    }
+    let Some(delete) = action.operation(Operation::Delete).filter(|_| plan.selection.deletes()) else { return };
+    for (member, chosen, role) in
+        [("match", plan.match_by.is_some(), Role::MatchKey), ("group", plan.group_by.is_some(), Role::GroupKey)]
+    {
+        if !chosen && delete.demands(member) {
+            let fields = action.with_role(role);
+            let message = format!(
+                "fields: deletions need what records are found by; map one of: {}",
+                if fields.is_empty() { format!("the field that config names as {member}") } else { fields.join(", ") }
+            );
+            findings.add("spec.fields", "MissingField", message);
+        }
+    }
 }
 
 fn action<'a>(spec: &MappingSpec, definition: &'a Definition, findings: &mut Findings) -> Option<&'a Action> {

@@ -239,12 +239,14 @@ fn verdict(
     }
 }
 
-fn compile(sync: &SyncPlan, columns: &[backflow_core::cell::Column]) -> Result<Compiled, Failure> {
-    backflow_mapping::compile(&sync.mapping, columns).map_err(first)
+pub(crate) fn compile(sync: &SyncPlan, columns: &[backflow_core::cell::Column]) -> Result<Compiled, Failure> {
+    let definition = backflow_definitions::builtin(&sync.destination.kind);
+    let action = definition.and_then(|definition| definition.action(&sync.mapping.action).ok());
+    backflow_mapping::compile(&sync.mapping, columns, action).map_err(first)
 }
 
 /// The first finding as a failure; the controller shows all of them as soon as it knows the columns.
-pub(crate) fn first(findings: Vec<backflow_core::finding::Finding>) -> Failure {
+fn first(findings: Vec<backflow_core::finding::Finding>) -> Failure {
     let more = findings.len().saturating_sub(1);
     let Some(finding) = findings.into_iter().next() else {
         return Failure::new(Code::MappingInvalid, "the Mapping's fields cannot be compiled");

@@ -12,7 +12,7 @@ use backflow_sources::warehouse::Query;
 use futures::StreamExt as _;
 
 use crate::preview::write_line;
-use crate::run::first;
+use crate::run::compile;
 use crate::{Environment, application, empty, failed};
 
 /// Sends the row with this key, prints record and outcome, and leaves the state as it is.
@@ -26,7 +26,7 @@ pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, key: &str, environment: &E
 async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment) -> Result<RunResult, Failure> {
     let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
     let columns = warehouse.describe(&sync.model).await?;
-    let mapping = backflow_mapping::compile(&sync.mapping, &columns).map_err(first)?;
+    let mapping = compile(sync, &columns)?;
     let bound = row_columns(&columns, mapping.used_columns(), &sync.model.primary_key);
     let mapping = mapping.bind(&bound)?;
     let positions: Vec<usize> =

@@ -43,7 +43,8 @@ pub(super) fn action(place: &Place<'_>, allowed: Allowed<'_>, http: bool, proble
     let fields = fields(&mut object, allowed, problems);
     let match_by = field_choice(&mut object, "matchBy", &config, problems);
     let group_by = field_choice(&mut object, "groupBy", &config, problems);
-    let named = |role| fields.as_ref().is_some_and(|fields| !fields.paths(&|one| one.extra.role == Some(role)).is_empty());
+    let named =
+        |role| fields.as_ref().is_some_and(|fields| !fields.paths(&|one| one.extra.role == Some(role)).is_empty());
     let promised = Promised {
         matched: match_by.is_some() || named(Role::MatchKey),
         grouped: group_by.is_some() || named(Role::GroupKey),
@@ -59,13 +60,18 @@ pub(super) fn action(place: &Place<'_>, allowed: Allowed<'_>, http: bool, proble
     let mut rates = Vec::new();
     let mut operations = Vec::new();
     if http {
-        errors = object.get("errors").map(|place| connection::error_rules(&place, allowed, problems)).unwrap_or_default();
+        errors =
+            object.get("errors").map(|place| connection::error_rules(&place, allowed, problems)).unwrap_or_default();
         rates = operation::rates(&mut object, allowed, problems);
         if let (Some(list), Some(batch)) = (object.need("operations", problems), &batch) {
-            for item in list.items(8, problems).unwrap_or_default() {
-                operations.extend(operation::operation(&item, allowed, batch, problems));
+            let items = list.items(8, problems).unwrap_or_default();
+            for item in &items {
+                operations.extend(operation::operation(item, allowed, batch, problems));
             }
-            covered(&list, &sync_modes, &records, &operations, problems);
+            // What one that cannot be read is for is not known.
+            if operations.len() == items.len() {
+                covered(&list, &sync_modes, &records, &operations, problems);
+            }
         }
     }
     object.finish(problems);
@@ -101,7 +107,8 @@ fn fields(object: &mut Object<'_>, allowed: Allowed<'_>, problems: &mut Problems
     let reader = Reader { purpose: Purpose::Fields, conditions: Some(allowed.with(&known)) };
     let place = object.need("fields", problems)?;
     let fields = reader.root(&place, problems)?;
-    let conditions = fields.properties.iter().filter_map(|(name, schema)| Some((name, schema.extra.required_when.as_ref()?)));
+    let conditions =
+        fields.properties.iter().filter_map(|(name, schema)| Some((name, schema.extra.required_when.as_ref()?)));
     for (name, condition) in conditions {
         for member in condition.members(Variable::F) {
             if matches!(fields.member(member), Member::Unknown) {

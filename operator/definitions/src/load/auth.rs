@@ -21,11 +21,15 @@ pub(super) fn auth(place: &Place<'_>, allowed: Allowed<'_>, native: bool, proble
     let allowed = Allowed { variables: &[Variable::Settings], secrets: true, ..allowed };
     let mut object = place.object(problems)?;
     let choose = object.need("choose", problems).map(|place| (schemes(&place, allowed, native, true, problems), place));
-    let always = object.get("always").map(|place| schemes(&place, allowed, native, false, problems)).unwrap_or_default();
+    let always =
+        object.get("always").map(|place| schemes(&place, allowed, native, false, problems)).unwrap_or_default();
     object.finish(problems);
     let (choose, place) = choose?;
     if place.items(SCHEMES, problems)?.is_empty() {
-        place.wrong(problems, "at least one scheme is needed, the first is the default; for none write {id: none, type: none}");
+        place.wrong(
+            problems,
+            "at least one scheme is needed, the first is the default; for none write {id: none, type: none}",
+        );
     }
     Some(Auth { choose, always })
 }
@@ -235,12 +239,7 @@ fn header_name(object: &mut Object<'_>, key: &'static str, problems: &mut Proble
     Some(name)
 }
 
-fn oauth2(
-    object: &mut Object<'_>,
-    allowed: Allowed<'_>,
-    needs: &mut Needs,
-    problems: &mut Problems,
-) -> Option<OAuth2> {
+fn oauth2(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<OAuth2> {
     let token = [Variable::Settings, Variable::Token];
     let answer = allowed.with(&token);
     let grant = grant(object, allowed, needs, problems);
@@ -300,20 +299,13 @@ fn assertion(
     needs: &mut Needs,
     problems: &mut Problems,
 ) -> Option<Assertion> {
-    let algorithms =
-        [("RS256", JwtAlgorithm::RS256), ("ES256", JwtAlgorithm::ES256), ("HS256", JwtAlgorithm::HS256)];
+    let algorithms = [("RS256", JwtAlgorithm::RS256), ("ES256", JwtAlgorithm::ES256), ("HS256", JwtAlgorithm::HS256)];
     let algorithm = object.need("alg", problems).and_then(|place| place.one(&algorithms, problems));
     let key = needs.need(object, "key", allowed, problems);
     let key_id = needs.get(object, "keyId", allowed, problems);
     let ttl = object.get("ttl").and_then(|place| place.duration(problems));
     let claims = needs.map(object, "claims", allowed, problems);
-    Some(Assertion {
-        algorithm: algorithm?,
-        key: key?,
-        key_id,
-        ttl: ttl.unwrap_or(Duration::from_secs(300)),
-        claims,
-    })
+    Some(Assertion { algorithm: algorithm?, key: key?, key_id, ttl: ttl.unwrap_or(Duration::from_secs(300)), claims })
 }
 
 fn token_place(object: &mut Object<'_>, problems: &mut Problems) -> Option<TokenPlace> {
@@ -338,9 +330,11 @@ fn token_request(
     problems: &mut Problems,
 ) -> Option<TokenRequest> {
     let answer = allowed.with(&ANSWER);
-    let request =
-        object.need("request", problems).and_then(|place| requests::request(&place, allowed, None, problems));
-    request.iter().flat_map(requests::templates).for_each(|template| needs.of(template));
+    let request = object.need("request", problems).and_then(|place| requests::request(&place, allowed, None, problems));
+    request
+        .iter()
+        .flat_map(|request: &crate::request::Request| request.templates())
+        .for_each(|template| needs.of(template));
     let token = object.need("token", problems).and_then(|place| values::expression(&place, &answer, problems));
     let expires_in = object.need("expiresIn", problems).and_then(|place| place.duration(problems));
     let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems));
@@ -358,7 +352,8 @@ fn hmac(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, proble
     let signed = [Variable::Settings, Variable::Request, Variable::Signature];
     let key = needs.need(object, "key", allowed, problems);
     let algorithms = [("sha256", HmacAlgorithm::Sha256), ("sha1", HmacAlgorithm::Sha1)];
-    let algorithm = object.get("algorithm").map_or(Some(HmacAlgorithm::Sha256), |place| place.one(&algorithms, problems));
+    let algorithm =
+        object.get("algorithm").map_or(Some(HmacAlgorithm::Sha256), |place| place.one(&algorithms, problems));
     let signs = object.need("signs", problems).and_then(|place| {
         let items = place.items(16, problems)?;
         let signed = allowed.with(&request);

@@ -86,7 +86,10 @@ fn hosts(place: &Place<'_>, problems: &mut Problems) -> Option<Hosts> {
     match (allow, user_defined) {
         (Some(place), false) => {
             if deny.is_some() {
-                place.wrong(problems, "denyPrivateNetworks goes with userDefined: the hosts that are allowed are public");
+                place.wrong(
+                    problems,
+                    "denyPrivateNetworks goes with userDefined: the hosts that are allowed are public",
+                );
             }
             let mut patterns = Vec::new();
             for item in place.items(64, problems)? {
@@ -117,12 +120,7 @@ fn hosts(place: &Place<'_>, problems: &mut Problems) -> Option<Hosts> {
     }
 }
 
-fn base_url(
-    place: &Place<'_>,
-    allowed: &Allowed<'_>,
-    user_defined: bool,
-    problems: &mut Problems,
-) -> Option<Template> {
+fn base_url(place: &Place<'_>, allowed: &Allowed<'_>, user_defined: bool, problems: &mut Problems) -> Option<Template> {
     let url = values::template(place, allowed, problems)?;
     let whole = url.source().starts_with("${");
     if !user_defined && !whole && !url.source().starts_with("https://") {
@@ -144,9 +142,10 @@ fn base_url(
 /// Whether values cannot be just any text. Where the user says the host anyway, a URL is enough.
 fn bounded(schema: &Schema, user_defined: bool) -> bool {
     let url = user_defined && schema.format == Some(Format::Url);
-    let anchored = schema.pattern.as_ref().is_some_and(|pattern| {
-        pattern.as_str().starts_with('^') && pattern.as_str().ends_with('$')
-    });
+    let anchored = schema
+        .pattern
+        .as_ref()
+        .is_some_and(|pattern| pattern.as_str().starts_with('^') && pattern.as_str().ends_with('$'));
     !schema.choices.is_empty() || anchored || url
 }
 
@@ -168,8 +167,7 @@ fn limits(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> O
     let concurrency = object.need("concurrency", problems).and_then(|place| concurrency(&place, problems));
     let headers = object.get("headers").and_then(|place| limit_headers(&place, problems)).unwrap_or_default();
     let answer = allowed.with(&ANSWER);
-    let retry_after_body =
-        object.get("retryAfterBody").and_then(|place| values::expression(&place, &answer, problems));
+    let retry_after_body = object.get("retryAfterBody").and_then(|place| values::expression(&place, &answer, problems));
     let (mut base, mut max) = (None, None);
     if let Some(mut retry) = object.get("retry").and_then(|place| place.object(problems)) {
         base = retry.get("base").and_then(|place| place.duration(problems));
@@ -192,7 +190,7 @@ fn concurrency(place: &Place<'_>, problems: &mut Problems) -> Option<Concurrency
     let mut whole = |key, problems: &mut Problems| object.get(key).and_then(|place| place.whole(1..=256, problems));
     let (max, initial) = (whole("max", problems), whole("initial", problems));
     let adaptive = object.get("adaptive").and_then(|place| place.boolean(problems)).unwrap_or(true);
-    if max.is_none() {
+    if !object.has("max") {
         object.wrong(problems, "max is missing");
     }
     if initial > max {
@@ -202,7 +200,11 @@ fn concurrency(place: &Place<'_>, problems: &mut Problems) -> Option<Concurrency
     let max = u32::try_from(max?).ok()?;
     // What does not adapt begins with all that it may.
     let begin = if adaptive { 1 } else { max };
-    Some(Concurrency { max, initial: initial.and_then(|initial| u32::try_from(initial).ok()).unwrap_or(begin), adaptive })
+    Some(Concurrency {
+        max,
+        initial: initial.and_then(|initial| u32::try_from(initial).ok()).unwrap_or(begin),
+        adaptive,
+    })
 }
 
 fn limit_headers(place: &Place<'_>, problems: &mut Problems) -> Option<LimitHeaders> {
@@ -254,9 +256,8 @@ pub(super) fn rates(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Prob
 fn rate_match(place: &Place<'_>, problems: &mut Problems) -> Option<RateMatch> {
     let mut object = place.object(problems)?;
     let method = object.get("method").and_then(|place| place.text(problems));
-    let path = object.get("path").and_then(|place| place.text(problems)).map(|glob| {
-        regex::escape(&glob).replace(r"\*", ".*")
-    });
+    let path =
+        object.get("path").and_then(|place| place.text(problems)).map(|glob| regex::escape(&glob).replace(r"\*", ".*"));
     object.finish(problems);
     Some(RateMatch { method, path: path.and_then(|pattern| Regex::new(&format!("^{pattern}$")).ok()) })
 }
@@ -345,10 +346,19 @@ pub(super) fn paginate(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut P
             object.wrong(problems, "type: cursor needs next: what the next page is, none at the end");
         }
         Some(PaginateKind::Offset | PaginateKind::Page) if param.is_none() || page_size.is_none() => {
-            object.wrong(problems, "counting pages needs param (the parameter) and pageSize (a shorter page is the last)");
+            object.wrong(
+                problems,
+                "counting pages needs param (the parameter) and pageSize (a shorter page is the last)",
+            );
         }
         _ => {}
     }
     object.finish(problems);
-    Some(Paginate { kind: kind?, next, param, page_size: page_size.and_then(|size| u32::try_from(size).ok()), page_size_param })
+    Some(Paginate {
+        kind: kind?,
+        next,
+        param,
+        page_size: page_size.and_then(|size| u32::try_from(size).ok()),
+        page_size_param,
+    })
 }

@@ -48,7 +48,9 @@ pub fn load(yaml: &str) -> Result<Definition, LoadError> {
     match &stream.documents[..] {
         [document] => from_node(document).map_err(LoadError),
         [] => Err(failed(start, "the file is empty".to_owned())),
-        [_, second, ..] => Err(failed(second.at, "a file holds one definition; put the others into their own".to_owned())),
+        [_, second, ..] => {
+            Err(failed(second.at, "a file holds one definition; put the others into their own".to_owned()))
+        }
     }
 }
 
@@ -86,7 +88,8 @@ fn definition(mut object: Object<'_>, problems: &mut Problems) -> Option<Definit
     let reader = Reader { purpose: Purpose::Settings, conditions: None };
     let settings = object.need("settings", problems).and_then(|place| reader.root(&place, problems));
     // With settings that cannot be read, what names them is not judged.
-    let settings = settings.unwrap_or_else(|| Schema { additional: crate::schema::Additional::Any, ..Schema::default() });
+    let settings =
+        settings.unwrap_or_else(|| Schema { additional: crate::schema::Additional::Any, ..Schema::default() });
     let allowed = Allowed {
         variables: &[],
         settings: &settings,
@@ -128,7 +131,10 @@ fn definition(mut object: Object<'_>, problems: &mut Problems) -> Option<Definit
         actions,
         settings,
     };
-    cross::check(&definition, &root, problems);
+    // What one part says of another is judged when each is right by itself.
+    if problems.is_empty() {
+        cross::check(&definition, &root, problems);
+    }
     Some(definition)
 }
 

@@ -156,22 +156,17 @@ pub(super) fn operation<'n>(
         .need("request", problems)
         .and_then(|place| requests::request(&place, about, Some(allowed.with(&ITEM)), problems));
     let job = object.get("job").and_then(|place| job(&place, allowed, problems));
-    let sources: Vec<&str> =
-        job.iter().flat_map(|job| &job.results).map(|result| result.id.as_str()).collect();
-    let results = object.need("results", problems).and_then(|place| results::results(&place, allowed, &sources, problems));
-    carried(&object, one, request.as_ref(), job.as_ref(), problems);
+    let sources: Vec<&str> = job.iter().flat_map(|job| &job.results).map(|result| result.id.as_str()).collect();
+    // What a job that cannot be read carries and gives is not known.
+    let unread = object.has("job") && job.is_none();
+    let sources = (!unread).then_some(&sources[..]);
+    let results =
+        object.need("results", problems).and_then(|place| results::results(&place, allowed, sources, problems));
+    if !unread {
+        carried(&object, one, request.as_ref(), job.as_ref(), problems);
+    }
     object.finish(problems);
-    Some(Operation {
-        ops: ops?,
-        batch,
-        rates,
-        errors,
-        ensure,
-        lookup,
-        request: request?,
-        job,
-        results: results?,
-    })
+    Some(Operation { ops: ops?, batch, rates, errors, ensure, lookup, request: request?, job, results: results? })
 }
 
 /// Whether the records go anywhere: each into an item, or the one into the request.
@@ -182,7 +177,7 @@ fn carried(object: &Object<'_>, one: bool, request: Option<&Request>, job: Optio
     if items == 2 {
         object.wrong(problems, "with upload the request has no item: the items are uploaded");
     }
-    let named = requests::templates(request).iter().any(|template| {
+    let named = request.templates().iter().any(|template| {
         template.names(Variable::Items) || (one && (template.names(Variable::F) || template.names(Variable::Rec)))
     });
     if items == 0 && !named {
@@ -244,9 +239,8 @@ fn lookup(place: &Place<'_>, allowed: Allowed<'_>, most: u32, problems: &mut Pro
         .need("from", problems)
         .and_then(|place| values::expression(&place, &allowed.with(&connection::ANSWER), problems));
     let key = matched.need("key", problems).and_then(|place| values::expression(&place, &element, problems));
-    let equals = matched
-        .need("equals", problems)
-        .and_then(|place| values::expression(&place, &over_records(allowed), problems));
+    let equals =
+        matched.need("equals", problems).and_then(|place| values::expression(&place, &over_records(allowed), problems));
     let store = matched.need("store", problems).map(|place| values::expressions(&place, &element, problems));
     matched.finish(problems);
     let missing = [
@@ -279,11 +273,9 @@ fn job(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Opti
     let answer = allowed.with(&connection::ANSWER);
     let known = allowed.with(&JOB);
     let id = object.need("id", problems).and_then(|place| values::expression(&place, &answer, problems));
-    let capture =
-        object.get("capture").map(|place| values::expressions(&place, &answer, problems)).unwrap_or_default();
+    let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems)).unwrap_or_default();
     let items = allowed.with(&ITEM);
-    let upload =
-        object.get("upload").and_then(|place| requests::request(&place, known, Some(items), problems));
+    let upload = object.get("upload").and_then(|place| requests::request(&place, known, Some(items), problems));
     let start = object.get("start").and_then(|place| requests::request(&place, known, None, problems));
     let abort = object.get("abort").and_then(|place| requests::request(&place, known, None, problems));
     let poll = object.need("poll", problems).and_then(|place| {

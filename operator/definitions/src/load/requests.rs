@@ -54,14 +54,19 @@ pub(super) fn request(
 /// What contradicts itself.
 fn check(object: &Object<'_>, request: &Request, problems: &mut Problems) {
     let lines = matches!(request.encoding, Encoding::Ndjson | Encoding::Csv);
-    let named = templates(request).iter().any(|template| template.names(Variable::Items));
+    let named = request.templates().iter().any(|template| template.names(Variable::Items));
     let holds = request.body.as_ref().map_or(0, count_items);
     match (&request.item, &request.body) {
-        (Some(_), Some(_)) if lines => object.wrong(problems, "lines of ndjson and csv are the items alone: remove body"),
-        (Some(_), _) if !lines && holds == 0 && !named => {
-            object.wrong(problems, "the items are nowhere: write $items where in body their list belongs, or name items");
+        (Some(_), Some(_)) if lines => {
+            object.wrong(problems, "lines of ndjson and csv are the items alone: remove body")
         }
-        (None, Some(_)) if lines => object.wrong(problems, "ndjson and csv are made of items: write item instead of body"),
+        (Some(_), _) if !lines && holds == 0 && !named => {
+            object
+                .wrong(problems, "the items are nowhere: write $items where in body their list belongs, or name items");
+        }
+        (None, Some(_)) if lines => {
+            object.wrong(problems, "ndjson and csv are made of items: write item instead of body")
+        }
         _ if holds > 1 => object.wrong(problems, "$items is there twice"),
         _ => {}
     }
@@ -123,11 +128,4 @@ fn csv(object: &mut Object<'_>, allowed: &Allowed<'_>, problems: &mut Problems) 
     let delimiter = object.get("delimiter").and_then(|place| place.one(&delimiters, problems));
     object.finish(problems);
     Some(Csv { columns, null: null.unwrap_or_default(), delimiter: delimiter.unwrap_or(b',') })
-}
-
-/// Every template of a request.
-pub(super) fn templates(request: &Request) -> Vec<&Template> {
-    let maps = request.query.iter().chain(&request.headers).map(|(_, template)| template);
-    let trees = request.item.iter().chain(&request.body).flat_map(Tree::templates);
-    [&request.method, &request.path].into_iter().chain(maps).chain(&request.csv.columns).chain(trees).collect()
 }

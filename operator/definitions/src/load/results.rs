@@ -22,11 +22,11 @@ enum Mode {
     Counts,
 }
 
-/// Reads `results`. `sources`: the job's results, which `of` may name.
+/// Reads `results`. `sources`: the job's results, which `of` may name; nothing if they are not known.
 pub(super) fn results(
     place: &Place<'_>,
     allowed: Allowed<'_>,
-    sources: &[&str],
+    sources: Option<&[&str]>,
     problems: &mut Problems,
 ) -> Option<Results> {
     let modes = [
@@ -45,9 +45,7 @@ pub(super) fn results(
     let answer = allowed.with(&connection::ANSWER);
     let requires = object.get("requires").and_then(|place| values::condition(&place, &answer, problems));
     let unaccounted = object.get("unaccounted").and_then(|place| match place.node.text() {
-        Some(text) if text.contains("${") => {
-            values::expression(&place, &answer, problems).map(UnaccountedRule::Asked)
-        }
+        Some(text) if text.contains("${") => values::expression(&place, &answer, problems).map(UnaccountedRule::Asked),
         _ => place.one(&Unaccounted::NAMES, problems).map(UnaccountedRule::Always),
     });
     let reader = Reader { allowed, sources };
@@ -65,7 +63,7 @@ pub(super) fn results(
 
 struct Reader<'a> {
     allowed: Allowed<'a>,
-    sources: &'a [&'a str],
+    sources: Option<&'a [&'a str]>,
 }
 
 impl Reader<'_> {
@@ -138,8 +136,8 @@ impl Reader<'_> {
     fn of(&self, object: &mut Object<'_>, problems: &mut Problems) -> Option<String> {
         let place = object.get("of")?;
         let name = place.text(problems)?;
-        if !self.sources.contains(&name.as_str()) {
-            let known = hint(&name, self.sources.iter().copied());
+        if let Some(sources) = self.sources.filter(|sources| !sources.contains(&name.as_str())) {
+            let known = hint(&name, sources.iter().copied());
             place.wrong(problems, format!("job.results has no \"{name}\" {known}"));
         }
         Some(name)
@@ -165,7 +163,9 @@ impl Reader<'_> {
         let class = object.get("class").and_then(|place| {
             let template = values::template(&place, &element, problems)?;
             let known = template.constant().is_none_or(|word| {
-                word.as_text().and_then(Class::named).is_some_and(|class| class != Class::Ok && class != Class::SplitBatch)
+                word.as_text()
+                    .and_then(Class::named)
+                    .is_some_and(|class| class != Class::Ok && class != Class::SplitBatch)
             });
             if !known {
                 place.wrong(problems, "must be reject, retry, throttle, auth, config or ignore");

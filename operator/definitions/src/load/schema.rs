@@ -52,7 +52,11 @@ impl Reader<'_> {
             let described = member.description.is_some() || self.purpose == Purpose::Fields;
             if !described {
                 let path = format!("{}.properties.{name}", place.path);
-                problems.add(property_at(place, name), &path, "description is missing: one sentence for those who set it");
+                problems.add(
+                    property_at(place, name),
+                    &path,
+                    "description is missing: one sentence for those who set it",
+                );
             }
         }
         Some(schema)

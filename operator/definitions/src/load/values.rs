@@ -85,7 +85,11 @@ pub(super) fn headers(place: &Place<'_>, allowed: &Allowed<'_>, problems: &mut P
     for (name, _) in &headers {
         if !is_header_name(name) {
             let path = format!("{}.{}", place.path, name.escape_debug());
-            problems.add(place.key_at(name), &path, "a header's name holds only letters, digits and - _ . and the like");
+            problems.add(
+                place.key_at(name),
+                &path,
+                "a header's name holds only letters, digits and - _ . and the like",
+            );
         }
     }
     headers

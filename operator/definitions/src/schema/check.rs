@@ -130,9 +130,7 @@ impl Schema {
     fn out_of_bounds(&self, value: &Value) -> Option<String> {
         let bounds = &self.bounds;
         let (size, least, most, unit) = match value {
-            Value::String(text) => {
-                (text.chars().count() as u64, bounds.min_length, bounds.max_length, "characters")
-            }
+            Value::String(text) => (text.chars().count() as u64, bounds.min_length, bounds.max_length, "characters"),
             Value::Array(items) => (items.len() as u64, bounds.min_items, bounds.max_items, "items"),
             Value::Object(members) => (members.len() as u64, bounds.min_properties, bounds.max_properties, "members"),
             Value::Number(number) => return self.number_out_of_bounds(number.as_f64()?),

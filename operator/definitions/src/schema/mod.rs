@@ -1,6 +1,7 @@
 //! What values look like: the part of JSON Schema that definitions are written in, with extensions of ours.
 
 mod check;
+mod conform;
 mod format;
 mod role;
 
@@ -10,6 +11,7 @@ use regex::Regex;
 use serde_json::Value;
 
 pub(crate) use check::Kind as TroubleKind;
+pub use conform::{Misfit, type_of};
 pub use format::{Format, RESERVED_HEADERS};
 pub use role::{Hash, NormalizeStep, OnNull, Role};
 
@@ -182,7 +184,6 @@ impl Schema {
     }
 
     /// What an absent object of this schema is: the defaults of its members.
-    #[must_use]
     pub fn defaults(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.properties.iter().filter_map(|(name, schema)| Some((name.as_str(), schema.default.as_ref()?)))
     }

@@ -61,9 +61,11 @@ impl<'a> Allowed<'a> {
                 let mut mistakes = Vec::new();
                 let pieces = pieces.into_iter().filter_map(|piece| match piece {
                     Split::Text(text) => Some(Piece::Text(text)),
-                    Split::Expression(expression) => {
-                        self.leaf(expression).map_err(|wrong| mistakes.extend(wrong)).ok().map(|leaf| Piece::Value(Arc::new(leaf)))
-                    }
+                    Split::Expression(expression) => self
+                        .leaf(expression)
+                        .map_err(|wrong| mistakes.extend(wrong))
+                        .ok()
+                        .map(|leaf| Piece::Value(Arc::new(leaf))),
                 });
                 let pieces = pieces.collect();
                 if !mistakes.is_empty() {
@@ -105,7 +107,9 @@ impl<'a> Allowed<'a> {
         let known = hint(name, names);
         match Variable::named(name) {
             Some(Variable::F | Variable::Rec) => {
-                format!("{name} is not there: a request has many records; use it in item, or set batch.maxRecords to 1 {known}")
+                format!(
+                    "{name} is not there: a request has many records; use it in item, or set batch.maxRecords to 1 {known}"
+                )
             }
             Some(_) => format!("{name} is not there {known}"),
             None => format!("there is no variable \"{name}\" {known}"),
@@ -138,7 +142,9 @@ impl<'a> Allowed<'a> {
 
     fn settings(&self, members: &Members, mistakes: &mut Vec<String>) {
         if members.whole && self.secrets {
-            mistakes.push("settings is to be named by its members here, settings.name: they are what is required".to_owned());
+            mistakes.push(
+                "settings is to be named by its members here, settings.name: they are what is required".to_owned(),
+            );
         }
         for (name, asked) in &members.named {
             match self.settings.member(name) {
@@ -196,7 +202,8 @@ fn of_names(variable: &str, names: &[String], members: &Members, mistakes: &mut 
 
 fn must_be_there(variable: &str, name: &str, asked: Asked, there: bool, mistakes: &mut Vec<String>) {
     if asked.must_be_there() && !there {
-        mistakes.push(format!("{variable}.{name} may not be there; write {variable}.?{name}, or make it required"));
+        let required = if variable == "rec" { "" } else { ", or make it required" };
+        mistakes.push(format!("{variable}.{name} may not be there; write {variable}.?{name}{required}"));
     }
 }
 

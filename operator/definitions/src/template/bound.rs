@@ -89,7 +89,8 @@ impl Bound {
                     object.spread.push(self.leaf(template, constants)?);
                 }
                 for (name, member) in members {
-                    let name = name.text(constants)?.ok_or_else(|| EvalError("the name of a member is none".to_owned()))?;
+                    let name =
+                        name.text(constants)?.ok_or_else(|| EvalError("the name of a member is none".to_owned()))?;
                     object.put(name, self.node(member, constants)?);
                 }
                 object.folded()

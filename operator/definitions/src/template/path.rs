@@ -91,7 +91,11 @@ impl Path {
                 let Some((step, rest)) = self.steps.split_first() else { return Found::Unclear };
                 let Some(member) = RecMember::named(&step.name) else { return Found::Unclear };
                 if rest.is_empty() {
-                    return if record.write_member(member, out) { Found::Value(()) } else { self.write_absent(step, out) };
+                    return if record.write_member(member, out) {
+                        Found::Value(())
+                    } else {
+                        self.write_absent(step, out)
+                    };
                 }
                 let mut text = String::new();
                 if record.write_member(member, &mut text) {
@@ -182,12 +186,29 @@ mod tests {
 
     #[test]
     fn only_plain_names_are_paths() {
-        for source in ["f", "f.a", " f.a.b ", "f.?a", "f.a.?b.?c", "f.?a.orValue('')", "rec.key", "body.?x.orValue([])"] {
+        for source in ["f", "f.a", " f.a.b ", "f.?a", "f.a.?b.?c", "f.?a.orValue('')", "rec.key", "body.?x.orValue([])"]
+        {
             assert!(Path::parse(source).is_some(), "{source}");
         }
         for source in [
-            "", "g.a", "f.", "f.a.", "f..a", "f.?", "f.?a.b", "f.a + 1", "f.a.size()", "f.a.orValue(1)", "f['a']", "f.a[0]",
-            "f.?a.orValue(f.b)", "f.?a.orValue('\\'')", "f.?a.orValue(1.5)", "f.1a", "size(f)", "f.?a.hasValue()",
+            "",
+            "g.a",
+            "f.",
+            "f.a.",
+            "f..a",
+            "f.?",
+            "f.?a.b",
+            "f.a + 1",
+            "f.a.size()",
+            "f.a.orValue(1)",
+            "f['a']",
+            "f.a[0]",
+            "f.?a.orValue(f.b)",
+            "f.?a.orValue('\\'')",
+            "f.?a.orValue(1.5)",
+            "f.1a",
+            "size(f)",
+            "f.?a.hasValue()",
         ] {
             assert_eq!(Path::parse(source), None, "{source}");
         }

@@ -37,7 +37,8 @@ impl Endpoint {
     /// Reads settings, which have been checked against the definition, and secrets.
     pub(crate) fn new(definition: &Definition, plan: &DestinationPlan, secrets: &dyn Secrets) -> Result<Self, Failure> {
         let invalid = |message: &str| Failure::new(Code::PlanInvalid, message);
-        let setting = |name: &str| plan.settings.get(name).or_else(|| definition.settings.property(name)?.default.as_ref());
+        let setting =
+            |name: &str| plan.settings.get(name).or_else(|| definition.settings.property(name)?.default.as_ref());
         let url = setting("url").and_then(Value::as_str).and_then(|text| Url::parse(text).ok());
         let url = url.ok_or_else(|| invalid("settings.url is not a URL"))?;
         let method =

@@ -6,8 +6,8 @@ use backflow_core::finding::hint;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, Program, Value};
 
-use super::functions::{OPTIONAL, Signature, signatures};
 use super::Variables;
+use super::functions::{OPTIONAL, Signature, signatures};
 use crate::references::References;
 
 /// Loops in loops, at most: what they do grows with each by the length of a list.

@@ -11,7 +11,7 @@ use cel::common::value::CowVal;
 use cel::{DeclarationError, Env, ExecutionError, extensions};
 
 use super::value::{of_json, text, to_json};
-use crate::json::Json;
+use crate::json::{ITEMS, Json};
 use crate::texts::{COUNT, TEXT_FUNCTIONS};
 use crate::{encode, hash, normalize, texts, time};
 
@@ -176,6 +176,7 @@ const OURS: &[Ours] = &[
     Ours { name: "stringValues", member: true, least: 1, most: 1, call: string_values },
     Ours { name: "entries", member: true, least: 1, most: 1, call: entries },
     Ours { name: "object", member: true, least: 1, most: 1, call: of_entries },
+    Ours { name: "range", member: false, least: 1, most: 1, call: range },
     Ours { name: "flattened", member: true, least: 1, most: 1, call: flattened },
     Ours {
         name: "unixMicros",
@@ -380,6 +381,16 @@ fn of_entries<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Execu
         members.insert(key.into_owned(), member.clone());
     }
     Ok(of_json(Json::Object(members)).into())
+}
+
+/// The whole numbers from 0 up to, and without, this one.
+fn range<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    match to_json(only(args)?.as_ref())? {
+        Some(Json::Int(end)) if (0..=ITEMS as i64).contains(&end) => {
+            Ok(of_json(Json::List((0..end).map(Json::Int).collect())).into())
+        }
+        _ => Err(ExecutionError::function_error("range", "no length of a list")),
+    }
 }
 
 /// A list of lists as one list.

@@ -97,8 +97,9 @@ impl<'v> Values<'v> {
     /// A JSON column holds none.
     pub fn add_cells(&mut self, name: &str, cells: impl Iterator<Item = (&'v str, &'v Cell)>) -> Result<(), String> {
         let members = cells.map(|(name, cell)| Ok((CelMapKey::from(name), value::of_cell(cell)?)));
-        let members =
-            members.collect::<Result<HashMap<_, _>, Unreadable>>().map_err(|error| format!("a JSON column: {error}"))?;
+        let members = members
+            .collect::<Result<HashMap<_, _>, Unreadable>>()
+            .map_err(|error| format!("a JSON column: {error}"))?;
         self.0.add_variable_as_val(name, Box::new(CelMap::from(members)));
         Ok(())
     }

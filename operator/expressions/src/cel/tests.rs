@@ -38,6 +38,9 @@ fn documents_are_taken_apart_and_put_together() {
         ("isoDate('2026-03-01T23:00:00-05:00')", r#""2026-03-02""#),
         ("isoTime('2026-03-01 12:00:00')", r#""2026-03-01T12:00:00Z""#),
         ("digits('+1 (415)')", r#""1415""#),
+        ("object(entries(pick(f.m, ['a'])))", r#"{"a":1.5}"#),
+        ("flattened([[1], 2, [3, [4]]])", "[1,2,3,[4]]"),
+        ("range(3)", "[0,1,2]"),
         ("isoTime(f.none)", "null"),
     ] {
         assert_eq!(value(source, f).as_ref().map(Option::as_deref), Ok(Some(expected)), "{source}");

@@ -45,7 +45,7 @@ pub(super) const TESTS: [&str; 5] = ["defined", "none", "number", "string", "und
 
 /// The names of all filters.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    TEXT_FUNCTIONS.iter().map(|function| function.name).chain(FILTERS.iter().map(|filter| filter.name))
+    FILTERS.iter().map(|filter| filter.name).chain(TEXT_FUNCTIONS.iter().map(|function| function.name))
 }
 
 /// The least and the most arguments that the filter of this name takes; nothing if there is none.

@@ -80,7 +80,7 @@ fn sends(example: &Example<'_>) -> String {
     let manifest = with(manifest, json!({"fields": {"x": field}}));
     let plan = crate::mapping("shop", "crm", &read(&manifest), parts)
         .unwrap_or_else(|findings| panic!("{findings:?}: {}", example.line));
-    let renderer = backflow_mapping::compile(&plan, &columns).unwrap().bind(&columns).unwrap();
+    let renderer = backflow_mapping::compile(&plan, &columns, None).unwrap().bind(&columns).unwrap();
     match renderer.render(&cells) {
         Ok(record) => {
             let record: Value = serde_json::from_str(&record).unwrap();

@@ -1,0 +1,219 @@
+use backflow_core::finding::Finding;
+use backflow_core::plan::MappingPlan;
+use backflow_core::selection::{Selection, SyncMode};
+use backflow_definitions::{Action, Definition, load};
+use serde_json::{Value, json};
+
+use crate::testing::{planned, row};
+use crate::{check, compile, on_null};
+
+/// A definition whose action has these fields.
+fn definition(fields: &str) -> Definition {
+    let text = format!(
+        "definition: test\nversion: 1\ntitle: Test\ndescription: D.\ncategory: generic\nverification: fixture-verified\n\
+         settings: {{type: object}}\nauth: {{choose: [{{id: none, description: N., type: none}}]}}\n\
+         http: {{baseUrl: https://a.example.com, hosts: {{allow: [a.example.com]}}}}\nlimits: {{concurrency: {{max: 1}}}}\n\
+         actions:\n  send:\n    title: Send\n    description: D.\n    syncModes: [Insert, Upsert, Delete, Mirror]\n    \
+         idempotent: true\n    config: {{type: object, properties: {{by: {{type: string, default: id, description: B.}}}}}}\n    \
+         fields: {fields}\n    batch: {{maxRecords: 10}}\n    operations:\n      - for: [insert, upsert, delete]\n        \
+         request: {{method: POST, path: /, item: \"${{f}}\", body: $items}}\n        results: {{mode: whole}}\n"
+    );
+    load(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn with<T>(fields: &str, used: impl FnOnce(&Action) -> T) -> T {
+    used(definition(fields).action("send").expect("there is one"))
+}
+
+/// The Mapping as `plan` makes it: where it does not say what NULL becomes, the action does.
+fn mapping(fields: Value, action: &Action) -> MappingPlan {
+    let mut mapping = planned(fields.clone());
+    for (path, field) in &mut mapping.fields {
+        if fields[path].get("onNull").is_none() {
+            field.on_null = on_null(action, path);
+        }
+    }
+    mapping
+}
+
+fn rendered(schema: &str, fields: Value, values: &Value) -> Result<Value, String> {
+    with(schema, |action| {
+        let (columns, cells) = row(values);
+        let compiled = compile(&mapping(fields, action), &columns, Some(action)).unwrap_or_else(|f| panic!("{f:?}"));
+        let record = compiled.bind(&columns).expect("binds").render(&cells);
+        record
+            .map(|text| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
+            .map_err(|rejection| format!("{} {}", rejection.code, rejection.message))
+    })
+}
+
+fn findings(schema: &str, fields: Value, mode: SyncMode) -> Vec<Finding> {
+    with(schema, |action| {
+        let mut mapping = mapping(fields, action);
+        mapping.selection = Selection::SyncMode(mode);
+        check(&mapping, Some(&row(&json!({"a": 1, "b": "x"})).0), Some(action))
+    })
+}
+
+fn column(name: &str) -> Value {
+    json!({"from": {"column": name}})
+}
+
+#[test]
+fn values_are_sent_as_the_action_takes_them() {
+    let schema = "{type: object, properties: {id: {type: string, x-coerce: true}, e: {type: string, x-normalize: [email], x-hash: md5}, \
+        price: {type: number}, at: {type: integer, x-normalize: [unix]}, any: {}}}";
+    let fields =
+        json!({"id": column("id"), "e": column("mail"), "price": column("p"), "at": column("t"), "any": column("j")});
+    let values = json!({"id": 7, "mail": " ABC@x.y ", "p": {"decimal": "12345678901234567890.10"}, "t": "2026-03-01T12:00:00Z",
+        "j": {"a": [1]}});
+    // `printf %s abc@x.y | md5sum`
+    let expected = json!({"id": "7", "e": "cdcb9eb202b3ef7ae0186bdaecf2e155", "price": 12345678901234567890.10, "at": 1772366400,
+        "any": {"a": [1]}});
+    assert_eq!(rendered(schema, fields, &values), Ok(expected));
+}
+
+#[test]
+fn a_wrong_type_rejects_the_record_and_tells_no_value() {
+    for (property, value, words) in [
+        ("{type: string}", json!(777), "INVALID_FIELD field x: must be text"),
+        ("{type: number}", json!("777"), "INVALID_FIELD field x: must be a number"),
+        ("{type: integer}", json!(7.77), "INVALID_FIELD field x: must be a whole number"),
+        ("{type: object, additionalProperties: true}", json!([777]), "INVALID_FIELD field x: must be an object"),
+        (
+            "{type: string, pattern: '^[a-z]+$'}",
+            json!("777"),
+            "INVALID_FIELD field x: does not match the pattern ^[a-z]+$",
+        ),
+        ("{type: string, x-maxBytes: 2}", json!("777"), "TOO_LARGE field x: is longer than 2 bytes"),
+        ("{type: array, items: {type: string}}", json!([777]), "INVALID_FIELD field x[0]: must be text"),
+    ] {
+        let schema = format!("{{type: object, properties: {{x: {property}}}}}");
+        let found = rendered(&schema, json!({"x": column("v")}), &json!({"v": value})).expect_err(property);
+        assert_eq!(found, words);
+    }
+}
+
+#[test]
+fn null_becomes_what_the_action_says_unless_the_mapping_does() {
+    let schema = "{type: object, required: [id], properties: {id: {type: string}, a: {type: string}, b: {type: [string, 'null']}}}";
+    let values = json!({"id": "1", "none": null});
+    let fields = json!({"id": column("id"), "a": column("none"), "b": column("none")});
+    assert_eq!(rendered(schema, fields, &values), Ok(json!({"id": "1", "b": null})));
+    let without = rendered(schema, json!({"id": column("none")}), &values).expect_err("required");
+    assert!(without.starts_with("NULL_NOT_ALLOWED"), "{without}");
+    let omitted = json!({"id": {"from": {"column": "none"}, "onNull": "Omit"}});
+    let without = rendered(schema, omitted, &values).expect_err("required, whatever the Mapping says");
+    assert_eq!(without, "MISSING_FIELD field id: has no value and is required");
+    let nothing = json!({"id": {"from": {"cel": "optional.none()"}}});
+    assert!(rendered(schema, nothing, &values).expect_err("required").starts_with("MISSING_FIELD"));
+}
+
+#[test]
+fn what_a_record_needs_as_a_whole_is_looked_at() {
+    let schema = "{type: object, anyOf: [{required: [a]}, {required: [b]}], dependentRequired: {c: [d]}, properties: \
+        {a: {type: string}, b: {type: string}, c: {type: string}, d: {type: string}, \
+        e: {type: string, x-requiredWhen: \"has(f.d) && f.d == 'x'\"}}}";
+    let fields = json!({"a": column("a"), "b": column("b"), "c": column("c"), "d": column("d"), "e": column("e")});
+    let record = |a: Value, b: Value, c: Value, d: Value, e: Value| {
+        rendered(schema, fields.clone(), &json!({"a": a, "b": b, "c": c, "d": d, "e": e}))
+    };
+    let (null, x) = (Value::Null, json!("x"));
+    assert_eq!(record(x.clone(), null.clone(), null.clone(), null.clone(), null.clone()), Ok(json!({"a": "x"})));
+    let none = record(null.clone(), null.clone(), null.clone(), null.clone(), null.clone()).expect_err("anyOf");
+    assert_eq!(none, "MISSING_FIELD the record needs at least one of: a, b");
+    let half = record(x.clone(), null.clone(), x.clone(), null.clone(), null.clone()).expect_err("dependentRequired");
+    assert_eq!(half, "MISSING_FIELD field d: has no value and is required with c");
+    let asked = record(x.clone(), null.clone(), null.clone(), x.clone(), null.clone()).expect_err("x-requiredWhen");
+    assert_eq!(asked, "MISSING_FIELD field e: has no value and is required");
+    assert!(record(x.clone(), null.clone(), null, x.clone(), x).is_ok());
+}
+
+#[test]
+fn wrong_fields_are_found_before_a_row_is_seen() {
+    let schema = "{type: object, required: [id], anyOf: [{required: [email]}, {required: [phone]}], properties: {\
+        id: {type: string, description: Your id., x-columns: [user_id, uid]}, email: {type: string}, phone: {type: string}, \
+        name: {type: string, x-requiredWhen: \"op == 'insert'\"}, \
+        plan: {type: string, enum: [free, pro]}, alias: {type: object, required: [label], properties: {label: {type: string}, \
+        name: {type: string}}}}}";
+    let good = json!({"id": column("b"), "email": column("b")});
+    assert_eq!(findings(schema, good.clone(), SyncMode::Upsert), []);
+    assert_eq!(findings(schema, json!({}), SyncMode::Delete), [], "deletions need no fields");
+    for (fields, mode, path, code, words) in [
+        (
+            json!({"email": column("b")}),
+            SyncMode::Upsert,
+            "fields",
+            "MissingField",
+            "needs the field id (Your id); map it, often from a column user_id or uid",
+        ),
+        (json!({"id": column("b")}), SyncMode::Mirror, "fields", "MissingField", "at least one of: email, phone"),
+        (good.clone(), SyncMode::Insert, "fields", "MissingField", "needs the field name (because op == 'insert')"),
+        (
+            json!({"id": column("b"), "emial": column("b")}),
+            SyncMode::Upsert,
+            "fields.emial",
+            "UnknownField",
+            "did you mean \"email\"?",
+        ),
+        (
+            json!({"id": column("b"), "email": column("b"), "alias.name": column("b")}),
+            SyncMode::Upsert,
+            "fields",
+            "MissingField",
+            "alias.label",
+        ),
+        (
+            json!({"id": column("b"), "email": column("b"), "alias.nme": column("b")}),
+            SyncMode::Upsert,
+            "fields.alias.nme",
+            "UnknownField",
+            "has no field alias.nme",
+        ),
+        (
+            json!({"id": column("b"), "email": column("b"), "plan": {"from": {"value": "gold"}}}),
+            SyncMode::Upsert,
+            "fields.plan",
+            "InvalidField",
+            "cannot be",
+        ),
+        (
+            json!({"id": column("b"), "email": {"from": {"value": 7}}}),
+            SyncMode::Upsert,
+            "fields.email",
+            "InvalidField",
+            "must be text",
+        ),
+    ] {
+        let found = findings(schema, fields.clone(), mode);
+        let right = found.iter().any(|one| one.path == path && one.code == code && one.message.contains(words));
+        assert!(right, "{fields}: {found:#?}");
+    }
+}
+
+#[test]
+fn what_records_are_matched_by_is_what_is_sent() {
+    let schema =
+        "{type: object, properties: {e: {type: string, x-role: matchKey, x-normalize: [email], x-hash: sha256}}}";
+    with(schema, |action| {
+        let mut mapping = mapping(json!({"e": column("mail")}), action);
+        mapping.match_by = action.match_field(&mapping.config, &|path| path == "e");
+        let (columns, cells) = row(&json!({"mail": " Ada@Example.com"}));
+        let renderer = compile(&mapping, &columns, Some(action)).expect("no findings").bind(&columns).expect("binds");
+        let memory = renderer.memory(&cells).expect("has one");
+        let hash = "\"b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72\"";
+        assert_eq!(memory.match_key.as_deref(), Some(hash));
+    });
+}
+
+#[test]
+fn a_list_of_objects_fits_as_a_whole() {
+    let schema = "{type: object, properties: {lines: {type: array, items: {type: object, required: [sku], properties: \
+        {sku: {type: string, x-normalize: [upper]}, qty: {type: integer, x-coerce: true}}}}}}";
+    let fields =
+        json!({"lines": {"from": {"items": {"of": column("l"), "each": {"sku": column("s"), "qty": column("q")}}}}});
+    let values = json!({"l": [{"s": "a", "q": "2"}]});
+    assert_eq!(rendered(schema, fields.clone(), &values), Ok(json!({"lines": [{"sku": "A", "qty": 2}]})));
+    let wrong = rendered(schema, fields, &json!({"l": [{"s": "a", "q": "two"}]})).expect_err("no number");
+    assert_eq!(wrong, "INVALID_FIELD field lines[0].qty: must be a whole number");
+}
