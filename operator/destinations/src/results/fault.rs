@@ -39,7 +39,11 @@ impl Fault {
             }
             None => format!("the destination refuses this record{place}; correct the row or the Mapping"),
         };
-        let by_status = || format!("HTTP_{}", self.status);
+        // That a 200 was the answer explains no refusal.
+        let by_status = || match self.status {
+            0 | 200..=299 => "REJECTED".to_owned(),
+            status => format!("HTTP_{status}"),
+        };
         Rejection::new(code.map_or_else(by_status, str::to_owned), field, message)
     }
 }

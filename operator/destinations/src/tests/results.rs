@@ -131,7 +131,7 @@ async fn totals_are_halved_until_the_failed_are_alone() {
     })
     .await;
     let delivery = made(results).deliver(&server, &records(8)).await;
-    assert_eq!(marks(&delivery), "+ + + + + !HTTP_200 + +");
+    assert_eq!(marks(&delivery), "+ + + + + !REJECTED + +");
     let whole = r#"{mode: counts, failed: "${body.invalid}", bisectOnReject: false}"#;
     let whole = three(whole, 200, json!({"invalid": 1})).await;
     assert_eq!((whole.0.as_str(), whole.1.requests), ("+ + +", 1), "delivered as far as anyone knows");
