@@ -30,10 +30,11 @@ pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .map(|(_, candidate)| candidate)
 }
 
-/// `(did you mean "x"? there are: a, b, x)`, or only the list; at most 30 names.
+/// `(did you mean "x"? there are: a, b, x)`, only the question if the list is longer than a glance, or only the list; at most 30 names.
 #[must_use]
 pub fn hint<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     const MOST: usize = 30;
+    const GLANCE: usize = 12;
     let names: Vec<&str> = candidates.into_iter().collect();
     if names.is_empty() {
         return "(there are none)".to_owned();
@@ -43,6 +44,7 @@ pub fn hint<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> S
         list.push_str(&format!(" and {} more", names.len() - MOST));
     }
     match nearest(wrong, names.iter().copied()) {
+        Some(name) if names.len() > GLANCE => format!("(did you mean \"{name}\"?)"),
         Some(name) => format!("(did you mean \"{name}\"? there are: {list})"),
         None => format!("(there are: {list})"),
     }
@@ -86,5 +88,6 @@ mod tests {
     fn long_lists_are_cut() {
         let names: Vec<String> = (0..40).map(|n| format!("column_{n}")).collect();
         assert!(hint("zzz", names.iter().map(String::as_str)).ends_with("column_29 and 10 more)"));
+        assert_eq!(hint("colum_7", names.iter().map(String::as_str)), "(did you mean \"column_7\"?)");
     }
 }
