@@ -1,7 +1,7 @@
 //! What a destination definition is, the built-in ones, and the checks that they make possible.
 //!
 //! A [`Definition`] is data: it names a destination's settings, secrets, ways to authenticate, limits and actions, and says what goes
-//! over the wire. So a manifest is checked without a network, and an engine delivers to tools that it has no code for. [`load`] reads a
+//! over the wire. So a manifest is checked without a network, and an engine delivers to tools that it has no code for. [`load()`] reads a
 //! definition strictly: what it does not know is a [`Problem`] with its line, every expression is compiled, and what one part says of
 //! another is checked. Checks of manifests return all findings at once, with paths from the piece that was checked (`settings.url`).
 //!

@@ -19,10 +19,10 @@ pub(super) fn verification(verification: Verification) -> &'static str {
 pub(super) fn page(definition: &Definition) -> String {
     let Definition { id, title, description, .. } = definition;
     let mut out = format!("{HEAD}# {title}\n\n{description} ");
-    let _ = write!(
+    let _ = writeln!(
         out,
         "`type: {id}`, version {}, `{}`. How to set it up, what deletions do and what cannot be done: \
-         [operator/definitions/builtin/{id}](../../operator/definitions/builtin/{id}/README.md).\n",
+         [operator/definitions/builtin/{id}](../../operator/definitions/builtin/{id}/README.md).",
         definition.version,
         verification(definition.verification)
     );
