@@ -197,7 +197,7 @@ fn every_field_of_a_model_does_something() {
 #[test]
 fn every_field_of_a_destination_does_something() {
     let fates = [
-        ("type", Refused(json!({"type": "hubspot"}), "spec.type", "UnknownDestinationType")),
+        ("type", Refused(json!({"type": "abacus"}), "spec.type", "UnknownDestinationType")),
         ("auth", Planned(json!({"auth": "none"}))),
         ("settings", Planned(json!({"settings": {"method": "PUT"}}))),
         ("secrets", Planned(json!({"secrets": {"authToken": key("t")}}))),
