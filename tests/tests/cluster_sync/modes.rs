@@ -153,10 +153,10 @@ async fn rejected_rows_wait_until_they_change_or_a_person_asks() {
 }
 
 #[tokio::test]
-async fn an_edited_destination_type_is_refused_with_what_there_is() {
+async fn an_edited_destination_type_is_refused_with_what_was_meant() {
     let scene = Scene::with_customers("sync-type", 1).await.unwrap();
     let mut destination = scene.destination();
-    destination["spec"]["type"] = json!("hubspott");
+    destination["spec"]["type"] = json!("webhok");
     scene.namespace.apply(&[destination]).await.unwrap();
     let stalled = scene
         .namespace
