@@ -21,6 +21,8 @@ pub enum Purpose {
     Cluster,
     /// Run tests that start a Postgres of their own.
     Postgres,
+    /// Run tests that make keys.
+    Keys,
     /// Show the demo on a SQLite file.
     Sqlite,
     /// Install and run what the bench compares with.
@@ -45,7 +47,7 @@ const fn need(purpose: Purpose, program: &'static str, package: &'static str) ->
     Need { purpose, program, package }
 }
 
-const NEEDS: [Need; 22] = [
+const NEEDS: [Need; 23] = [
     need(Purpose::Build, "gcc", "gcc"),
     need(Purpose::Build, "make", "make"),
     need(Purpose::Build, "strip", "binutils"),
@@ -62,6 +64,7 @@ const NEEDS: [Need; 22] = [
     need(Purpose::Cluster, "gcc", "gcc"),
     need(Purpose::Cluster, "/usr/include/stdlib.h", "libc6-dev"),
     need(Purpose::Postgres, "initdb", "postgresql"),
+    need(Purpose::Keys, "openssl", "openssl"),
     need(Purpose::Sqlite, "sqlite3", "sqlite3"),
     need(Purpose::Peers, VENV, "python3-venv"),
     need(Purpose::Fakes, VENV, "python3-venv"),

@@ -9,16 +9,15 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::rest::keys;
 use crate::rest::script::{Answer, Script};
-
-const LINES: &str = include_str!("../snowflake/testdata/plain.base64");
 
 /// Every secret is this service account's key.
 struct Key;
 
 impl Secrets for Key {
     fn read(&self, _: &SecretRef) -> Result<SecretString, Failure> {
-        let pem = format!("-----BEGIN PRIVATE KEY-----\n{LINES}-----END PRIVATE KEY-----\n");
+        let pem = keys::rsa();
         let key = json!({"type": "service_account", "client_email": "bf@p.iam.gserviceaccount.com", "private_key_id": "k1", "private_key": pem});
         Ok(key.to_string().into())
     }

@@ -7,6 +7,8 @@
 pub(crate) mod body;
 pub(crate) mod compose;
 pub(crate) mod jwt;
+#[cfg(test)]
+pub(crate) mod keys;
 pub(crate) mod scan;
 #[cfg(test)]
 pub(crate) mod script;

@@ -1,26 +1,11 @@
-//! Keys as openssl makes them, without their first and last lines. They were made for these tests and are used nowhere else.
+//! Keys in every form that openssl makes.
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::*;
-
-const PLAIN: &str = include_str!("testdata/plain.base64");
-const AES: &str = include_str!("testdata/aes256.base64");
-const PASSPHRASE: &str = "open sesame";
-
-fn pem(label: &str, lines: &str) -> String {
-    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
-}
-
-fn plain() -> String {
-    pem("PRIVATE KEY", PLAIN)
-}
-
-fn encrypted(lines: &str) -> String {
-    pem("ENCRYPTED PRIVATE KEY", lines)
-}
+use crate::rest::keys::{PASSPHRASE, elliptic, encrypted, public_digest, rsa};
 
 fn read(pem: &str, passphrase: Option<&str>) -> Result<Key, Failure> {
     Key::read(&pem.into(), passphrase.map(Into::into).as_ref())
@@ -28,26 +13,26 @@ fn read(pem: &str, passphrase: Option<&str>) -> Result<Key, Failure> {
 
 #[test]
 fn the_same_key_is_read_in_every_form_of_the_guides() {
-    // openssl rsa -in KEY -pubout -outform DER | openssl dgst -sha256 -binary | openssl base64
-    let fingerprint = include_str!("testdata/fingerprint.txt").trim();
-    assert_eq!(read(&plain(), None).unwrap().fingerprint, fingerprint);
-    for lines in [AES, include_str!("testdata/des3.base64"), include_str!("testdata/scrypt.base64")] {
-        assert_eq!(read(&encrypted(lines), Some(PASSPHRASE)).unwrap().fingerprint, fingerprint);
+    let fingerprint = format!("SHA256:{}", STANDARD.encode(public_digest()));
+    assert_eq!(read(rsa(), None).unwrap().fingerprint, fingerprint);
+    for options in [&["-v2", "aes256"][..], &["-v2", "des3"], &["-scrypt"]] {
+        assert_eq!(read(&encrypted(options), Some(PASSPHRASE)).unwrap().fingerprint, fingerprint, "{options:?}");
     }
 }
 
 #[test]
 fn what_is_no_such_key_is_told_with_its_cure() {
-    let aes = &encrypted(AES);
-    let half = &plain()[..PLAIN.len() / 2];
+    let aes = &encrypted(&["-v2", "aes256"]);
+    let half = &rsa()[..rsa().len() / 2];
+    let labelled = |label: &str| rsa().replace("PRIVATE KEY", label);
     for (pem, passphrase, said) in [
         (aes.as_str(), None, "set privateKeyPassphrase"),
         (aes, Some("wrong"), "does not open it"),
-        (&pem("RSA PRIVATE KEY", PLAIN), None, "openssl pkcs8 -topk8"),
-        (&pem("PUBLIC KEY", PLAIN), None, "the public key"),
+        (&labelled("RSA PRIVATE KEY"), None, "openssl pkcs8 -topk8"),
+        (&labelled("PUBLIC KEY"), None, "the public key"),
         ("MIIE", None, "no PEM"),
         (half, None, "no PEM"),
-        (&pem("PRIVATE KEY", include_str!("testdata/ec.base64")), None, "no RSA key"),
+        (&elliptic(), None, "no RSA key"),
     ] {
         let failure = read(pem, passphrase).err().unwrap();
         assert_eq!(failure.code, Code::AuthenticationFailed);
@@ -58,7 +43,7 @@ fn what_is_no_such_key_is_told_with_its_cure() {
 
 #[test]
 fn tokens_say_who_and_for_how_long_and_are_signed() {
-    let key = read(&plain(), None).unwrap();
+    let key = read(rsa(), None).unwrap();
     let token = key.token("MYORG-ACCOUNT.BACKFLOW", 1_800_000_000).unwrap();
     let token = token.expose_secret();
     let (unsigned, signature) = token.rsplit_once('.').unwrap();
