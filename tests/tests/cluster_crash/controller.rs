@@ -11,10 +11,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::RwLock;
 
-/// One test at a time has the controller for itself.
-static CONTROLLERS: Mutex<()> = Mutex::const_new(());
+/// One test at a time has the controller for itself. Others, which need one that lives, read.
+pub(super) static CONTROLLERS: RwLock<()> = RwLock::const_new(());
 
 async fn holder(cluster: &Cluster) -> String {
     let leases: Api<Lease> = Api::namespaced(cluster.client.clone(), OPERATOR_NAMESPACE);
@@ -45,7 +45,7 @@ async fn one_job_each(scene: &Scene) {
 
 #[tokio::test]
 async fn a_run_outlives_the_controller_and_is_accounted_for_by_the_next() {
-    let _alone = CONTROLLERS.lock().await;
+    let _alone = CONTROLLERS.write().await;
     let scene = Scene::with_customers("crash-controller", 20).await.unwrap();
     scene.ready().await.unwrap();
     scene.receiver.script(Script::next([Fault::Hold]));
@@ -65,7 +65,7 @@ async fn a_run_outlives_the_controller_and_is_accounted_for_by_the_next() {
 
 #[tokio::test]
 async fn the_second_controller_takes_over_and_no_request_runs_twice() {
-    let _alone = CONTROLLERS.lock().await;
+    let _alone = CONTROLLERS.write().await;
     let scene = Scene::with_customers("crash-two", 5).await.unwrap();
     let cluster = scene.namespace.cluster.clone();
     Operator::install(&cluster, &["replicaCount=2"]).await.unwrap();

@@ -12,6 +12,8 @@ use kube::ResourceExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+use crate::controller::CONTROLLERS;
+
 const ROWS: u32 = 5_000;
 /// Records that may be sent and not yet committed.
 const WINDOW: usize = 10_000;
@@ -98,6 +100,8 @@ async fn a_pod_that_is_deleted_by_force_while_it_sends_commits_nothing_twice() {
 
 #[tokio::test]
 async fn a_pod_that_is_asked_to_go_ends_its_batch_and_its_replacement_the_rest() {
+    // The last words of a pod that goes are heard by a controller that lives, or by none.
+    let _living = CONTROLLERS.read().await;
     let (scene, sync, pod) = in_the_middle("crash-drain").await;
     scene.namespace.kubectl(&format!("delete pod {} --wait=false", pod.name_any())).await.unwrap();
     let asked = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
