@@ -1,6 +1,9 @@
 //! The one program of the image. It is the controller or the worker by the name that it is called by, or else by its first argument:
 //! most of what they are made of is the same, and so each node pulls it once.
 
+#[cfg(target_arch = "x86_64")]
+mod memory;
+
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
