@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use backflow_core::cell::Cell;
 use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::Failure;
+use backflow_core::encode::EncodedRow;
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::plan::{Mode, OnMappingChange};
 use backflow_core::record::{Rejection, idempotency_key};
@@ -300,7 +301,7 @@ impl<E: Engine> World<E> {
         let memory = match (self.asked.matched, change.kind) {
             (false, _) => return (id(change).to_string(), Memory::default()),
             (true, ChangeKind::Deleted) => change.memory.clone(),
-            (true, _) => Memory { match_key: name_of(&change.row), ..Memory::default() },
+            (true, _) => Memory { match_key: name_of(&change.row.cells()), ..Memory::default() },
         };
         (memory.match_key.as_deref().unwrap_or("nothing").to_owned(), memory)
     }
@@ -378,7 +379,7 @@ impl<E: Engine> World<E> {
                     if let Some(code) = unsendable {
                         answered.push(id(&change));
                         let verdict = Verdict::Rejected(Rejection::new(code, Some("name"), "it is not sent"));
-                        acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
+                        acks.push(Ack { change: Change { row: EncodedRow::default(), ..change }, verdict });
                         continue;
                     }
                     at += 1;
@@ -397,7 +398,7 @@ impl<E: Engine> World<E> {
                         Verdict::Delivered(self.memory(&change).1)
                     };
                     keys.push(key);
-                    acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
+                    acks.push(Ack { change: Change { row: EncodedRow::default(), ..change }, verdict });
                 }
                 if run.dies_after == Some(pages) {
                     return Ok(());
@@ -565,5 +566,5 @@ pub fn texts(change: &Change) -> Vec<String> {
         cell.write_json(&mut out);
         out
     };
-    change.row.iter().map(text).collect()
+    change.row.cells().iter().map(text).collect()
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::{Code, Failure};
+use backflow_core::encode::EncodedRow;
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::plan::DiffEngine;
 use backflow_core::result::{Counters, Phase};
@@ -41,7 +42,7 @@ fn seen(change: &Change) -> Seen {
         cell.write_json(&mut out);
         out
     };
-    (change.kind, key, change.row.iter().map(json).collect())
+    (change.kind, key, change.row.cells().iter().map(json).collect())
 }
 
 /// The next changes of any kind.
@@ -56,7 +57,7 @@ async fn page(extraction: &mut dyn Extraction, max: usize) -> Result<Vec<Change>
 }
 
 fn delivered(change: Change) -> Ack {
-    Ack { change: Change { row: Vec::new(), ..change }, verdict: Verdict::Delivered(Memory::default()) }
+    Ack { change: Change { row: EncodedRow::default(), ..change }, verdict: Verdict::Delivered(Memory::default()) }
 }
 
 /// Delivers everything of a run; returns what was found and what was sent, in the order of keys.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, write_string};
+use crate::encode::EncodedRow;
 
 /// How a row differs from what was delivered before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,8 +87,8 @@ pub struct Change {
     pub kind: ChangeKind,
     /// The row's primary key.
     pub key: Key,
-    /// The row's cells in the order of [`crate::extraction::Extraction::columns`]; empty for a deletion.
-    pub row: Vec<Cell>,
+    /// The row's values in the order of [`crate::extraction::Extraction::columns`]; empty for a deletion.
+    pub row: EncodedRow,
     /// The claim (fencing epoch) that last acknowledged this key, 0 for none: part of the idempotency key. A run that needs several
     /// pods makes several claims, so that no two deliveries of a key have the same.
     pub rev: u64,

@@ -94,12 +94,13 @@ mod tests {
     use super::*;
     use crate::cell::Cell;
     use crate::change::{ChangeKind, Key};
+    use crate::encode::EncodedRow;
 
     fn change(keys: &[&str], rev: u64, hash: u64) -> Change {
         Change {
             kind: ChangeKind::Updated,
             key: Key(keys.iter().map(|text| Cell::Text((*text).into())).collect()),
-            row: Vec::new(),
+            row: EncodedRow::default(),
             rev,
             hash,
             unsent: false,

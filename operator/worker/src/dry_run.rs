@@ -45,7 +45,7 @@ async fn estimate(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Re
             }
             let (mut records, mut bytes) = (0, 0);
             for change in page {
-                let record = match rendering.render(change) {
+                let record = match rendering.render(change, &mut Vec::new()) {
                     Rendered::Record(_, record) => record,
                     Rendered::NotSelected(change) => {
                         ledger.not_selected(&change);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use backflow_core::cell::Cell;
 use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::{Code, Failure};
 use backflow_core::extraction::Extraction;
@@ -62,17 +63,20 @@ impl Rendering {
             return None;
         }
         let rendering = Arc::clone(self);
-        let rendered = tokio::spawn(async move { page.into_iter().map(|change| rendering.render(change)).collect() });
+        let rendered = tokio::spawn(async move {
+            let mut room = Vec::new();
+            page.into_iter().map(|change| rendering.render(change, &mut room)).collect()
+        });
         Some(Page(rendered))
     }
 
-    /// Makes a record of a change, and takes its row away: it is not needed any more.
-    pub(crate) fn render(&self, mut change: Change) -> Rendered {
-        let row = std::mem::take(&mut change.row);
+    /// Makes a record of a change, and takes its row away: it is not needed any more. `row` is room for its values.
+    pub(crate) fn render(&self, mut change: Change, row: &mut Vec<Cell>) -> Rendered {
+        std::mem::take(&mut change.row).cells_into(row);
         let op = self.selection.operation(change.kind, change.unsent);
         // What was sent before is found by what it had then, as long as nothing else is sent.
         if change.kind != ChangeKind::Deleted && (op.is_some() || !change.known || change.unsent) {
-            let memory = match self.mapping.memory(&row) {
+            let memory = match self.mapping.memory(row) {
                 Ok(memory) => memory,
                 // Why there is no match key says more than that there is none.
                 Err(rejection) if op.is_some() => return Rendered::Rejected(change, rejection),
@@ -92,7 +96,7 @@ impl Rendering {
         }
         let data = match op {
             Operation::Delete => Ok(self.deletion.clone()),
-            _ => self.mapping.render(&row),
+            _ => self.mapping.render(row),
         };
         match data {
             Ok(data) => {

@@ -3,6 +3,7 @@
 use backflow_core::cell::Cell;
 use backflow_core::change::{Change, ChangeKind, Key, Memory, NamedKeys};
 use backflow_core::code::{Code, Failure};
+use backflow_core::encode::EncodedRow;
 use backflow_core::extraction::row_columns;
 use backflow_core::plan::{Plan, SyncPlan};
 use backflow_core::record::{Outcome, Record, idempotency_key};
@@ -65,7 +66,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     let change = Change {
         kind,
         key,
-        row,
+        row: EncodedRow::default(),
         rev: 0,
         hash: 0,
         unsent: false,
@@ -78,7 +79,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     change.key.write_json(&mut id);
     let mut counters = Counters::default();
     let mut errors = ErrorCounts::default();
-    let rendered = mapping.memory(&change.row).and_then(|memory| Ok((memory, mapping.render(&change.row)?)));
+    let rendered = mapping.memory(&row).and_then(|memory| Ok((memory, mapping.render(&row)?)));
     let outcome = match rendered {
         Ok((memory, data)) => {
             // The run's name makes the key: a Test is a delivery of its own, and never shadows a real one.

@@ -6,6 +6,7 @@ use std::vec::IntoIter;
 
 use backflow_core::change::{Change, ChangeKind, Key, Memory};
 use backflow_core::code::Failure;
+use backflow_core::encode::EncodedRow;
 
 use super::damage::internal;
 use super::hash::{key_hash, prefix};
@@ -193,10 +194,11 @@ impl Changes {
 
     fn offered(&mut self, kind: ChangeKind, listed: Listed) -> Result<Offered, Failure> {
         let (key, row, length) = match &listed.of {
-            Of::Key(key) => (Key::decode(key).ok_or_else(damaged)?, Vec::new(), key.len()),
+            Of::Key(key) => (Key::decode(key).ok_or_else(damaged)?, EncodedRow::default(), key.len()),
             Of::Row(place) => {
-                let (row, length) = self.payload.row(*place, self.row)?;
-                (Key(self.key.iter().map(|at| row[*at].clone()).collect()), row, length)
+                let row = self.payload.row(*place, self.row)?;
+                let length = row.len();
+                (Key(row.pick(&self.key)), row, length)
             }
         };
         let Listed { hash, rev, unsent, known, doubtful, duplicate, memory, .. } = listed;

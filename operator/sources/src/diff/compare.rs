@@ -17,6 +17,7 @@ use super::entry::{Doubt, Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
 use super::holders::Wrote;
+use super::known::Known;
 use super::layout::Layout;
 use super::leaving::{Leaving, elsewhere, offer, offer_deletion};
 use super::listed::{Listed, Of};
@@ -66,9 +67,11 @@ pub(super) struct Compare<'a> {
 
 /// What a comparison reads.
 pub(super) struct From<'a> {
-    /// The rows.
+    /// The rows that are not as they were delivered, as far as that was seen.
     pub index: Spool,
-    pub rows: u64,
+    pub listed: u64,
+    /// The rows that are.
+    pub known: Known,
     /// The entries.
     pub state: StateReader<'a>,
     /// The records that rows stand for; `None`: by primary key alone.
@@ -99,11 +102,26 @@ struct Standing<'a> {
 
 type Indexed<'a> = (u128, IndexRow<'a>);
 
+/// The rows of a key.
+#[derive(Clone, Copy)]
+struct Rows<'b, 'a> {
+    /// Those in scratch.
+    listed: &'b [Indexed<'a>],
+    /// How many are not there, because they are as they were delivered: one at most.
+    unlisted: u64,
+}
+
 impl Compare<'_> {
-    /// Goes through rows and entries once, then through the records that may have to go.
+    /// Goes through rows and entries once, then through the records that may have to go. Partitions without any change are not read.
     pub(super) async fn run(&self, from: From<'_>, mut into: Into<'_>, meter: &mut Meter) -> Result<Found, Failure> {
-        let From { index, rows, mut state, records } = from;
+        let From { index, listed, known, state, records } = from;
         let mut found = Found { rejected: Some(HashSet::new()), ..Found::default() };
+        let (mut state, quiet) = state.without(known.quiet());
+        for entries in quiet.iter().enumerate().filter(|(_, quiet)| **quiet).map(|(at, _)| known.entries(at)) {
+            found.entries += entries;
+            found.findings.known += entries;
+            found.specs.insert(self.document.spec);
+        }
         let mut entry = state.next().await?;
         let mut done = 0;
         for bucket in 0..BUCKETS {
@@ -118,8 +136,8 @@ impl Compare<'_> {
             };
             for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
                 let Some((hash, row)) = group.first() else { continue };
-                while let Some((_, gone)) = entry.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
-                    self.gone(gone, &mut into, &mut found)?;
+                while let Some(lone) = entry.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
+                    self.unlisted(lone, &known, &mut into, &mut found)?;
                     entry = state.next().await?;
                 }
                 let found_at = contested.binary_search_by_key(hash, |(key, _)| *key).ok();
@@ -128,19 +146,20 @@ impl Compare<'_> {
                     contested: found_at.filter(|_| !fault!(LastWriterIsForgotten)).map(|at| &contested[at].1),
                 };
                 match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
-                    Some((_, known)) => {
-                        self.met(group, standing, known, &mut into, &mut found)?;
+                    Some((at, met)) => {
+                        let rows = Rows { listed: group, unlisted: known.has_met(at, &met).into() };
+                        self.met(rows, standing, met, &mut into, &mut found)?;
                         entry = state.next().await?;
                     }
                     None => self.first_seen(group, standing, &mut into, &mut found)?,
                 }
             }
             done += sorted.len() as u64;
-            meter.at(Stage::Comparing, done, rows);
+            meter.at(Stage::Comparing, done, listed);
             tokio::task::yield_now().await;
         }
-        while let Some((_, gone)) = entry {
-            self.gone(gone, &mut into, &mut found)?;
+        while let Some(lone) = entry {
+            self.unlisted(lone, &known, &mut into, &mut found)?;
             entry = state.next().await?;
         }
         if let (Some(records), Some(leaving)) = (&records, into.leaving.take()) {
@@ -172,7 +191,10 @@ impl Compare<'_> {
         if let (Some(wrote), Some((_, row))) = (standing.contested, group.first()) {
             into.dues.now(row.key, wrote)?;
         }
-        let Some(row) = single(group, found).filter(|row| row.place != Place::NONE) else { return Ok(()) };
+        let Some(row) = single(Rows { listed: group, unlisted: 0 }, found).filter(|row| row.place != Place::NONE)
+        else {
+            return Ok(());
+        };
         if let Some(chosen) = self.chosen
             && !chosen.key(row.key)?
         {
@@ -183,19 +205,34 @@ impl Compare<'_> {
         offer(&Listed { duplicate, doubtful: contested.map(|wrote| wrote.epoch), ..listed }, into, found)
     }
 
+    /// An entry without a row in scratch.
+    fn unlisted(
+        &self,
+        (at, entry): (u128, Entry),
+        known: &Known,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let (true, Kind::Delivered(hash) | Kind::Seen(hash)) = (known.has_met(at, &entry), entry.kind) else {
+            return self.gone(entry, into, found);
+        };
+        self.count(&entry, found)?;
+        if self.chosen.is_some() { Ok(()) } else { self.unchanged(hash, entry, into) }
+    }
+
     /// Rows of a key that has an entry.
     fn met(
         &self,
-        group: &[Indexed<'_>],
+        rows: Rows<'_, '_>,
         Standing { duplicate, contested }: Standing<'_>,
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
         self.count(&entry, found)?;
-        let Some(row) = single(group, found) else {
+        let Some(row) = single(rows, found) else {
             // A key that is there twice is not sent, whatever its record holds.
-            match (contested, group.first()) {
+            match (contested, rows.listed.first()) {
                 (Some(wrote), Some((_, row))) if self.moved(row, &entry).is_none() => into.dues.now(row.key, wrote)?,
                 (Some(wrote), _) => into.dues.wait(wrote)?,
                 (None, _) => {}
@@ -219,7 +256,7 @@ impl Compare<'_> {
             return self.unchanged(hash, entry, into);
         }
         if row.place == Place::NONE && !duplicate {
-            // Taken for unchanged while it was read: one changed row in 10^13 is (see `Known`). It stays changed, and is not taken
+            // Taken for unchanged while it was read: one changed row in 10^22 is (see `Known`). It stays changed, and is not taken
             // for it again, because every claim has another salt.
             return Ok(());
         }
@@ -408,11 +445,11 @@ impl Compare<'_> {
 }
 
 /// The row of a key, if it has one only.
-fn single<'a>(group: &[Indexed<'a>], found: &mut Found) -> Option<IndexRow<'a>> {
-    match group {
-        [(_, row)] => Some(*row),
-        _ => {
-            found.findings.invalid_duplicate_key += group.len() as u64;
+fn single<'a>(rows: Rows<'_, 'a>, found: &mut Found) -> Option<IndexRow<'a>> {
+    match rows {
+        Rows { listed: [(_, row)], unlisted: 0 } => Some(*row),
+        Rows { listed, unlisted } => {
+            found.findings.invalid_duplicate_key += listed.len() as u64 + unlisted;
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Reading the model: every row is hashed and put to scratch, at the speed of the warehouse.
+//! Reading the model: every row is hashed, and put to scratch if there is more to it, at the speed of the warehouse.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,8 +32,12 @@ const HEADROOM: u64 = 2;
 
 /// What was read.
 pub(super) struct Extracted {
-    /// A record per row with a key, in buckets by key hash.
+    /// A record for each row with a key that has to be compared, in buckets by key hash.
     pub index: Spool,
+    /// How many records.
+    pub listed: u64,
+    /// The rows that are as they were delivered.
+    pub known: Known,
     /// The rows.
     pub payload: Payload,
     /// The records that rows stand for, if there is more to it than the key.
@@ -93,7 +97,7 @@ pub(super) struct Scratch<'a> {
     pub identify: Option<Identify>,
 }
 
-/// Reads the model into scratch, but for the content of rows that are `known`. The warehouse's stream is closed when this returns.
+/// Reads the model into scratch, but for rows that are `known`. The warehouse's stream is closed when this returns.
 pub(super) async fn extract(
     warehouse: &dyn Warehouse,
     query: Query,
@@ -148,6 +152,7 @@ struct Writer {
     usage: Usage,
     limit: u64,
     index_bytes: u64,
+    listed: u64,
     rows: u64,
     null_keys: u64,
     scratch_full: bool,
@@ -174,6 +179,7 @@ impl Writer {
             usage,
             limit,
             index_bytes: 0,
+            listed: 0,
             rows: 0,
             null_keys: 0,
             scratch_full: false,
@@ -220,9 +226,17 @@ impl Writer {
         }
         let hash = key_hash(key);
         let bucket = prefix(hash, BUCKETS.ilog2() as u8) as usize;
+        let known = self.hashes.first().and_then(|row| self.known.find(hash, *row));
+        if let Some(slot) = known
+            && self.identify.is_none()
+            && self.known.meet(slot, hash)
+        {
+            return Ok(());
+        }
+        self.known.lists(hash);
+        self.listed += 1;
         self.index_bytes += (key.len() + 8 * self.hashes.len() + 10) as u64;
-        let unchanged = self.hashes.first().is_some_and(|row| self.known.contains(hash, *row));
-        let place = if unchanged { Place::NONE } else { self.payload.push(row.bytes())? };
+        let place = if known.is_some() { Place::NONE } else { self.payload.push(row.bytes())? };
         let record = match &mut self.identify {
             Some((identify, matches)) => {
                 let memory = identify(&row.cells(self.layout.row));
@@ -254,6 +268,8 @@ impl Writer {
     fn finish(self) -> Result<Extracted, Failure> {
         Ok(Extracted {
             index: self.index,
+            listed: self.listed,
+            known: self.known,
             payload: self.payload.finish()?,
             matches: self.identify.map(|(_, matches)| matches),
             rows: self.rows,

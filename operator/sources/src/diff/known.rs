@@ -1,25 +1,58 @@
-//! Rows that are as they were delivered, recognised while they are read: their content need not go to scratch.
+//! Rows that are as they were delivered, recognised while they are read: neither they nor what the state has of them need be looked
+//! at again.
 
 use backflow_core::code::Failure;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::document::Document;
-use super::entry::Kind;
+use super::entry::{Entry, Kind};
+use super::hash::prefix;
 use super::matches::{self, bucket};
 use super::replay::Chosen;
 use super::spool::Spool;
 use super::stored::StateReader;
 
-/// The most rows that are remembered: 16 MiB. Of more, the others' content goes to scratch although it is not needed.
-const MAX_ROWS: usize = 1 << 20;
+/// The most rows that are remembered: 24 MiB. Of more, the others go to scratch and are compared. In tests, both happens.
+const MAX_ROWS: usize = if cfg!(test) { 20_000 } else { 1 << 20 };
 
 /// Fingerprints of (key, row hash), in a table with open addressing.
 ///
-/// A fingerprint has 64 bits: a changed row is taken for one of a million known rows once in 10^13 times. The comparison that follows
-/// goes by full keys and finds it out.
+/// A fingerprint has 96 bits: that a changed row is taken for one of a million known rows happens once in 10^22 times, which is rarer
+/// by far than that its hash is as before.
 pub(super) struct Known {
     slots: Vec<u64>,
+    /// The rest of each slot's fingerprint.
+    rests: Vec<u32>,
+    /// A bit for each slot: its row was met.
+    met: Vec<u64>,
+    partitions: Vec<Tally>,
+    /// There are two to the power of so many partitions.
+    bits: u8,
     salt: u64,
+}
+
+/// Where a row is remembered.
+#[derive(Clone, Copy)]
+pub(super) struct Slot(usize);
+
+/// What was met of a partition.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// Entries that say nothing but what a row was when it was delivered, or seen.
+    plain: u32,
+    /// Other entries.
+    others: u32,
+    /// Plain entries whose rows were met.
+    met: u32,
+    /// Rows that were not, or more than once.
+    listed: u32,
+}
+
+impl Tally {
+    /// Nothing changed: every entry's row was met once, and no other row.
+    fn is_quiet(&self) -> bool {
+        self.plain > 0 && self.met == self.plain && self.others == 0 && self.listed == 0
+    }
 }
 
 impl Known {
@@ -32,10 +65,17 @@ impl Known {
         overwritten: Option<&Spool>,
         salt: u64,
     ) -> Result<Self, Failure> {
-        let mut prints = Vec::new();
+        let mut known =
+            Self::with_room(usize::try_from(document.rows).unwrap_or(MAX_ROWS).min(MAX_ROWS), document.bits, salt);
+        let mut room = known.slots.len() * 2 / 3;
+        let mut partitions = vec![Tally::default(); 1 << document.bits];
         let mut others = (usize::MAX, Vec::new());
         while let Some((key, entry)) = state.next().await? {
-            let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { continue };
+            let tally = &mut partitions[prefix(key, document.bits) as usize];
+            let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else {
+                tally.others += 1;
+                continue;
+            };
             let sent_again = match chosen {
                 Some(chosen) => chosen.entry(&entry)?,
                 None => {
@@ -48,42 +88,96 @@ impl Known {
                         || others.1.binary_search(&key).is_ok()
                 }
             };
-            if entry.spec == document.spec && !sent_again {
-                prints.push(fingerprint(key, hash, salt));
-                if prints.len() == MAX_ROWS {
-                    break;
-                }
+            let remembered = entry.spec == document.spec && !sent_again && room > 0;
+            if remembered {
+                known.remember(key, hash);
+                room -= 1;
+            }
+            match remembered && entry.rejected.is_none() && entry.doubt.is_none() {
+                true => tally.plain += 1,
+                false => tally.others += 1,
+            }
+            if room == 0 && !remembered {
+                break;
             }
         }
-        let mut known = Self { slots: vec![0; (prints.len() * 3 / 2 + 1).next_power_of_two()], salt };
-        for print in prints {
-            let slot = known.find(print);
-            known.slots[slot] = print;
-        }
-        Ok(known)
+        Ok(Self { partitions, ..known })
     }
 
-    /// Whether a row is as it was delivered.
-    pub(super) fn contains(&self, key: u128, row: u64) -> bool {
+    fn with_room(rows: usize, bits: u8, salt: u64) -> Self {
+        let slots = (rows * 3 / 2 + 2).next_power_of_two();
+        Self {
+            slots: vec![0; slots],
+            rests: vec![0; slots],
+            met: vec![0; slots.div_ceil(64)],
+            partitions: Vec::new(),
+            bits,
+            salt,
+        }
+    }
+
+    fn remember(&mut self, key: u128, row: u64) {
         let print = fingerprint(key, row, self.salt);
-        self.slots[self.find(print)] == print
+        let at = self.place(print);
+        (self.slots[at], self.rests[at]) = print;
+    }
+
+    /// Where a row is remembered, if it is as it was delivered.
+    pub(super) fn find(&self, key: u128, row: u64) -> Option<Slot> {
+        let print = fingerprint(key, row, self.salt);
+        let at = self.place(print);
+        (self.slots[at] == print.0).then_some(Slot(at))
+    }
+
+    /// Notes that a row was met that is as it was delivered. Whether it was the first time.
+    pub(super) fn meet(&mut self, Slot(at): Slot, key: u128) -> bool {
+        let first = !self.is_met(at);
+        self.met[at / 64] |= 1 << (at % 64);
+        self.partitions[prefix(key, self.bits) as usize].met += u32::from(first);
+        first
+    }
+
+    /// Notes that a row goes to scratch, to be compared.
+    pub(super) fn lists(&mut self, key: u128) {
+        self.partitions[prefix(key, self.bits) as usize].listed += 1;
+    }
+
+    /// Whether the row of an entry was met as it was delivered.
+    pub(super) fn has_met(&self, key: u128, entry: &Entry) -> bool {
+        let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { return false };
+        self.find(key, hash).is_some_and(|Slot(at)| self.is_met(at))
+    }
+
+    /// The partitions of which nothing needs to be looked at.
+    pub(super) fn quiet(&self) -> Vec<bool> {
+        self.partitions.iter().map(Tally::is_quiet).collect()
+    }
+
+    /// How many entries a partition has of which nothing needs to be looked at.
+    pub(super) fn entries(&self, partition: usize) -> u64 {
+        self.partitions[partition].plain.into()
+    }
+
+    fn is_met(&self, at: usize) -> bool {
+        self.met[at / 64] >> (at % 64) & 1 == 1
     }
 
     /// The slot that has the fingerprint, or the empty one where it belongs. There always is one.
-    fn find(&self, print: u64) -> usize {
+    fn place(&self, print: (u64, u32)) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = print as usize & mask;
-        while self.slots[at] != 0 && self.slots[at] != print {
+        let mut at = print.0 as usize & mask;
+        while self.slots[at] != 0 && (self.slots[at], self.rests[at]) != print {
             at = (at + 1) & mask;
         }
         at
     }
 }
 
-/// Never 0: that is an empty slot.
-fn fingerprint(key: u128, row: u64, salt: u64) -> u64 {
+/// The first part is never 0: that is an empty slot.
+fn fingerprint(key: u128, row: u64, salt: u64) -> (u64, u32) {
     let mut bytes = [0; 24];
     bytes[..16].copy_from_slice(&key.to_le_bytes());
     bytes[16..].copy_from_slice(&row.to_le_bytes());
-    xxh3_64_with_seed(&bytes, salt).max(1)
+    let print = xxh3_128_with_seed(&bytes, salt);
+    ((print as u64).max(1), (print >> 64) as u32)
 }

@@ -112,10 +112,11 @@ pub(super) async fn open(
         now,
         scratch_full,
     };
-    let from = From { index: read.index, rows: read.rows, state: all(), records };
+    let from = From { index: read.index, listed: read.listed, known: read.known, state: all(), records };
     let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving, dues: &mut dues };
     let found = compare.run(from, into, &mut meter).await?;
     overlay.absorb(&upkeep)?;
+    let upkeep = upkeep.entries() > 0;
 
     let findings = Findings { rows: read.rows, invalid_null_key: read.null_keys, scratch_full, ..found.findings };
     let mut run = Streaming {
@@ -137,6 +138,7 @@ pub(super) async fn open(
         acked_updates: 0,
         acked_adds: 0,
         whole: true,
+        upkeep,
         store,
         clock,
         meter,

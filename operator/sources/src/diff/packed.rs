@@ -56,7 +56,9 @@ pub(super) struct Packer {
 
 impl Packer {
     pub(super) fn new(content: Content) -> Result<Self, Failure> {
-        let compressor = Compressor::new(3).map_err(|_| internal("the compressor does not start"))?;
+        // A segment lives until the next fold.
+        let level = if matches!(content, Content::Segment { .. }) { 1 } else { 3 };
+        let compressor = Compressor::new(level).map_err(|_| internal("the compressor does not start"))?;
         Ok(Self { content, out: vec![0; HEADER], block: Vec::new(), entries: 0, blocks: 0, compressor })
     }
 

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use backflow_core::cell::Cell;
 use backflow_core::code::Failure;
+use backflow_core::encode::EncodedRow;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::damage::{internal, scratch};
@@ -115,8 +115,8 @@ impl Payload {
         self.blocks.len()
     }
 
-    /// The first `columns` cells of a row, and the bytes they take.
-    pub(super) fn row(&mut self, place: Place, columns: usize) -> Result<(Vec<Cell>, usize), Failure> {
+    /// The first `columns` values of a row.
+    pub(super) fn row(&mut self, place: Place, columns: usize) -> Result<EncodedRow, Failure> {
         let damaged = || internal("a row in scratch cannot be read back");
         let number = place.block();
         if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
@@ -128,12 +128,6 @@ impl Payload {
             self.open = Some((number, raw));
         }
         let (_, block) = self.open.as_ref().ok_or_else(damaged)?;
-        let mut input = block.get(place.offset()..).ok_or_else(damaged)?;
-        let length = input.len();
-        let mut cells = Vec::with_capacity(columns);
-        for _ in 0..columns {
-            cells.push(Cell::decode(&mut input).ok_or_else(damaged)?);
-        }
-        Ok((cells, length - input.len()))
+        block.get(place.offset()..).and_then(|input| EncodedRow::read(input, columns)).ok_or_else(damaged)
     }
 }

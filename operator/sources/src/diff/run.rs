@@ -39,6 +39,11 @@ const PAGE_BYTES: usize = 2 * 1024 * 1024;
 /// Marks of rows whose record another key wrote, in one commit.
 const MARKS_PER_COMMIT: usize = 10_000;
 
+/// A journal of less than this part of the entries is not folded.
+const FOLD_SHARE: u64 = 16;
+/// Unless it has so many segments, each of which the next run has to ask for.
+const FOLD_SEGMENTS: u64 = 32;
+
 /// Rejects that are taken off the list in one commit at the end.
 pub(super) const CLEARED_PER_COMMIT: usize = 10_000;
 
@@ -76,6 +81,8 @@ pub(super) struct Streaming {
     pub acked_adds: u64,
     /// The overlay has everything that was committed.
     pub whole: bool,
+    /// The overlay has entries that the journal does not.
+    pub upkeep: bool,
 }
 
 impl Streaming {
@@ -160,7 +167,7 @@ impl Streaming {
         let deletion = change.kind == ChangeKind::Deleted;
         let memory = match &self.identify {
             Some(identify) if !deletion => {
-                Memory { remote_id: change.memory.remote_id.clone(), ..identify(&change.row) }
+                Memory { remote_id: change.memory.remote_id.clone(), ..identify(&change.row.cells()) }
             }
             _ => change.memory.clone(),
         };
@@ -242,6 +249,13 @@ impl Streaming {
         Ok(())
     }
 
+    /// Whether the journal is to become part of the partitions: a few changes in each of many partitions are read back sooner than all
+    /// partitions are written.
+    fn is_due(&self) -> bool {
+        let long = self.head.segment - self.document.folded >= FOLD_SEGMENTS;
+        long || self.upkeep || !self.expired.is_empty() || self.overlay.entries() >= self.entries / FOLD_SHARE
+    }
+
     fn run_row(&self, counters: &Counters, phase: Phase) -> RunRow {
         RunRow { counters: counters.clone(), phase, updated_at: (self.clock)().to_string(), ..self.run.clone() }
     }
@@ -295,7 +309,9 @@ impl Extraction for Streaming {
         if self.ahead.front().is_some_and(|offered| rank(offered.change.kind) > rank(kind)) {
             return Ok(Vec::new());
         }
-        self.ahead.retain(|offered| offered.change.kind == kind);
+        if self.ahead.front().is_some_and(|offered| offered.change.kind != kind) {
+            self.ahead.clear();
+        }
         if kind != ChangeKind::Deleted && std::mem::take(&mut self.deleting) {
             self.note_dues_after_deletions().await?;
         }
@@ -393,7 +409,7 @@ impl Extraction for Streaming {
             self.overlay.touch(*partition);
         }
         let mut head = self.head.clone();
-        let folds = self.whole && self.overlay.touched().contains(&true);
+        let folds = self.whole && self.overlay.touched().contains(&true) && self.is_due();
         if folds {
             head.generation += 1;
             let fold = Fold {

@@ -21,11 +21,13 @@ pub(super) struct Overlay {
     bits: u8,
     /// Partitions that have entries here.
     touched: Vec<bool>,
+    /// How many entries were laid.
+    entries: u64,
 }
 
 impl Overlay {
     pub(super) fn new(folder: &Path, usage: Usage, bits: u8) -> Result<Self, Failure> {
-        Ok(Self { spool: Spool::new(folder, BUCKETS, usage)?, bits, touched: vec![false; 1 << bits] })
+        Ok(Self { spool: Spool::new(folder, BUCKETS, usage)?, bits, touched: vec![false; 1 << bits], entries: 0 })
     }
 
     /// Reads the journal back.
@@ -50,6 +52,7 @@ impl Overlay {
     pub(super) fn push(&mut self, entry: &Entry) -> Result<(), Failure> {
         let hash = key_hash(&entry.key);
         self.touched[prefix(hash, self.bits) as usize] = true;
+        self.entries += 1;
         self.spool.push(prefix(hash, BUCKETS.ilog2() as u8) as usize, |out| entry.encode(out))
     }
 
@@ -62,7 +65,13 @@ impl Overlay {
         for (ours, theirs) in self.touched.iter_mut().zip(&other.touched) {
             *ours |= theirs;
         }
+        self.entries += other.entries;
         Ok(())
+    }
+
+    /// How many entries were laid.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
     }
 
     /// Has a partition written again although nothing in it moved.
@@ -96,8 +105,8 @@ pub(super) struct StateReader<'a> {
     key: &'a str,
     document: &'a Document,
     overlay: &'a Overlay,
-    /// Only partitions that the overlay touches.
-    touched_only: bool,
+    /// Partitions that are not read, though the overlay's entries of them are. Empty: all are.
+    unread: Vec<bool>,
     partition: usize,
     open: Option<Unpacker>,
     base: Option<(u128, Entry)>,
@@ -115,7 +124,7 @@ impl<'a> StateReader<'a> {
             key,
             document,
             overlay,
-            touched_only: false,
+            unread: Vec::new(),
             partition: 0,
             open: None,
             base: None,
@@ -132,7 +141,15 @@ impl<'a> StateReader<'a> {
         document: &'a Document,
         overlay: &'a Overlay,
     ) -> Self {
-        Self { touched_only: true, ..Self::all(store, key, document, overlay) }
+        let unread = overlay.touched.iter().map(|touched| !touched).collect();
+        Self { unread, ..Self::all(store, key, document, overlay) }
+    }
+
+    /// All entries but those of some partitions that the overlay does not touch. Says of each partition whether it is left out.
+    pub(super) fn without(mut self, mut quiet: Vec<bool>) -> (Self, Vec<bool>) {
+        quiet.iter_mut().zip(&self.overlay.touched).for_each(|(quiet, touched)| *quiet &= !touched);
+        self.unread.clone_from(&quiet);
+        (self, quiet)
     }
 
     /// The next entry, after all journal entries of its key.
@@ -175,7 +192,7 @@ impl<'a> StateReader<'a> {
             let index = self.partition;
             let Some(&generation) = self.document.partitions.get(index) else { return Ok(None) };
             self.partition += 1;
-            if generation > 0 && (!self.touched_only || self.overlay.touched[index]) {
+            if generation > 0 && !self.unread.get(index).is_some_and(|unread| *unread) {
                 let id = PartitionId { generation, index: index as u32 };
                 let bytes = self.store.partition(self.key, id).await?;
                 let bytes = bytes.ok_or_else(|| self.damaged(Damage::Missing, index))?;

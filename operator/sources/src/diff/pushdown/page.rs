@@ -3,6 +3,7 @@
 use backflow_core::cell::Cell;
 use backflow_core::change::{Change, ChangeKind, Key, Memory};
 use backflow_core::code::Failure;
+use backflow_core::encode::EncodedRow;
 
 use super::super::damage::internal;
 use super::dialect::{Names, Said, key_part, kind};
@@ -62,7 +63,7 @@ impl<W: Clone> Shape<W> {
             _ => None,
         };
         let memory = Memory { match_key: text(), group_key: text(), remote_id: text() };
-        let row = if kind == ChangeKind::Deleted { Vec::new() } else { cells.collect() };
+        let row = if kind == ChangeKind::Deleted { EncodedRow::default() } else { cells.collect() };
         let hash = hash.ok_or_else(unreadable)?;
         Ok(Paged {
             change: Change { kind, key, row, rev, hash, unsent, known, duplicate: false, memory, place },

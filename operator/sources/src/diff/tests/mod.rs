@@ -7,6 +7,7 @@ mod faults;
 mod golden;
 mod history;
 mod inputs;
+mod known;
 mod modes;
 // The suites of both engines on real servers use it too.
 #[path = "../../../../../tests/src/oracle.rs"]
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
 use backflow_core::change::{Change, ChangeKind, Identify, Memory};
 use backflow_core::code::{Code, Failure};
+use backflow_core::encode::EncodedRow;
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{
@@ -211,7 +213,7 @@ impl Place {
             for change in page {
                 let verdict = verdict(&change);
                 sent.changes.push(self.sent(extraction.as_ref(), &change));
-                acks.push(Ack { change: Change { row: Vec::new(), ..change }, verdict });
+                acks.push(Ack { change: Change { row: EncodedRow::default(), ..change }, verdict });
             }
             extraction.commit(acks, &Counters::default()).await.unwrap();
         }

@@ -33,7 +33,7 @@ async fn run_and_find(place: &Place, name: &str, rows: &Table) -> (Vec<(ChangeKi
             let memory = match change.kind {
                 ChangeKind::Deleted => change.memory.clone(),
                 _ if change.duplicate => Memory::default(),
-                _ => (place.identify.as_ref().unwrap())(&change.row),
+                _ => (place.identify.as_ref().unwrap())(&change.row.cells()),
             };
             let verdict = if change.duplicate {
                 Verdict::Rejected(Rejection::new("DUPLICATE_MATCH_KEY", None, "another row has it"))
@@ -158,7 +158,7 @@ pub(super) async fn a_row_that_takes_its_record_back_is_sent_though_it_did_not_c
     let mut extraction = place.open("r2", &table(&[(1, "a", "list"), (2, "a", "list")])).await.unwrap();
     while let [change, ..] = &page(&mut extraction, 1).await[..] {
         if !change.duplicate {
-            let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row));
+            let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row.cells()));
             extraction.commit(vec![Ack { change: change.clone(), verdict }], &Counters::default()).await.unwrap();
         }
     }
@@ -176,7 +176,7 @@ async fn a_record_that_passed_on_goes_with_the_row_that_never_got_to_write_it() 
     let mut extraction = place.open("r2", &rows).await.unwrap();
     let updated = extraction.next_page(Updated, 9).await.unwrap();
     let acks = updated.into_iter().map(|change| {
-        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row));
+        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row.cells()));
         Ack { change, verdict }
     });
     let acks: Vec<Ack> = acks.collect();

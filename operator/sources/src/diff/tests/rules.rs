@@ -254,7 +254,7 @@ async fn full_scratch_offers_what_was_read_and_no_deletion_and_the_next_run_goes
     let noise = |n: u64| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let texts: Vec<String> = (0..30_000).map(|n| (0..16).map(|part| noise(n * 16 + part)).collect()).collect();
     let rows: Vec<(i64, &str, &str)> = (0..).zip(&texts).map(|(n, text)| (n, text.as_str(), "x")).collect();
-    place.plan.mapping.scratch_bytes = 3 << 20;
+    place.plan.mapping.scratch_bytes = 2 << 20;
     let rows = table(&rows);
     let mut sent = 0;
     for run in 0.. {
