@@ -15,4 +15,5 @@ mod sql;
 mod sqlite;
 mod state_rows;
 mod store;
+mod tls;
 pub mod warehouse;

@@ -17,13 +17,17 @@ pub(crate) enum Lexis {
     Snowflake,
     /// Strings in either quotes, once or three times, with backslashes; backticks around names; `#` comments.
     BigQuery,
+    /// Backslashes in strings and in names, which stand in backticks or double quotes; `$tag$` quotes; `#` comments; `?` chooses.
+    ClickHouse,
+    /// Strings in either quotes with backslashes, backticks around names, `#` comments, comments that are executed.
+    MySql,
 }
 
 impl Lexis {
     /// What stands around a name.
     const fn quote(self) -> char {
         match self {
-            Self::BigQuery => '`',
+            Self::BigQuery | Self::ClickHouse | Self::MySql => '`',
             Self::Postgres | Self::Sqlite | Self::Snowflake => '"',
         }
     }
@@ -120,15 +124,15 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
             part = match lexis {
                 Lexis::Postgres => plain.to_lowercase(),
                 Lexis::Snowflake => plain.to_uppercase(),
-                Lexis::Sqlite | Lexis::BigQuery => plain.to_owned(),
+                Lexis::Sqlite | Lexis::BigQuery | Lexis::ClickHouse | Lexis::MySql => plain.to_owned(),
             };
             rest = &rest[end..];
         }
         if part.is_empty() || part.contains('\0') {
             return Err(wrong());
         }
-        if lexis == Lexis::BigQuery {
-            // Neither may be in a name there, and one would end it.
+        if mark == '`' {
+            // BigQuery has neither in a name, and the others hardly ever; how they are escaped differs.
             let plain = !part.contains(['`', '\\']);
             parts.push(plain.then(|| format!("`{part}`")).ok_or_else(wrong)?);
         } else {
@@ -167,6 +171,13 @@ fn outline(sql: &str, lexis: Lexis, subject: Subject<'_>) -> Result<Outline, Fai
             Token::Parameter => {
                 let sentence =
                     format!("a parameter in line {} has no value; a model has none, write the value itself", line());
+                return Err(subject.failure(Code::SqlError, &sentence));
+            }
+            Token::Executed => {
+                let sentence = format!(
+                    "the comment that begins in line {} would be executed; write its text without the marks",
+                    line()
+                );
                 return Err(subject.failure(Code::SqlError, &sentence));
             }
             Token::Nul => return Err(subject.failure(Code::SqlError, "the text holds a NUL character; remove it")),
@@ -216,6 +227,8 @@ enum Token {
     Nul,
     /// `$1`, `?`, `:name`: a place for a value that nobody gives.
     Parameter,
+    /// A comment that is none to the server.
+    Executed,
     /// A quote or comment that does not end.
     Open(&'static str),
 }
@@ -234,9 +247,18 @@ impl Scanner<'_> {
         let sqlite = self.lexis == Lexis::Sqlite;
         let snowflake = self.lexis == Lexis::Snowflake;
         let bigquery = self.lexis == Lexis::BigQuery;
+        let clickhouse = self.lexis == Lexis::ClickHouse;
+        let mysql = self.lexis == Lexis::MySql;
         Some(match first {
             '\0' => Token::Nul,
             _ if first.is_whitespace() => self.skip(first.len_utf8(), Token::Blank),
+            // Two dashes are two signs to MySQL if a word follows.
+            '-' if mysql
+                && rest.starts_with("--")
+                && rest[2..].starts_with(|c: char| !c.is_whitespace() && !c.is_control()) =>
+            {
+                self.skip(2, Token::Other)
+            }
             '-' if rest.starts_with("--") => {
                 let end = rest.find(|c| c == '\n' || ((postgres || snowflake) && c == '\r')).unwrap_or(rest.len());
                 self.skip(end, Token::Blank)
@@ -244,27 +266,29 @@ impl Scanner<'_> {
             '/' if snowflake && rest.starts_with("//") => {
                 self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank)
             }
-            '#' if bigquery => self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank),
+            '#' if bigquery || clickhouse || mysql => self.skip(rest.find('\n').unwrap_or(rest.len()), Token::Blank),
+            '/' if mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => self.skip(3, Token::Executed),
             '/' if rest.starts_with("/*") => self.comment(),
             '\'' | '"' if bigquery => self.string(first),
-            '`' if bigquery => self.quoted('`', true, "quoted name"),
+            '`' if bigquery || clickhouse => self.quoted('`', true, "quoted name"),
             '@' if rest.starts_with("@@") && bigquery => self.skip(2, Token::Other),
             '@' if bigquery && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
-            '\'' => self.quoted('\'', snowflake, "string"),
+            '\'' => self.quoted('\'', snowflake || clickhouse || mysql, "string"),
             'e' | 'E' if postgres && rest[1..].starts_with('\'') => {
                 self.at += 1;
                 self.quoted('\'', true, "string")
             }
-            '"' => self.quoted('"', false, "quoted name"),
-            '`' if sqlite => self.quoted('`', false, "quoted name"),
+            '"' if mysql => self.quoted('"', true, "string"),
+            '"' => self.quoted('"', clickhouse, "quoted name"),
+            '`' if sqlite || mysql => self.quoted('`', false, "quoted name"),
             '[' if sqlite => match rest.find(']') {
                 Some(end) => self.skip(end + 1, Token::Other),
                 None => Token::Open("quoted name"),
             },
-            '?' if !postgres => self.skip(1, Token::Parameter),
+            '?' if !postgres && !clickhouse => self.skip(1, Token::Parameter),
             '$' | ':' | '@' if sqlite && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
             '$' if postgres && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.skip(1, Token::Parameter),
-            '$' if postgres || (snowflake && rest.starts_with("$$")) => self.dollar(),
+            '$' if postgres || clickhouse || (snowflake && rest.starts_with("$$")) => self.dollar(),
             '(' => self.skip(1, Token::Left),
             ')' => self.skip(1, Token::Right),
             ';' => self.skip(1, Token::Semicolon),

@@ -117,3 +117,41 @@ fn bigquery_knows_its_own_strings_and_names() {
     assert_eq!(table("`my dataset`.t").as_deref(), Some("`my dataset`.`t`"));
     assert_eq!((table("`a``b`.t"), table("a\\b")), (None, None));
 }
+
+#[test]
+fn clickhouse_knows_backslashes_heredocs_and_a_choice() {
+    let subject = Subject("model \"m\"");
+    let check = |sql| check_statement(sql, Lexis::ClickHouse, subject).err().map(|failure| failure.code);
+    for sql in [
+        "select 'it\\'s; (', `a\\`;`, \"b\\\";\", $$;)$$, $a$ ;$$ $a$, a ? b : c, e[1] from t # ; )",
+        "with 1 as a select {'a': 1}, a::UInt8 -- ; )",
+    ] {
+        assert_eq!(check(sql), None, "{sql}");
+    }
+    for sql in ["select 'a\\'", "select `a\\`", "select $$;", "select 1 # a\n)", "select 1; select 2"] {
+        assert!(check(sql).is_some(), "{sql}");
+    }
+    let table = |text| table(text, Lexis::ClickHouse, subject).ok();
+    assert_eq!(table("marts.Customers").as_deref(), Some("`marts`.`Customers`"));
+    assert_eq!((table("`a``b`.t"), table("a\\b")), (None, None));
+}
+
+#[test]
+fn mysql_knows_comments_that_are_executed_and_dashes_that_are_signs() {
+    let subject = Subject("model \"m\"");
+    let check = |sql| check_statement(sql, Lexis::MySql, subject).err().map(|failure| failure.code);
+    for sql in [
+        "select 'it\\'s; (', \"a\\\";(\", `a\\`, 5--3, @@version, @a -- ; )",
+        "select /* ; ) */ /*+ NO_ICP(t) */ 1 # ; )",
+        "select 1 --\tend ;",
+    ] {
+        assert_eq!(check(sql), None, "{sql}");
+    }
+    for sql in
+        ["select 'a\\'", "select ?", "select 5--3;", "select 1 /*! ) */", "select 1 /*M!100100 */", "select 1 # a\n)"]
+    {
+        assert!(check(sql).is_some(), "{sql}");
+    }
+    let table = |text| table(text, Lexis::MySql, subject).ok();
+    assert_eq!(table("shop.Customers").as_deref(), Some("`shop`.`Customers`"));
+}

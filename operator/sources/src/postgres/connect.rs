@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{Postgres, TlsMode};
-use backflow_core::secret::{SecretRef, Secrets};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use backflow_core::secret::Secrets;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::sync::Mutex;
 
 use super::errors;
+use crate::tls::{self, Peer};
 
 /// How long host name, TCP, TLS and authentication may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -95,21 +94,16 @@ impl Connector {
         };
         if plan.tls.mode != TlsMode::Disable {
             if let Some(ca) = &plan.tls.ca {
-                options = options.ssl_root_cert_from_pem(certificates(secrets, ca)?);
+                options = options.ssl_root_cert_from_pem(tls::pem_certificates(secrets, ca)?);
             }
             match (&plan.tls.client_certificate, &plan.tls.client_key) {
                 (Some(certificate), Some(key)) => {
                     options = options
-                        .ssl_client_cert_from_pem(certificates(secrets, certificate)?)
-                        .ssl_client_key_from_pem(private_key(secrets, key)?);
+                        .ssl_client_cert_from_pem(tls::pem_certificates(secrets, certificate)?)
+                        .ssl_client_key_from_pem(tls::pem_key(secrets, key)?);
                 }
                 (None, None) => {}
-                _ => {
-                    return Err(Failure::new(
-                        Code::TlsFailed,
-                        "tls.clientCertificate and tls.clientKey belong together; give both or none",
-                    ));
-                }
+                _ => return Err(tls::not_a_pair()),
             }
         }
         let target = Target {
@@ -174,6 +168,17 @@ impl Target {
     pub(crate) fn address(&self) -> String {
         format!("Postgres at {}:{}", self.host, self.port)
     }
+
+    /// The server, for messages about its TLS.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer {
+            address: self.address(),
+            host: self.host.clone(),
+            mode: self.tls,
+            has_certificate: self.has_certificate,
+            has_ca: self.has_ca,
+        }
+    }
 }
 
 /// Begins a transaction with our settings. The caller ends it with [`end`], or drops the connection.
@@ -194,28 +199,4 @@ pub(crate) async fn end(connection: &mut PgConnection, how: &'static str) -> Res
 /// Runs text of our own by the simple protocol.
 pub(crate) async fn run(connection: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
-}
-
-fn certificates(secrets: &dyn Secrets, reference: &SecretRef) -> Result<Vec<u8>, Failure> {
-    let pem = secrets.read(reference)?.expose_secret().as_bytes().to_vec();
-    let mut found = CertificateDer::pem_slice_iter(&pem).peekable();
-    if found.peek().is_none() || found.any(|certificate| certificate.is_err()) {
-        return Err(not_pem(reference, "certificate"));
-    }
-    Ok(pem)
-}
-
-fn private_key(secrets: &dyn Secrets, reference: &SecretRef) -> Result<Vec<u8>, Failure> {
-    let pem = secrets.read(reference)?.expose_secret().as_bytes().to_vec();
-    if PrivateKeyDer::from_pem_slice(&pem).is_err() {
-        return Err(not_pem(reference, "private key"));
-    }
-    Ok(pem)
-}
-
-fn not_pem(reference: &SecretRef, what: &str) -> Failure {
-    Failure::new(
-        Code::TlsFailed,
-        format!("key \"{}\" of Secret \"{}\" is not a PEM {what}", reference.key, reference.name),
-    )
 }

@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::plan::TlsMode;
-use rustls::CertificateError;
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
@@ -20,19 +19,12 @@ pub(crate) fn connect(error: &Error, target: &Target) -> Failure {
             None => (Code::ConnectionFailed, unexpected(target)),
         },
         Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => (Code::TlsFailed, tls(error, target)),
+            Some(error) => (Code::TlsFailed, target.peer().sentence(error)),
             None => (Code::ConnectionFailed, no_connection(error.kind(), target)),
         },
         Error::Tls(error) => match error.downcast_ref::<rustls::Error>() {
-            Some(error) => (Code::TlsFailed, tls(error, target)),
-            None => (
-                Code::TlsFailed,
-                format!(
-                    "{} does not offer TLS, and tls.mode is {}; enable TLS on the server, or set tls.mode: Disable if the network is trusted",
-                    target.address(),
-                    mode(target.tls)
-                ),
-            ),
+            Some(error) => (Code::TlsFailed, target.peer().sentence(error)),
+            None => (Code::TlsFailed, target.peer().not_offered()),
         },
         Error::Configuration(_) => (
             Code::TlsFailed,
@@ -43,15 +35,6 @@ pub(crate) fn connect(error: &Error, target: &Target) -> Failure {
         _ => (Code::ConnectionFailed, unexpected(target)),
     };
     Failure::new(code, sentence)
-}
-
-fn mode(mode: TlsMode) -> &'static str {
-    match mode {
-        TlsMode::Disable => "Disable",
-        TlsMode::Require => "Require",
-        TlsMode::VerifyCa => "VerifyCa",
-        TlsMode::VerifyFull => "VerifyFull",
-    }
 }
 
 fn unexpected(target: &Target) -> String {
@@ -70,44 +53,6 @@ fn no_connection(kind: ErrorKind, target: &Target) -> String {
         _ => format!(
             "{address} closed the connection while it was being made; check host and port, and the server's log"
         ),
-    }
-}
-
-fn tls(error: &rustls::Error, target: &Target) -> String {
-    let address = target.address();
-    match error {
-        rustls::Error::InvalidCertificate(reason) => match reason {
-            CertificateError::UnknownIssuer => format!(
-                "the certificate of {address} is signed by an unknown authority; {}",
-                if target.has_ca { "give the right authority in tls.ca" } else { "give its authority in tls.ca" }
-            ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
-                "the certificate of {address} is not for host \"{}\"; use a host name that it names, or tls.mode: VerifyCa",
-                target.host
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                format!("the certificate of {address} has expired; renew it on the server")
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                format!("the certificate of {address} is not valid yet; check it, and the clocks")
-            }
-            CertificateError::Revoked => format!("the certificate of {address} is revoked; renew it on the server"),
-            _ => format!("the certificate of {address} cannot be accepted as a server's; check it and tls.ca"),
-        },
-        rustls::Error::AlertReceived(_) if target.has_certificate => {
-            format!(
-                "{address} refuses the client certificate; check tls.clientCertificate, its authority and its dates"
-            )
-        }
-        rustls::Error::AlertReceived(_) => {
-            format!(
-                "{address} broke TLS off; if it asks for a client certificate, give tls.clientCertificate and tls.clientKey"
-            )
-        }
-        rustls::Error::InconsistentKeys(_) => {
-            "tls.clientKey is not the key of tls.clientCertificate; give both of one pair".to_owned()
-        }
-        _ => format!("TLS with {address} failed; check that the server speaks TLS 1.2 or newer"),
     }
 }
 

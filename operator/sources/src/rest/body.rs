@@ -24,13 +24,20 @@ pub(crate) struct Body {
     /// Arrived, and not unpacked yet.
     pending: Bytes,
     ended: bool,
+    /// The longest silence.
+    silence: Duration,
 }
 
 impl Body {
     pub(crate) fn new(response: Response) -> Self {
         let packed = response.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes() == b"gzip");
         let unpack = packed.then(|| MultiGzDecoder::new(Vec::new()));
-        Self { response, unpack, pending: Bytes::new(), ended: false }
+        Self { response, unpack, pending: Bytes::new(), ended: false, silence: SILENCE }
+    }
+
+    /// One that may be silent for so long: the service computes while it answers.
+    pub(crate) fn patient(response: Response, silence: Duration) -> Self {
+        Self { silence, ..Self::new(response) }
     }
 
     /// The next piece, `None` at the end.
@@ -40,7 +47,7 @@ impl Body {
                 if self.ended {
                     return Ok(None);
                 }
-                match tokio::time::timeout(SILENCE, self.response.chunk()).await {
+                match tokio::time::timeout(self.silence, self.response.chunk()).await {
                     Ok(Ok(Some(chunk))) => self.pending = chunk,
                     Ok(Ok(None)) => {
                         self.ended = true;

@@ -18,6 +18,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Value,
+    /// The body as it is.
+    pub(crate) text: String,
 }
 
 impl Asked {
@@ -38,7 +40,16 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn text(status: u16, body: impl Into<String>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into().into_bytes(), cut: None }
+        Self::raw(status, body.into().into_bytes())
+    }
+
+    pub(crate) fn raw(status: u16, body: Vec<u8>) -> Self {
+        Self { status, headers: Vec::new(), body, cut: None }
+    }
+
+    /// Its body.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.body.clone()
     }
 
     pub(crate) fn json(status: u16, body: &Value) -> Self {
@@ -145,5 +156,6 @@ async fn read(stream: &mut TcpStream) -> Option<Asked> {
         }
     }
     let body = serde_json::from_slice(&bytes[head..head + length]).unwrap_or(Value::Null);
-    Some(Asked { method, path, headers, body })
+    let text = String::from_utf8_lossy(&bytes[head..head + length]).into_owned();
+    Some(Asked { method, path, headers, body, text })
 }

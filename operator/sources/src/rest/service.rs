@@ -10,15 +10,20 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
+use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::trouble::trouble;
+use crate::tls::{self, Peer};
 
 /// From the first packet to an open, encrypted connection; name resolution included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the request to the first line of the answer: the services hold a request back while a statement runs, for 45 to 50 s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+/// How soon it is noticed that the other end of a connection is gone while nothing is sent: after so long, and so many looks more.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const LOOKS: u32 = 4;
 /// Connections that are kept: pages are read one after another, and a statement of the state may come between them.
 const CONNECTIONS: usize = 4;
 /// The longest that a server's own `Retry-After` is followed.
@@ -84,19 +89,21 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(&'static str, String)>,
     /// Added to the query when the request may have arrived already.
     pub(crate) again: Option<(&'static str, &'static str)>,
-    /// JSON.
+    /// JSON, or what else the service takes.
     pub(crate) body: Option<Bytes>,
+    /// How long the first line of the answer may take.
+    pub(crate) patience: Duration,
 }
 
 impl Call {
     /// Asks for something.
     pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: Vec::new(), again: None, body: None }
+        Self { method: Method::GET, path, query: Vec::new(), again: None, body: None, patience: ANSWER_TIMEOUT }
     }
 
     /// Says something.
     pub(crate) fn post(path: String, body: Bytes) -> Self {
-        Self { method: Method::POST, path, query: Vec::new(), again: None, body: Some(body) }
+        Self { method: Method::POST, body: Some(body), ..Self::get(path) }
     }
 
     /// With one more pair of the query.
@@ -113,6 +120,10 @@ pub(crate) struct Service {
     /// `Snowflake account "myorg-account"`, for messages.
     pub(crate) name: String,
     pub(crate) pauses: Pauses,
+    /// A server of the user's own.
+    peer: Option<Peer>,
+    /// A header that only the service itself sets: what has it is its answer, whatever its status.
+    pub(crate) mark: Option<&'static str>,
 }
 
 impl Service {
@@ -133,6 +144,25 @@ impl Service {
         Self::at(name, &format!("http://{host}"), endpoint)
     }
 
+    /// A server that the user names, asked with encryption where there is a `config` for it.
+    ///
+    /// # Errors
+    /// `PlanInvalid` for what is no host.
+    pub(crate) fn server(peer: Peer, port: u16, config: Option<ClientConfig>) -> Result<Self, Failure> {
+        let scheme = if config.is_some() { "https" } else { "http" };
+        let host = if peer.host.contains(':') { format!("[{}]", peer.host) } else { peer.host.clone() };
+        let base = Url::parse(&format!("{scheme}://{host}:{port}"))
+            .map_err(|_| Failure::new(Code::PlanInvalid, format!("{}: its host is no name", peer.address)))?;
+        let builder = builder(&base);
+        let client = match config {
+            Some(config) => builder.tls_backend_preconfigured(config),
+            None => builder,
+        };
+        let client = client.build().map_err(|_| tls::no_authorities())?;
+        let name = peer.address.clone();
+        Ok(Self { client, base, name, pauses: Pauses::default(), peer: Some(peer), mark: None })
+    }
+
     fn at(name: String, address: &str, endpoint: Option<&str>) -> Result<Self, Failure> {
         let address = endpoint.unwrap_or(address);
         let wrong = || {
@@ -148,23 +178,8 @@ impl Service {
         if (local && !loopback(&base)) || base.host_str().is_none() {
             return Err(wrong());
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("backflow/", env!("CARGO_PKG_VERSION")))
-            // Nothing is followed: credentials would go along.
-            .redirect(Policy::none())
-            .referer(false)
-            .https_only(base.scheme() == "https")
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(CONNECTIONS);
-        if base.scheme() == "http" {
-            builder = builder.no_proxy().tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|_| {
-            let message = "no certificate authorities are found on this machine, so no host can prove itself by TLS; install the package \
-                           ca-certificates, or set SSL_CERT_FILE";
-            Failure::new(Code::TlsFailed, message)
-        })?;
-        Ok(Self { client, base, name, pauses: Pauses::default() })
+        let client = builder(&base).build().map_err(|_| tls::no_authorities())?;
+        Ok(Self { client, base, name, pauses: Pauses::default(), peer: None, mark: None })
     }
 
     /// Sends a request until there is an answer that is not about the server's own troubles, or none of the attempts had one. A token
@@ -178,26 +193,26 @@ impl Service {
         let mut stale = false;
         loop {
             let request = self.request(call, authorize, stale, arrived).await?;
-            let sent = tokio::time::timeout(ANSWER_TIMEOUT, self.client.execute(request)).await;
+            let sent = tokio::time::timeout(call.patience, self.client.execute(request)).await;
             let (failure, wish) = match sent {
                 Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED && !stale => {
                     stale = true;
                     continue;
                 }
-                Ok(Ok(response)) if !passing(response.status()) => return Ok(response),
+                Ok(Ok(response)) if !passing(response.status()) || self.marked(&response) => return Ok(response),
                 Ok(Ok(response)) => {
                     let status = response.status();
                     (self.busy(status), retry_after(response.headers()))
                 }
                 Ok(Err(error)) => {
-                    let failure = trouble(&self.name, &self.base, &error);
+                    let failure = trouble(&self.name, &self.base, self.peer.as_ref(), &error);
                     if failure.code != Code::ConnectionFailed {
                         return Err(failure);
                     }
                     (failure, None)
                 }
                 Err(_) => {
-                    let seconds = ANSWER_TIMEOUT.as_secs();
+                    let seconds = call.patience.as_secs();
                     let message = format!("{} did not answer within {seconds} s; check network and proxy", self.name);
                     (Failure::new(Code::ConnectionFailed, message), None)
                 }
@@ -252,6 +267,10 @@ impl Service {
         Ok(headers)
     }
 
+    fn marked(&self, response: &Response) -> bool {
+        self.mark.is_some_and(|mark| response.headers().contains_key(mark))
+    }
+
     fn busy(&self, status: StatusCode) -> Failure {
         let what = match status {
             StatusCode::TOO_MANY_REQUESTS => "takes no more requests for now (429)".to_owned(),
@@ -277,6 +296,22 @@ impl Service {
         let message = format!("{} broke the connection within an answer; it is tried again", self.name);
         Failure::new(Code::ConnectionFailed, message)
     }
+}
+
+/// A client of one address.
+fn builder(base: &Url) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent(concat!("backflow/", env!("CARGO_PKG_VERSION")))
+        // Nothing is followed: credentials would go along.
+        .redirect(Policy::none())
+        .referer(false)
+        .https_only(base.scheme() == "https")
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(KEEPALIVE)
+        .tcp_keepalive_interval(KEEPALIVE)
+        .tcp_keepalive_retries(LOOKS)
+        .pool_max_idle_per_host(CONNECTIONS);
+    if base.scheme() == "http" { builder.no_proxy().tls_certs_only([]) } else { builder }
 }
 
 fn loopback(url: &Url) -> bool {

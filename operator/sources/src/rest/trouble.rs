@@ -6,8 +6,10 @@ use std::io;
 use backflow_core::code::{Code, Failure};
 use reqwest::Url;
 
+use crate::tls::Peer;
+
 /// From a transport's error to a code and a sentence. The error's own text is only searched, never passed on.
-pub(super) fn trouble(name: &str, base: &Url, error: &reqwest::Error) -> Failure {
+pub(super) fn trouble(name: &str, base: &Url, peer: Option<&Peer>, error: &reqwest::Error) -> Failure {
     let host = base.host_str().unwrap_or_default();
     let mut text = String::new();
     let mut cause: Option<&dyn Error> = Some(error);
@@ -17,7 +19,11 @@ pub(super) fn trouble(name: &str, base: &Url, error: &reqwest::Error) -> Failure
         cause = inner.source();
     }
     let (code, sentence) = if let Some(tls) = find::<rustls::Error>(error) {
-        (Code::TlsFailed, tls_sentence(host, tls))
+        // Of a server of the user's own, the sentence names it.
+        match peer {
+            Some(peer) => return Failure::new(Code::TlsFailed, peer.sentence(tls)),
+            None => (Code::TlsFailed, tls_sentence(host, tls)),
+        }
     } else if text.contains("dns error") || text.contains("failed to lookup address") {
         (Code::HostNotFound, format!("its host {host} cannot be resolved; check its name, and the cluster's DNS"))
     } else if find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
