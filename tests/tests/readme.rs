@@ -57,6 +57,7 @@ fn every_link_leads_somewhere() {
         "docs/state.md",
         "docs/state-format.md",
         "docs/sources/bigquery.md",
+        "docs/sources/clickhouse.md",
         "docs/sources/snowflake.md",
     ] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();

@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AzureSql, BigQuery, Databricks, Finding, MySql, Postgres, Redshift, Snowflake, Sqlite, State, WorkerTemplate,
-    schema,
+    AzureSql, BigQuery, ClickHouse, Databricks, Finding, MySql, Postgres, Redshift, Snowflake, Sqlite, State,
+    WorkerTemplate, schema,
 };
 
-/// A warehouse with credentials: exactly one of postgres, redshift, snowflake, bigquery, databricks, azureSql, mysql, sqlite.
+/// A warehouse with credentials: exactly one of postgres, redshift, snowflake, bigquery, databricks, azureSql, mysql, clickhouse, sqlite.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "backflow.dev",
@@ -44,8 +44,8 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
     "[has(self.postgres), has(self.redshift), has(self.snowflake), has(self.bigquery), \
-     has(self.databricks), has(self.azureSql), has(self.mysql), has(self.sqlite)].exists_one(x, x)",
-    "exactly one of postgres, redshift, snowflake, bigquery, databricks, azureSql, mysql, sqlite must be set"
+     has(self.databricks), has(self.azureSql), has(self.mysql), has(self.clickhouse), has(self.sqlite)].exists_one(x, x)",
+    "exactly one of postgres, redshift, snowflake, bigquery, databricks, azureSql, mysql, clickhouse, sqlite must be set"
 ))]
 pub struct SourceSpec {
     /// A PostgreSQL server, or one that speaks its protocol.
@@ -69,6 +69,9 @@ pub struct SourceSpec {
     /// A MySQL or MariaDB server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mysql: Option<MySql>,
+    /// A ClickHouse server or service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickhouse: Option<ClickHouse>,
     /// A SQLite file, for runs without a cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlite: Option<Sqlite>,
@@ -112,6 +115,7 @@ pub enum Warehouse<'a> {
     Databricks(&'a Databricks),
     AzureSql(&'a AzureSql),
     MySql(&'a MySql),
+    ClickHouse(&'a ClickHouse),
     Sqlite(&'a Sqlite),
 }
 
@@ -127,6 +131,7 @@ impl SourceSpec {
             self.databricks.as_ref().map(Warehouse::Databricks),
             self.azure_sql.as_ref().map(Warehouse::AzureSql),
             self.mysql.as_ref().map(Warehouse::MySql),
+            self.clickhouse.as_ref().map(Warehouse::ClickHouse),
             self.sqlite.as_ref().map(Warehouse::Sqlite),
         ]
         .into_iter()
@@ -147,6 +152,7 @@ impl Warehouse<'_> {
             Self::Databricks(_) => "databricks",
             Self::AzureSql(_) => "azureSql",
             Self::MySql(_) => "mysql",
+            Self::ClickHouse(_) => "clickhouse",
             Self::Sqlite(_) => "sqlite",
         }
     }

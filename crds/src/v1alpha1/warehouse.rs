@@ -291,6 +291,32 @@ pub struct MySql {
     pub tls: Tls,
 }
 
+/// A ClickHouse server or service, reached by its HTTP interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (HOST, HOST_MESSAGE))]
+pub struct ClickHouse {
+    /// Host name or address of the server, without a scheme.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// Port of the HTTP interface: usually 8443 with TLS, 8123 without.
+    #[serde(default = "clickhouse_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Database for names without one.
+    #[schemars(length(min = 1, max = 255))]
+    pub database: String,
+    /// User to log in as.
+    #[schemars(length(min = 1, max = 128))]
+    pub user: String,
+    /// Password of the user; unset when the server asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretValue>,
+    /// How the connection is secured.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
 /// A SQLite file, for runs without a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -310,6 +336,10 @@ fn redshift_port() -> i32 {
 
 fn azure_sql_port() -> i32 {
     1433
+}
+
+fn clickhouse_port() -> i32 {
+    8443
 }
 
 fn mysql_port() -> i32 {

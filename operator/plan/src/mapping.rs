@@ -246,6 +246,11 @@ fn identity(
             identity.insert("source".to_owned(), "bigquery".to_owned());
             identity.insert("source.project".to_owned(), bigquery.project.clone());
         }
+        Connection::ClickHouse(server) => {
+            identity.insert("source".to_owned(), "clickhouse".to_owned());
+            identity.insert("source.host".to_owned(), format!("{}:{}", server.host, server.port));
+            identity.insert("source.database".to_owned(), server.database.clone());
+        }
         // A local file may be moved or copied; what is in it is its identity.
         Connection::Sqlite(_) => {
             identity.insert("source".to_owned(), "sqlite".to_owned());

@@ -1,6 +1,6 @@
 //! Source → [`SourcePlan`].
 
-use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, Sqlite, StateLocation, Tls, TlsMode};
+use backflow_core::plan::{Connection, DiffEngine, Postgres, Server, SourcePlan, Sqlite, StateLocation, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Warehouse, WorkerTemplate};
 
@@ -25,11 +25,12 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
         Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
         Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
         Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
+        Some(Warehouse::ClickHouse(clickhouse)) => self::clickhouse(clickhouse, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
         Some(other) => {
             findings.not_supported(
                 format!("spec.{}", other.member()),
-                "use postgres, snowflake or bigquery, or sqlite in local runs",
+                "use postgres, snowflake, bigquery or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -37,7 +38,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
             findings.add(
                 "spec",
                 "InvalidSpec",
-                "exactly one warehouse must be set: postgres, snowflake or bigquery, or sqlite in local runs",
+                "exactly one warehouse must be set: postgres, snowflake, bigquery or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -65,7 +66,9 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
         findings.add("spec.diff", "InvalidSpec", message);
     }
-    if let Some(warehouse @ (Warehouse::Snowflake(_) | Warehouse::BigQuery(_))) = spec.warehouse() {
+    if let Some(warehouse @ (Warehouse::Snowflake(_) | Warehouse::BigQuery(_) | Warehouse::ClickHouse(_))) =
+        spec.warehouse()
+    {
         let value = format!("Pushdown of {}", warehouse.member());
         findings.value_not_supported("spec.diff", &value, "use Auto or Streaming");
     }
@@ -73,39 +76,63 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
 }
 
 fn postgres(spec: &api::Postgres, findings: &mut Findings) -> Option<Connection> {
-    let port = u16::try_from(spec.port).ok().filter(|port| *port > 0);
-    if port.is_none() {
-        findings.add("spec.postgres.port", "InvalidSpec", format!("{} is not a port; use 1 to 65535", spec.port));
+    let port = port("postgres", spec.port, findings);
+    Some(Connection::Postgres(Box::new(Postgres {
+        host: spec.host.clone(),
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        password: spec.password.as_ref().map(secret),
+        tls: tls("postgres", &spec.tls, findings),
+        port: port?,
+    })))
+}
+
+fn clickhouse(spec: &api::ClickHouse, findings: &mut Findings) -> Option<Connection> {
+    let port = port("clickhouse", spec.port, findings);
+    Some(Connection::ClickHouse(Box::new(Server {
+        host: spec.host.clone(),
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        password: spec.password.as_ref().map(secret),
+        tls: tls("clickhouse", &spec.tls, findings),
+        port: port?,
+    })))
+}
+
+fn port(member: &str, port: i32, findings: &mut Findings) -> Option<u16> {
+    let fit = u16::try_from(port).ok().filter(|port| *port > 0);
+    if fit.is_none() {
+        findings.add(format!("spec.{member}.port"), "InvalidSpec", format!("{port} is not a port; use 1 to 65535"));
     }
-    let tls = &spec.tls;
+    fit
+}
+
+fn tls(member: &str, tls: &api::Tls, findings: &mut Findings) -> Tls {
     if tls.client_certificate.is_some() != tls.client_key.is_some() {
-        findings.add("spec.postgres.tls", "InvalidSpec", "clientCertificate and clientKey must be set together");
+        findings.add(
+            format!("spec.{member}.tls"),
+            "InvalidSpec",
+            "clientCertificate and clientKey must be set together",
+        );
     }
     if tls.mode == api::TlsMode::Disable && (tls.ca.is_some() || tls.client_certificate.is_some()) {
         findings.add(
-            "spec.postgres.tls.mode",
+            format!("spec.{member}.tls.mode"),
             "InvalidSpec",
             "mode Disable uses no certificates; remove ca and clientCertificate, or choose another mode",
         );
     }
-    Some(Connection::Postgres(Box::new(Postgres {
-        host: spec.host.clone(),
-        port: port?,
-        database: spec.database.clone(),
-        user: spec.user.clone(),
-        password: spec.password.as_ref().map(secret),
-        tls: Tls {
-            mode: match tls.mode {
-                api::TlsMode::Disable => TlsMode::Disable,
-                api::TlsMode::Require => TlsMode::Require,
-                api::TlsMode::VerifyCa => TlsMode::VerifyCa,
-                api::TlsMode::VerifyFull => TlsMode::VerifyFull,
-            },
-            ca: tls.ca.as_ref().map(secret),
-            client_certificate: tls.client_certificate.as_ref().map(secret),
-            client_key: tls.client_key.as_ref().map(secret),
+    Tls {
+        mode: match tls.mode {
+            api::TlsMode::Disable => TlsMode::Disable,
+            api::TlsMode::Require => TlsMode::Require,
+            api::TlsMode::VerifyCa => TlsMode::VerifyCa,
+            api::TlsMode::VerifyFull => TlsMode::VerifyFull,
         },
-    })))
+        ca: tls.ca.as_ref().map(secret),
+        client_certificate: tls.client_certificate.as_ref().map(secret),
+        client_key: tls.client_key.as_ref().map(secret),
+    }
 }
 
 fn sqlite(spec: &api::Sqlite, place: &Place, findings: &mut Findings) -> Option<Connection> {

@@ -6,6 +6,7 @@
 pub mod batch;
 mod bigquery;
 mod claims;
+mod clickhouse;
 pub mod diff;
 mod model;
 mod postgres;

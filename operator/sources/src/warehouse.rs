@@ -13,6 +13,7 @@ use futures::stream::BoxStream;
 
 use crate::batch::Batch;
 use crate::bigquery::BigQueryWarehouse;
+use crate::clickhouse::ClickHouseWarehouse;
 use crate::diff::Request;
 use crate::postgres::PostgresWarehouse;
 use crate::snowflake::SnowflakeWarehouse;
@@ -106,6 +107,9 @@ pub async fn open(
         }
         Connection::BigQuery(bigquery) => {
             Arc::new(BigQueryWarehouse::open(bigquery, schema, secrets, application_name).await?)
+        }
+        Connection::ClickHouse(clickhouse) => {
+            Arc::new(ClickHouseWarehouse::open(clickhouse, schema, secrets, application_name).await?)
         }
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     };

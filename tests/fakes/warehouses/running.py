@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import TracebackType
 from typing import Any
 
-from .bigquery.service import BigQuery
-from .databricks.service import Databricks
 from .fake import Control, Front, Warehouse
-from .snowflake.service import Snowflake
 from .tls import server_context
 from .wire import Server
 
-SERVICES: dict[str, Callable[..., Warehouse]] = {
-    "bigquery": BigQuery,
-    "databricks": Databricks,
-    "snowflake": Snowflake,
+# Where each is: a fake loads what it needs itself, and not the engines of the others.
+SERVICES: dict[str, tuple[str, str]] = {
+    "bigquery": (".bigquery.service", "BigQuery"),
+    "clickhouse": (".clickhouse.service", "ClickHouse"),
+    "databricks": (".databricks.service", "Databricks"),
+    "snowflake": (".snowflake.service", "Snowflake"),
 }
+
+
+def _service(name: str) -> Callable[..., Warehouse]:
+    module, kind = SERVICES[name]
+    made: Callable[..., Warehouse] = getattr(import_module(module, __package__), kind)
+    return made
 
 
 class Running:
     """Starts a fake; a context manager that stops it."""
 
     def __init__(self, service: str, port: int = 0, seed: str | None = None, tls: bool = False, **options: Any) -> None:
-        self.warehouse = SERVICES[service](**options)
+        self.warehouse = _service(service)(**options)
         if seed:
             self.warehouse.seed(seed)
         self.front = Front(self.warehouse)

@@ -3,6 +3,7 @@
 mod cloud;
 mod destination;
 mod mapping;
+mod server;
 mod source;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::cloud::{BigQuery, Snowflake, SnowflakeCredential};
 pub use self::destination::{DestinationLimits, DestinationPlan};
 pub use self::mapping::{Field, FieldSource, Include, Items, MappingPlan, OnMappingChange, OnNull, Parse, Retry};
+pub use self::server::Server;
 pub use self::source::{
     AzureState, Connection, DiffEngine, DirectoryState, GcsState, ModelPlan, ModelQuery, Postgres, S3State, SourcePlan,
     Sqlite, StateLocation, StateStorePlan, Tls, TlsMode, VOLUME_PATH,

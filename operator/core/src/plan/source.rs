@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BigQuery, Snowflake};
+use super::{BigQuery, Server, Snowflake};
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -41,6 +41,9 @@ pub enum Connection {
     /// A Google BigQuery project.
     #[serde(rename = "bigquery")]
     BigQuery(Box<BigQuery>),
+    /// A ClickHouse server.
+    #[serde(rename = "clickhouse")]
+    ClickHouse(Box<Server>),
     /// A SQLite file: local runs only.
     Sqlite(Sqlite),
 }
@@ -79,6 +82,12 @@ pub struct Tls {
     /// PEM of its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_key: Option<SecretRef>,
+}
+
+impl Tls {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        [&self.ca, &self.client_certificate, &self.client_key].into_iter().flatten()
+    }
 }
 
 /// What TLS proves.
@@ -258,12 +267,11 @@ impl SourcePlan {
     pub(super) fn secrets(&self, all: &mut Vec<SecretRef>) {
         match &self.connection {
             Connection::Postgres(postgres) => {
-                let tls = &postgres.tls;
-                let references = [&postgres.password, &tls.ca, &tls.client_certificate, &tls.client_key];
-                all.extend(references.into_iter().flatten().cloned());
+                all.extend(postgres.password.iter().chain(postgres.tls.secrets()).cloned());
             }
             Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
             Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
+            Connection::ClickHouse(server) => all.extend(server.secrets().cloned()),
             Connection::Sqlite(_) => {}
         }
         all.extend(self.state.secrets());

@@ -124,6 +124,8 @@ fn every_field_of_a_source_does_something() {
         // Field by field in `cloud`.
         ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
         ("bigquery", Planned(other("bigquery", super::cloud::bigquery()))),
+        // In `servers`.
+        ("clickhouse", Planned(other("clickhouse", super::servers::server()))),
         (
             "databricks",
             Refused(

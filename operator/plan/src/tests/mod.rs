@@ -7,3 +7,4 @@ mod findings;
 mod fingerprints;
 mod manifests;
 mod runs;
+mod servers;

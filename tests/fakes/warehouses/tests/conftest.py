@@ -8,6 +8,7 @@ import pytest
 
 from ..running import Running
 from .bigquery_shop import SEED as BIGQUERY_SEED
+from .clickhouse_shop import SEED as CLICKHOUSE_SEED
 from .databricks_shop import SEED as DATABRICKS_SEED
 from .harness import Control
 from .snowflake_shop import SEED as SNOWFLAKE_SEED
@@ -72,3 +73,17 @@ def databricks_control(databricks: Running) -> Iterator[Control]:
         readOnly=False,
         warehouse={"running": True},
     )
+
+
+@pytest.fixture(scope="module")
+def clickhouse() -> Iterator[Running]:
+    with Running("clickhouse", seed=CLICKHOUSE_SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def clickhouse_control(clickhouse: Running) -> Iterator[Control]:
+    made = Control(clickhouse)
+    yield made
+    made.reset()
+    made.settings(deny=[], readOnly=False, profile=0, fail=None)

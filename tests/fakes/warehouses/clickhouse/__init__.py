@@ -1,0 +1,1 @@
+"""ClickHouse: its HTTP interface in front of its real engine."""
