@@ -95,7 +95,7 @@ def run(project: Project, asked: Asked, statement: Statement | None, force: bool
         if len(queries) > 1:
             return _script(project, queries, cursor, asked, force)
         query = queries[0]
-        if query.statement_type in CHANGES and not asked.dry_run:
+        if query.statement_type != "SELECT" and not asked.dry_run:
             cursor.wait_for_writers()
         _check(project, query, cursor, asked, force)
         if asked.dry_run:

@@ -16,7 +16,6 @@ from .errors import StatementError, of_engine, table_missing
 from .requests import Submission
 
 CATALOG, SCHEMA = "workspace", "default"
-_CHANGES = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATETABLE")
 INLINE_LIMIT = 26_214_400
 
 
@@ -62,7 +61,7 @@ def run(workspace: Workspace, asked: Submission, statement: Statement | None, fo
     if statement:
         cursor.attach(statement)
     try:
-        if found.kind in _CHANGES:
+        if found.kind != "SELECT":
             cursor.wait_for_writers()
         _check(workspace, found, cursor, force)
         result = _execute(workspace, found, cursor)

@@ -54,7 +54,7 @@ class Execution:
 
     def _statement(self, statement: exp.Expression) -> Result:
         session, cursor = self._session, self._cursor
-        if isinstance(statement, WRITES):
+        if isinstance(statement, (*WRITES, exp.Create, exp.Drop, exp.Alter)):
             cursor.wait_for_writers()
         tables = catalog.resolve(statement, session, cursor, statement.key.upper())
         if isinstance(statement, exp.Create | exp.Drop | exp.Alter):

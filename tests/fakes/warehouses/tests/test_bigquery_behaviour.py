@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import requests
 
@@ -59,6 +61,14 @@ def test_a_run_finds_changes_and_commits_them(bigquery_fake: Running, bigquery_c
 def test_timestamps_have_the_asked_form(bigquery_fake: Running, options: dict[str, object], text: str) -> None:
     sql = "SELECT TIMESTAMP '2020-01-01 00:00:00.123456+00' AS t"
     assert rows(bigquery_fake, sql, formatOptions=options) == [[text]]
+
+
+def test_a_table_that_several_clients_make_at_once_is_made_once(bigquery_fake: Running) -> None:
+    text = "CREATE TABLE IF NOT EXISTS shop.at_once (turn INT64)"
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(query, bigquery_fake, text) for _ in range(16)]
+    assert all(one.result().json()["jobComplete"] is True for one in tries)
+    rows(bigquery_fake, "DROP TABLE shop.at_once")
 
 
 def test_values_have_the_encodings_of_the_documents(bigquery_fake: Running) -> None:

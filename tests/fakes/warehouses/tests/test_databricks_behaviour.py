@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import requests
 
@@ -56,6 +58,14 @@ def test_traps_of_spark_are_there(databricks: Running) -> None:
     skips = "xxhash64(NULL, 'a') = xxhash64('a', NULL)"
     assert rows(databricks, f"SELECT {plain} AS a, {exact} AS b, {skips} AS c") == [["true", "false", "true"]]
     assert rows(databricks, "SELECT to_json(struct(CAST(NULL AS STRING) AS a)) AS j") == [["{}"]]
+
+
+def test_a_table_that_several_clients_make_at_once_is_made_once(databricks: Running) -> None:
+    text = "CREATE TABLE IF NOT EXISTS shop.at_once (turn INT)"
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(execute, databricks, text) for _ in range(16)]
+    assert all(one.result().json()["status"] == {"state": "SUCCEEDED"} for one in tries)
+    rows(databricks, "DROP TABLE shop.at_once")
 
 
 def test_values_have_their_encodings(databricks: Running) -> None:

@@ -126,6 +126,15 @@ def test_transactions_of_two_clients_wait_for_each_other(snowflake: Running) -> 
     assert rows(snowflake, "SELECT turn, (SELECT COUNT(*) FROM firsts) AS n FROM turns") == [["8", "1"]]
 
 
+def test_a_table_that_several_clients_make_at_once_is_made_once(snowflake: Running) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(submit, snowflake, "CREATE TABLE IF NOT EXISTS at_once (turn INT)") for _ in range(16)]
+    told = [one.result().json()["data"][0][0] for one in tries]
+    assert sorted(set(told)) == ["AT_ONCE already exists, statement succeeded.", "Table AT_ONCE successfully created."]
+    assert told.count("Table AT_ONCE successfully created.") == 1
+    rows(snowflake, "DROP TABLE at_once")
+
+
 def test_held_statement_answers_202_for_so_many_polls(snowflake: Running, control: Control) -> None:
     control.call("POST", "/holds", {"statement": "slow_one", "polls": 3})
     submitted = submit(snowflake, "SELECT 1 AS slow_one")
