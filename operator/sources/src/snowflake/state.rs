@@ -77,6 +77,19 @@ impl SnowflakeTable {
     }
 
     async fn run(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failure> {
+        self.tried(statement).await.map_err(|failed| self.failure(failed))
+    }
+
+    async fn attempt(&self, sql: String) -> Result<Result<(), SqlError>, Failure> {
+        match self.tried(&Statement::own(sql, &[])).await {
+            Ok(_) => Ok(Ok(())),
+            Err(Failed::Sql(error)) => Ok(Err(error)),
+            Err(Failed::Other(failure)) => Err(failure),
+        }
+    }
+
+    /// The rows of a statement, which is given again while nothing of it came through.
+    async fn tried(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
         let mut attempt = 1;
         loop {
             match self.api.rows(statement).await {
@@ -84,16 +97,8 @@ impl SnowflakeTable {
                     attempt += 1;
                     tokio::time::sleep(self.api.pause()).await;
                 }
-                other => return other.map_err(|failed| self.failure(failed)),
+                other => return other,
             }
-        }
-    }
-
-    async fn attempt(&self, sql: String) -> Result<Result<(), SqlError>, Failure> {
-        match self.api.rows(&Statement::own(sql, &[])).await {
-            Ok(_) => Ok(Ok(())),
-            Err(Failed::Sql(error)) => Ok(Err(error)),
-            Err(Failed::Other(failure)) => Err(failure),
         }
     }
 
