@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("service", choices=sorted(SERVICES))
     parser.add_argument("--port", type=int, default=0, help="port of the service; 0 takes a free one")
     parser.add_argument("--seed", type=pathlib.Path, help="SQL in the service's dialect, run before it listens")
+    parser.add_argument("--while-stdin", action="store_true", help="end when the standard input does, as it does with a test")
     parser.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate made for this run")
     arguments = parser.parse_args()
     seed = arguments.seed.read_text() if arguments.seed else None
@@ -29,6 +30,8 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    if arguments.while_stdin:
+        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
     with running:
         print(json.dumps(running.connection), flush=True)
         ended.wait()

@@ -107,13 +107,11 @@ class Snowflake:
             self._requests[asked.request_id] = statement.handle
         self.board.submit(statement)
         if asked.timeout < requests.MAX_TIMEOUT:
-            timer = threading.Timer(asked.timeout, self._time_out, (statement, asked.timeout))
-            timer.daemon = True
-            timer.start()
+            threading.Thread(target=self._time_out, args=(statement, asked.timeout), daemon=True).start()
         return statement
 
     def _time_out(self, statement: Statement, seconds: int) -> None:
-        if self.board.cancel(statement):
+        if not statement.done.wait(seconds) and self.board.cancel(statement):
             text = f"Statement reached its statement or warehouse timeout of {seconds} second(s) and was canceled."
             statement.error = SnowflakeError(408, "000630", text, "57014")
 

@@ -34,6 +34,15 @@ def test_one_line_of_json_says_where_it_is_and_it_ends_when_told(service: str, t
     assert process.wait(10) == 0
 
 
+def test_it_ends_with_its_standard_input() -> None:
+    command = [sys.executable, "-m", "warehouses", "snowflake", "--while-stdin"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None and process.stdout is not None
+    assert json.loads(process.stdout.readline())["service"] == "snowflake"
+    process.stdin.close()
+    assert process.wait(10) == 0
+
+
 def test_wrong_seed_is_told_and_nothing_listens(tmp_path: pathlib.Path) -> None:
     seed = tmp_path / "wrong.sql"
     seed.write_text("SELECT farm_fingerprint('x')")
