@@ -51,7 +51,10 @@ class Fault:
         if unknown:
             raise ValueError(f"{kind} does not take {', '.join(sorted(unknown))}")
         for name in ("skip", "times", "afterBytes", "bytesPerSecond", "retryAfter"):
-            if name in spec and (not isinstance(spec[name], int) or isinstance(spec[name], bool) or spec[name] < 0):
+            value = spec.get(name, 0)
+            if name == "times" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"{name} must be a whole number")
         if kind == "unavailable" and spec.get("status", 503) not in STATUSES:
             raise ValueError("status must be 500, 502, 503 or 504")

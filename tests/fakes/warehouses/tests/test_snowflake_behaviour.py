@@ -135,6 +135,13 @@ def test_a_table_that_several_clients_make_at_once_is_made_once(snowflake: Runni
     rows(snowflake, "DROP TABLE at_once")
 
 
+def test_a_fault_without_a_number_of_times_strikes_until_it_is_cleared(snowflake: Running, control: Control) -> None:
+    control.fault("throttle", times=None)
+    assert [submit(snowflake, "SELECT 1 AS a").status_code for _ in range(3)] == [429, 429, 429]
+    control.call("DELETE", "/faults")
+    assert submit(snowflake, "SELECT 1 AS a").status_code == 200
+
+
 def test_held_statement_answers_202_for_so_many_polls(snowflake: Running, control: Control) -> None:
     control.call("POST", "/holds", {"statement": "slow_one", "polls": 3})
     submitted = submit(snowflake, "SELECT 1 AS slow_one")
