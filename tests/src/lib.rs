@@ -11,6 +11,7 @@ pub mod program;
 pub mod receiver;
 pub mod s3;
 pub mod state_conformance;
+pub mod warehouse;
 pub mod webhook;
 pub mod worker;
 

@@ -22,7 +22,7 @@ use crate::packages::{self, Purpose};
 use crate::process::{run_logged, tail};
 use crate::steps::{logged, write};
 use crate::workspace::{Workspace, in_ci};
-use crate::{generate, image};
+use crate::{fakes, generate, image};
 
 use self::compiled::Tests;
 use self::suite::{Lane, Outcome, Suite, all_suites, select};
@@ -209,6 +209,7 @@ impl Session<'_> {
         let mut environment = self.environment();
         if package == SUITES {
             environment.push((PATIENT.0, PATIENT.1.into()));
+            environment.push(("BACKFLOW_FAKES_PYTHON", fakes::python(self.workspace)?));
         }
         let mut outcome = Outcome::default();
         for binary in tests.of_package(package) {

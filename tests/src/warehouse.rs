@@ -1,0 +1,296 @@
+//! Fakes of cloud warehouses: the programs of `tests/fakes/warehouses`, each a process of its own that ends with its value.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use backflow_core::code::Failure;
+use backflow_core::plan::{
+    BigQuery, Connection, DiffEngine, Snowflake, SnowflakeCredential, SourcePlan, StateLocation,
+};
+use backflow_core::secret::{SecretRef, Secrets};
+use reqwest::{Client, Method};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::PATIENCE;
+
+/// The Python that has what the fakes need. `cargo xtask test` sets it.
+const PYTHON: &str = "BACKFLOW_FAKES_PYTHON";
+/// The Secret that holds the credential.
+const SECRET: &str = "warehouse";
+const KEY: &str = "credential";
+
+/// A service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Snowflake's SQL API.
+    Snowflake,
+    /// BigQuery's REST API.
+    BigQuery,
+}
+
+impl Service {
+    /// As the command takes it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Snowflake => "snowflake",
+            Self::BigQuery => "bigquery",
+        }
+    }
+
+    /// What its fake tells beside its addresses.
+    const fn tells(self) -> &'static [&'static str] {
+        match self {
+            Self::Snowflake => &[
+                "account",
+                "user",
+                "role",
+                "warehouse",
+                "database",
+                "schema",
+                "privateKey",
+                "accessToken",
+                "oauthToken",
+            ],
+            Self::BigQuery => &["project", "location", "dataset", "accessToken", "impersonate"],
+        }
+    }
+}
+
+/// A running fake. It is killed when this is dropped.
+pub struct FakeWarehouse {
+    /// Which one.
+    pub service: Service,
+    /// Where it is, and the names and credentials that a client needs.
+    told: Value,
+    client: Client,
+    _child: Child,
+}
+
+impl FakeWarehouse {
+    /// Starts one that has run `seed`, in the service's dialect.
+    ///
+    /// # Errors
+    /// There is no Python for it; what it says against the seed.
+    pub async fn start(service: Service, seed: &str) -> anyhow::Result<Self> {
+        let python = std::env::var_os(PYTHON).with_context(|| {
+            format!("{PYTHON} names no Python: run `cargo xtask test tests`, or make one as tests/fakes/warehouses/README.md says")
+        })?;
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(seed.as_bytes())?;
+        let mut command = Command::new(PathBuf::from(python));
+        command.args(["-m", "warehouses", service.name(), "--port", "0", "--while-stdin", "--seed"]).arg(file.path());
+        // The clone stays as it is.
+        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes")).env("PYTHONDONTWRITEBYTECODE", "1");
+        // Its end ends the fake, also if nothing here lives to end it.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().context("the Python of the fakes cannot be started")?;
+        let stdout = child.stdout.take().context("the fake has no stdout")?;
+        let mut stderr = child.stderr.take().context("the fake has no stderr")?;
+        let mut line = String::new();
+        let mut stdout = BufReader::new(stdout);
+        tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await.context("the fake says nothing")??;
+        if line.is_empty() {
+            let mut said = String::new();
+            tokio::time::timeout(PATIENCE, stderr.read_to_string(&mut said)).await??;
+            anyhow::bail!("the fake did not start: {said}");
+        }
+        // What it says of mistakes of its own is for whoever reads the test's output.
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                eprintln!("fake: {line}");
+            }
+        });
+        let told: Value = serde_json::from_str(&line).context("the fake's first line is no JSON")?;
+        for name in ["url", "control"].iter().chain(service.tells()) {
+            ensure!(told[name].is_string(), "the fake tells no {name}");
+        }
+        let client = Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
+        Ok(Self { service, told, client, _child: child })
+    }
+
+    /// A name or credential that it told.
+    #[must_use]
+    pub fn told(&self, name: &str) -> &str {
+        self.told[name].as_str().unwrap_or_default()
+    }
+
+    /// A Source that reads it, with its state in the schema or dataset of every default.
+    #[must_use]
+    pub fn source(&self) -> SourcePlan {
+        let told = |name: &str| self.told(name).to_owned();
+        let credential = SecretRef { name: SECRET.into(), key: KEY.into() };
+        let endpoint = Some(told("url"));
+        let (connection, schema) = match self.service {
+            Service::Snowflake => {
+                let snowflake = Snowflake {
+                    account: told("account"),
+                    user: told("user"),
+                    warehouse: told("warehouse"),
+                    database: told("database"),
+                    schema: Some(told("schema")),
+                    role: Some(told("role")),
+                    credential: SnowflakeCredential::KeyPair { private_key: credential, passphrase: None },
+                    endpoint,
+                };
+                (Connection::Snowflake(Box::new(snowflake)), "_BACKFLOW")
+            }
+            Service::BigQuery => {
+                let bigquery = BigQuery {
+                    project: told("project"),
+                    location: told("location"),
+                    dataset: Some(told("dataset")),
+                    service_account_key: Some(credential),
+                    impersonate: None,
+                    maximum_bytes_billed: None,
+                    endpoint,
+                };
+                (Connection::BigQuery(Box::new(bigquery)), "_backflow")
+            }
+        };
+        SourcePlan {
+            name: "warehouse".into(),
+            connection,
+            state: StateLocation::Schema(schema.into()),
+            diff: DiffEngine::Streaming,
+        }
+    }
+
+    /// The credential of [`FakeWarehouse::source`]: name and key of its Secret, and the value.
+    #[must_use]
+    pub fn secret(&self) -> (&'static str, &'static str, String) {
+        let value = match self.service {
+            Service::Snowflake => self.told("privateKey").to_owned(),
+            Service::BigQuery => self.told["serviceAccountKey"].to_string(),
+        };
+        (SECRET, KEY, value)
+    }
+
+    /// Texts that nobody may see: parts of every credential, and of every token that is made with one.
+    #[must_use]
+    pub fn secret_texts(&self) -> Vec<String> {
+        let pem = match self.service {
+            Service::Snowflake => self.told("privateKey"),
+            Service::BigQuery => self.told["serviceAccountKey"]["private_key"].as_str().unwrap_or_default(),
+        };
+        let mut texts: Vec<String> = pem.lines().filter(|line| line.len() == 64).map(str::to_owned).collect();
+        // How each token begins that is signed here.
+        texts.push("eyJhbGci".into());
+        texts.extend(
+            ["accessToken", "oauthToken"].iter().filter_map(|name| self.told[name].as_str()).map(str::to_owned),
+        );
+        texts
+    }
+
+    /// Asks its control endpoint.
+    ///
+    /// # Errors
+    /// It refuses, with its reason.
+    pub async fn control(&self, method: Method, path: &str, value: Option<Value>) -> anyhow::Result<Value> {
+        let mut request = self.client.request(method, format!("{}{path}", self.told("control")));
+        if let Some(value) = value {
+            request = request.json(&value);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        ensure!(status.is_success(), "{path}: {text}");
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    async fn post(&self, path: &str, value: Value) -> anyhow::Result<()> {
+        self.control(Method::POST, path, Some(value)).await.map(drop)
+    }
+
+    /// Arms a fault.
+    ///
+    /// # Errors
+    /// There is none like it.
+    pub async fn fault(&self, fault: Value) -> anyhow::Result<()> {
+        self.post("/faults", json!([fault])).await
+    }
+
+    /// How often each armed fault struck.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn struck(&self) -> anyhow::Result<Vec<u64>> {
+        let faults = self.control(Method::GET, "/faults", None).await?;
+        let faults = faults.as_array().context("the faults are no list")?;
+        Ok(faults.iter().filter_map(|fault| fault["struck"].as_u64()).collect())
+    }
+
+    /// Disarms all faults and empties the ledger.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn calm(&self) -> anyhow::Result<()> {
+        for path in ["/faults", "/ledger"] {
+            self.control(Method::DELETE, path, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes settings.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub async fn settings(&self, settings: Value) -> anyhow::Result<()> {
+        self.post("/settings", settings).await
+    }
+
+    /// Keeps statements that match running, for so many looks at them or until [`FakeWarehouse::release`].
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn hold(&self, statement: &str, polls: Option<u32>) -> anyhow::Result<()> {
+        self.post("/holds", json!({"statement": statement, "polls": polls})).await
+    }
+
+    /// Lets all of them run.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn release(&self) -> anyhow::Result<()> {
+        self.control(Method::DELETE, "/holds", None).await.map(drop)
+    }
+
+    /// Runs SQL with all rights.
+    ///
+    /// # Errors
+    /// What the fake says.
+    pub async fn sql(&self, statements: &str) -> anyhow::Result<()> {
+        self.post("/sql", json!({"statements": statements})).await
+    }
+
+    /// Its requests, statements or tables, as JSON.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let found = self.control(Method::GET, path, None).await?;
+        Ok(found.as_array().with_context(|| format!("{path} is no list"))?.clone())
+    }
+
+    /// The SQL of statements that have not ended.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn running(&self) -> anyhow::Result<Vec<String>> {
+        let statements = self.list("/statements").await?;
+        let running = statements.iter().filter(|statement| statement["state"] == "RUNNING");
+        Ok(running.map(|statement| statement["sql"].to_string()).collect())
+    }
+}
+
+impl Secrets for FakeWarehouse {
+    fn read(&self, reference: &SecretRef) -> Result<SecretString, Failure> {
+        let (name, key, value) = self.secret();
+        if reference.name == name && reference.key == key { Ok(value.into()) } else { Err(reference.not_found()) }
+    }
+}

@@ -1,0 +1,113 @@
+//! A service with trouble: each kind has its code, nothing is lost, and no credential is told.
+
+use backflow_core::code::Code;
+use backflow_tests::warehouse::Service;
+use serde_json::{Value, json};
+
+use super::shop::{READ, Shop};
+
+/// Rows of a page: the model has some.
+const PAGE: u32 = 100;
+
+/// A run in this trouble, which it overcomes by itself.
+async fn overcomes(shop: &mut Shop, name: &str, fault: Value) {
+    shop.rename(&[1, 150, 299], name).await;
+    shop.fake.fault(fault).await.unwrap();
+    let result = shop.succeed(name).await;
+    assert_eq!(result.counters.upserted, 3, "{name}");
+    assert_eq!(shop.scenario.taken(), shop.upserts([1, 150, 299]), "{name}");
+    assert!(shop.fake.struck().await.unwrap().iter().all(|struck| *struck > 0), "{name}: the fault struck nothing");
+    shop.fake.calm().await.unwrap();
+}
+
+/// A run in this trouble, which ends with this code; the next one, without it, delivers everything.
+async fn fails(shop: &mut Shop, name: &str, fault: Value, code: Code) {
+    shop.fake.fault(fault).await.unwrap();
+    refused(shop, name, code).await;
+    shop.fake.calm().await.unwrap();
+    cured(shop, name).await;
+}
+
+async fn refused(shop: &mut Shop, name: &str, code: Code) {
+    shop.rename(&[2, 77], name).await;
+    let ended = shop.run(name).await;
+    let (_, phase, found) = ended.outcome().unwrap();
+    assert_eq!((phase.as_str(), found), ("Failed", Some(code)), "{name}: {}", ended.message);
+    assert_eq!(shop.scenario.taken(), [], "{name}");
+}
+
+async fn cured(shop: &mut Shop, name: &str) {
+    shop.succeed(&format!("{name}-cured")).await;
+    assert_eq!(shop.scenario.taken(), shop.upserts([2, 77]), "{name}");
+}
+
+/// What both services can do to a client. `submit` and `page`: paths of a request that starts a query, and of one that reads a page;
+/// `before`: requests of a run with that path before the second page.
+async fn troubles(shop: &mut Shop, submit: &str, page: &str, before: u32) {
+    shop.succeed("before").await;
+    assert_eq!(shop.scenario.taken(), shop.all());
+    let post = |kind: &str| json!({"kind": kind, "method": "POST", "path": submit});
+    let read = |kind: &str| json!({"kind": kind, "method": "GET", "path": page, "skip": before, "times": 2, "afterBytes": 300});
+    let with = |mut fault: Value, name: &str, value: Value| {
+        fault[name] = value;
+        fault
+    };
+    let throttled = with(with(post("throttle"), "retryAfter", json!(1)), "times", json!(2));
+    overcomes(shop, "throttled", throttled).await;
+    overcomes(shop, "unavailable", post("unavailable")).await;
+    overcomes(shop, "gateway-page", post("html")).await;
+    overcomes(shop, "refused", post("refuse")).await;
+    overcomes(shop, "lost-answer", with(post("reset"), "afterBytes", json!(0))).await;
+    let claim = with(with(post("reset"), "afterBytes", json!(0)), "body", json!("BEGIN TRANSACTION"));
+    overcomes(shop, "lost-answer-to-a-claim", claim).await;
+    overcomes(shop, "token-expired", post("unauthorized")).await;
+    overcomes(shop, "reset-in-a-page", read("reset")).await;
+    overcomes(shop, "truncated-page", read("truncate")).await;
+
+    let always = |kind: &str| with(post(kind), "times", Value::Null);
+    let zero = with(always("throttle"), "retryAfter", json!(0));
+    fails(shop, "always-throttled", zero, Code::WarehouseUnavailable).await;
+    fails(shop, "revoked", always("unauthorized"), Code::AuthenticationFailed).await;
+    fails(shop, "login-page", with(post("html"), "status", json!(200)), Code::ConnectionFailed).await;
+
+    shop.fake.hold(READ, Some(3)).await.unwrap();
+    shop.rename(&[5], "a query that takes long").await;
+    shop.succeed("long").await;
+    assert_eq!(shop.scenario.taken(), shop.upserts([5]));
+    shop.fake.release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snowflake_with_trouble() {
+    let mut shop = Shop::start(Service::Snowflake, 3 * PAGE).await;
+    shop.fake.settings(json!({"partitionRows": PAGE})).await.unwrap();
+    troubles(&mut shop, "^/api/v2/statements$", "^/api/v2/statements/", 2).await;
+
+    shop.fake.settings(json!({"warehouse": {"running": false, "autoResume": false}})).await.unwrap();
+    refused(&mut shop, "suspended", Code::PermissionDenied).await;
+    shop.fake.settings(json!({"warehouse": {"autoResume": true}})).await.unwrap();
+    cured(&mut shop, "suspended").await;
+    shop.fake.settings(json!({"deny": ["SHOP.PUBLIC.CUSTOMERS"]})).await.unwrap();
+    refused(&mut shop, "denied", Code::TableNotFound).await;
+    shop.fake.settings(json!({"deny": []})).await.unwrap();
+    cured(&mut shop, "denied").await;
+    // A page that has a row less than its result told.
+    shop.fake.settings(json!({"shortPartition": 1})).await.unwrap();
+    refused(&mut shop, "short-page", Code::ConnectionFailed).await;
+    shop.fake.settings(json!({"shortPartition": null})).await.unwrap();
+    cured(&mut shop, "short-page").await;
+    shop.left_tidy("after all trouble").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bigquery_with_trouble() {
+    let mut shop = Shop::start(Service::BigQuery, 3 * PAGE).await;
+    shop.fake.settings(json!({"pageRows": PAGE})).await.unwrap();
+    troubles(&mut shop, "/queries$", "/queries/", 0).await;
+
+    shop.fake.settings(json!({"deny": ["shop.customers"]})).await.unwrap();
+    refused(&mut shop, "denied", Code::PermissionDenied).await;
+    shop.fake.settings(json!({"deny": []})).await.unwrap();
+    cured(&mut shop, "denied").await;
+    shop.left_tidy("after all trouble").await;
+}
