@@ -12,13 +12,20 @@ import threading
 from .running import SERVICES, Running
 
 
+def _follow(ended: threading.Event) -> None:
+    """Waits for the end of the standard input."""
+    while sys.stdin.buffer.read(1024):
+        pass
+    ended.set()
+
+
 def main() -> int:
     """Starts the fake that the arguments name and prints one line of JSON: where it is, and its credentials."""
     parser = argparse.ArgumentParser(prog="warehouses", description="A strict fake of a cloud warehouse on 127.0.0.1.")
     parser.add_argument("service", choices=sorted(SERVICES))
     parser.add_argument("--port", type=int, default=0, help="port of the service; 0 takes a free one")
     parser.add_argument("--seed", type=pathlib.Path, help="SQL in the service's dialect, run before it listens")
-    parser.add_argument("--while-stdin", action="store_true", help="end when the standard input does, as it does with a test")
+    parser.add_argument("--while-stdin", action="store_true", help="end when the standard input ends")
     parser.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate made for this run")
     arguments = parser.parse_args()
     seed = arguments.seed.read_text() if arguments.seed else None
@@ -31,7 +38,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     if arguments.while_stdin:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=_follow, args=(ended,), daemon=True).start()
     with running:
         print(json.dumps(running.connection), flush=True)
         ended.wait()
