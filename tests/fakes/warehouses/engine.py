@@ -62,7 +62,7 @@ class Cursor:
         statement.interrupt = self._connection.interrupt
 
     def wait_for_writers(self) -> None:
-        """Changes of rows and tables go one after another, as under the services' locks; DuckDB would refuse the second."""
+        """Changes go one after another, as under the services' locks; DuckDB would refuse the second."""
         while not self._holds_lock:
             if self._statement and self._statement.cancelled:
                 raise Cancelled
