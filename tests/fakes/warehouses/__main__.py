@@ -8,15 +8,26 @@ import pathlib
 import signal
 import sys
 import threading
+from typing import Any
 
 from .running import SERVICES, Running
 
 
-def _follow(ended: threading.Event) -> None:
-    """Waits for the end of the standard input."""
-    while sys.stdin.buffer.read(1024):
-        pass
-    ended.set()
+def _on_demand(service: str, tls: bool) -> int:
+    """Starts a fake for each line of the standard input, and ends all of them with it."""
+    running: list[Running] = []
+    for line in sys.stdin:
+        try:
+            one = Running(service, 0, json.loads(line)["seed"], tls)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            told: dict[str, Any] = {"error": str(error)}
+        else:
+            running.append(one)
+            told = one.connection
+        print(json.dumps(told), flush=True)
+    for one in running:
+        one.close()
+    return 0
 
 
 def main() -> int:
@@ -25,9 +36,15 @@ def main() -> int:
     parser.add_argument("service", choices=sorted(SERVICES))
     parser.add_argument("--port", type=int, default=0, help="port of the service; 0 takes a free one")
     parser.add_argument("--seed", type=pathlib.Path, help="SQL in the service's dialect, run before it listens")
-    parser.add_argument("--while-stdin", action="store_true", help="end when the standard input ends")
+    parser.add_argument(
+        "--on-demand",
+        action="store_true",
+        help='start one for each line of the standard input, {"seed": "…"}, and end with it',
+    )
     parser.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate made for this run")
     arguments = parser.parse_args()
+    if arguments.on_demand:
+        return _on_demand(arguments.service, arguments.tls)
     seed = arguments.seed.read_text() if arguments.seed else None
     try:
         running = Running(arguments.service, arguments.port, seed, arguments.tls)
@@ -37,8 +54,6 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    if arguments.while_stdin:
-        threading.Thread(target=_follow, args=(ended,), daemon=True).start()
     with running:
         print(json.dumps(running.connection), flush=True)
         ended.wait()

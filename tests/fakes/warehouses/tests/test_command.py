@@ -34,11 +34,18 @@ def test_one_line_of_json_says_where_it_is_and_it_ends_when_told(service: str, t
     assert process.wait(10) == 0
 
 
-def test_it_ends_with_its_standard_input() -> None:
-    command = [sys.executable, "-m", "warehouses", "snowflake", "--while-stdin"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def test_one_is_started_for_each_line_and_all_end_with_the_standard_input() -> None:
+    command = [sys.executable, "-m", "warehouses", "snowflake", "--on-demand"]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
-    assert json.loads(process.stdout.readline())["service"] == "snowflake"
+    told = []
+    for seed in ("CREATE TABLE one (a INT);", "", "SELECT farm_fingerprint('x')"):
+        print(json.dumps({"seed": seed}), file=process.stdin, flush=True)
+        told.append(json.loads(process.stdout.readline()))
+    tables = [requests.get(one["control"] + "/tables", timeout=10).json() for one in told[:2]]
+    assert tables == [["SHOP.PUBLIC.ONE"], []]
+    assert told[0]["privateKey"] != told[1]["privateKey"]
+    assert "Unknown function FARM_FINGERPRINT" in told[2]["error"]
     process.stdin.close()
     assert process.wait(10) == 0
 

@@ -1,8 +1,6 @@
-//! Fakes of cloud warehouses: the programs of `tests/fakes/warehouses`, each a process of its own that ends with its value.
+//! Fakes of cloud warehouses: the program of `tests/fakes/warehouses`, one process for each service, with an account for each test.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+mod process;
 
 use anyhow::{Context as _, ensure};
 use backflow_core::code::Failure;
@@ -13,13 +11,9 @@ use backflow_core::secret::{SecretRef, Secrets};
 use reqwest::{Client, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
 use crate::PATIENCE;
 
-/// The Python that has what the fakes need. `cargo xtask test` sets it.
-const PYTHON: &str = "BACKFLOW_FAKES_PYTHON";
 /// The Secret that holds the credential.
 const SECRET: &str = "warehouse";
 const KEY: &str = "credential";
@@ -61,14 +55,13 @@ impl Service {
     }
 }
 
-/// A running fake. It is killed when this is dropped.
+/// A fake with an account of its own.
 pub struct FakeWarehouse {
     /// Which one.
     pub service: Service,
     /// Where it is, and the names and credentials that a client needs.
     told: Value,
     client: Client,
-    _child: Child,
 }
 
 impl FakeWarehouse {
@@ -77,41 +70,13 @@ impl FakeWarehouse {
     /// # Errors
     /// There is no Python for it; what it says against the seed.
     pub async fn start(service: Service, seed: &str) -> anyhow::Result<Self> {
-        let python = std::env::var_os(PYTHON).with_context(|| {
-            format!("{PYTHON} names no Python: run `cargo xtask test tests`, or make one as tests/fakes/warehouses/README.md says")
-        })?;
-        let mut file = tempfile::NamedTempFile::new()?;
-        file.write_all(seed.as_bytes())?;
-        let mut command = Command::new(PathBuf::from(python));
-        command.args(["-m", "warehouses", service.name(), "--port", "0", "--while-stdin", "--seed"]).arg(file.path());
-        // The clone stays as it is.
-        command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fakes")).env("PYTHONDONTWRITEBYTECODE", "1");
-        // Its end ends the fake, also if nothing here lives to end it.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().context("the Python of the fakes cannot be started")?;
-        let stdout = child.stdout.take().context("the fake has no stdout")?;
-        let mut stderr = child.stderr.take().context("the fake has no stderr")?;
-        let mut line = String::new();
-        let mut stdout = BufReader::new(stdout);
-        tokio::time::timeout(PATIENCE, stdout.read_line(&mut line)).await.context("the fake says nothing")??;
-        if line.is_empty() {
-            let mut said = String::new();
-            tokio::time::timeout(PATIENCE, stderr.read_to_string(&mut said)).await??;
-            anyhow::bail!("the fake did not start: {said}");
-        }
-        // What it says of mistakes of its own is for whoever reads the test's output.
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                eprintln!("fake: {line}");
-            }
-        });
-        let told: Value = serde_json::from_str(&line).context("the fake's first line is no JSON")?;
+        let told = process::ask(service, json!({"seed": seed})).await?;
+        ensure!(told["error"].is_null(), "the fake refuses its seed: {}", told["error"]);
         for name in ["url", "control"].iter().chain(service.tells()) {
             ensure!(told[name].is_string(), "the fake tells no {name}");
         }
         let client = Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
-        Ok(Self { service, told, client, _child: child })
+        Ok(Self { service, told, client })
     }
 
     /// A name or credential that it told.
