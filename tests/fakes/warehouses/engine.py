@@ -81,6 +81,15 @@ class Cursor:
         except duckdb.InterruptException as interrupted:
             raise Cancelled from interrupted
 
+    def has(self, name: tuple[str, str, str]) -> bool:
+        """Whether there is a table or view of this name, which is a database's, a schema's and its own."""
+        # Not both at once: to list views takes long.
+        for kind in ("table", "view"):
+            sql = f"SELECT 1 FROM duckdb_{kind}s() WHERE database_name = ? AND schema_name = ? AND {kind}_name = ?"
+            if self.run(sql, list(name)).rows:
+                return True
+        return False
+
     def close(self) -> None:
         """Gives the connection back."""
         if self._statement:

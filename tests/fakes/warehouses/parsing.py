@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 # Set on a function's node: the name that the statement called it by.
 CALLED = "called"
+# The longest text whose statements are remembered.
+REMEMBERED = 2_000
 _WRAPPERS = (exp.Window, exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 
 
@@ -43,6 +46,12 @@ def strict(dialect: type[Dialect], name: str) -> type[Dialect]:
 
 def parse(sql: str, dialect: type[Dialect]) -> list[exp.Expression]:
     """The statements of a text. Anything that is not fully understood is refused."""
+    # Clients give most of their statements again and again, with other values for the same places.
+    parsed = _parse_once(sql, dialect) if len(sql) <= REMEMBERED else _parse(sql, dialect)
+    return [statement.copy() for statement in parsed]
+
+
+def _parse(sql: str, dialect: type[Dialect]) -> list[exp.Expression]:
     try:
         parsed = sqlglot.parse(sql, read=dialect, error_level=ErrorLevel.RAISE)
     except SqlglotError as error:
@@ -53,7 +62,14 @@ def parse(sql: str, dialect: type[Dialect]) -> list[exp.Expression]:
     for statement in statements:
         if isinstance(statement, exp.Command):
             raise SyntaxRefused(f"unexpected '{statement.this}'")
+        for node in statement.walk():
+            # Where it stood in the text, which nobody asks for, takes most of the time that a copy takes.
+            if node._meta:
+                node._meta = {CALLED: node._meta[CALLED]} if CALLED in node._meta else None
     return statements
+
+
+_parse_once = functools.lru_cache(256)(_parse)
 
 
 def _empty(statement: exp.Expression) -> bool:
@@ -78,5 +94,5 @@ def called(statement: exp.Expression) -> Iterator[str]:
 
 
 def to_duckdb(statement: exp.Expression, dialect: type[generator.Generator] | str = "duckdb") -> str:
-    """The statement in DuckDB's SQL."""
-    return str(statement.sql(dialect=dialect, unsupported_level=ErrorLevel.IGNORE))
+    """The statement, which is used up, in DuckDB's SQL."""
+    return str(statement.sql(dialect=dialect, unsupported_level=ErrorLevel.IGNORE, copy=False))

@@ -60,12 +60,7 @@ class Project:
 
     def exists(self, cursor: Cursor, name: dialect.Name) -> bool:
         """Whether there is such a table or view; names are compared by case."""
-        found = cursor.run(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ? "
-            "UNION ALL SELECT 1 FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?",
-            [encode(part) for part in name] * 2,
-        )
-        return bool(found.rows)
+        return cursor.has((encode(name[0]), encode(name[1]), encode(name[2])))
 
     def check_dataset(self, name: dialect.Name) -> None:
         """Refuses another project and an unknown dataset."""

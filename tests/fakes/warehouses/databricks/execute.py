@@ -46,12 +46,7 @@ class Workspace:
 
     def exists(self, cursor: Cursor, name: dialect.Name) -> bool:
         """Whether there is such a table or view."""
-        found = cursor.run(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ? "
-            "UNION ALL SELECT 1 FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?",
-            [*name, *name],
-        )
-        return bool(found.rows)
+        return cursor.has(name)
 
 
 def run(workspace: Workspace, asked: Submission, statement: Statement | None, force: bool = False) -> Result:

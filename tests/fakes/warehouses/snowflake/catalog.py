@@ -128,13 +128,7 @@ def _information(table: exp.Table, database: str, name: str) -> exp.Expression:
 
 def exists(cursor: Cursor, database: str, schema: str, name: str) -> bool:
     """Whether there is such a table or view."""
-    where = [encode(database), encode(schema), encode(name)]
-    found = cursor.run(
-        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ? "
-        "UNION ALL SELECT 1 FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?",
-        where * 2,
-    )
-    return bool(found.rows)
+    return cursor.has((encode(database), encode(schema), encode(name)))
 
 
 def quoted(*parts: str) -> str:

@@ -9,6 +9,7 @@ import duckdb
 from sqlglot import exp
 
 from ..engine import Cursor, Rows
+from ..parsing import to_duckdb
 from . import catalog, shows, values
 from .dialect import translate
 from .errors import SnowflakeError, compilation, missing, of_engine, unsupported
@@ -37,7 +38,7 @@ class Execution:
 
     def run(self, checked: Checked, literals: list[exp.Expression]) -> Result:
         """Runs one statement."""
-        statement = checked.expression.copy()
+        statement = checked.expression
         _bind(statement, literals)
         try:
             if checked.session_only:
@@ -67,7 +68,7 @@ class Execution:
         if tables:
             session.need_warehouse()
         types = catalog.special_types(statement, catalog.declared(cursor, tables))
-        rows = cursor.run(translate(statement, session).sql(dialect="duckdb"))
+        rows = cursor.run(to_duckdb(translate(statement, session)))
         limit = int(session.parameters.get("ROWS_PER_RESULTSET", 0))
         if limit:
             rows.rows = rows.rows[:limit]
@@ -80,7 +81,7 @@ class Execution:
             self._may_write(tables)
         if isinstance(statement, exp.Create):
             statement.set("properties", None)
-        self._cursor.run("EXPLAIN " + translate(statement, self._session).sql(dialect="duckdb"))
+        self._cursor.run("EXPLAIN " + to_duckdb(translate(statement, self._session)))
         return Result([text_column("content")], [["GlobalStats: partitionsTotal=0 partitionsAssigned=0"]])
 
     def _result(self, rows: Rows, special: dict[str, str]) -> Result:
@@ -100,7 +101,7 @@ class Execution:
 
     def _change(self, statement: exp.Expression) -> Result:
         """INSERT, UPDATE, DELETE, MERGE, TRUNCATE: the counts are the result."""
-        sql = translate(statement, self._session).sql(dialect="duckdb")
+        sql = to_duckdb(translate(statement, self._session))
         if isinstance(statement, exp.TruncateTable):
             self._cursor.run(sql)
             return _status("Statement executed successfully.")
@@ -133,7 +134,7 @@ class Execution:
                 raise missing("Table", ".".join(name))
             self._cursor.run(f"DROP {kind} {catalog.quoted(*name)}")
             return _status(f"{name[2]} successfully dropped.")
-        self._cursor.run(translate(statement, self._session).sql(dialect="duckdb"))
+        self._cursor.run(to_duckdb(translate(statement, self._session)))
         return _status("Statement executed successfully.")
 
     def _create(self, statement: exp.Create, name: tuple[str, str, str], read: list[tuple[str, str, str]]) -> Result:
@@ -154,7 +155,7 @@ class Execution:
         if statement.find(exp.LikeProperty, exp.Clone):
             raise unsupported("CREATE TABLE from another table's form in this fake")
         statement.set("properties", None)
-        self._cursor.run(translate(statement, self._session).sql(dialect="duckdb"))
+        self._cursor.run(to_duckdb(translate(statement, self._session)))
         if statement.kind == "TABLE":
             catalog.note(self._cursor, name, transient, types)
         return _status(f"{str(statement.kind).capitalize()} {name[2]} successfully created.")
@@ -167,7 +168,7 @@ class Execution:
         for projection in selected.expressions if isinstance(selected, exp.Select) else []:
             if not isinstance(projection, exp.Alias | exp.Column | exp.Star):
                 raise compilation("002022", "42601", "Missing column specification")
-        described = self._cursor.run("DESCRIBE " + translate(query, self._session).sql(dialect="duckdb"))
+        described = self._cursor.run("DESCRIBE " + to_duckdb(translate(query, self._session)))
         names = [row[0] for row in described.rows]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:

@@ -23,12 +23,12 @@ _TEXT_FIELDS = ("database", "schema", "warehouse", "role")
 _FIELDS = {"statement", "timeout", "bindings", "parameters", "resultSetMetaData", *_TEXT_FIELDS}
 MAX_TIMEOUT = 604_800
 
-_BINDINGS: dict[str, tuple[str, str]] = {
-    # Binding type: (pattern of its value, DuckDB expression over the value), page "Submitting a request".
+_BINDINGS: dict[str, tuple[str, str | None]] = {
+    # Binding type: (pattern of its value, DuckDB expression over the value unless it is itself), page "Submitting a request".
     "FIXED": (r"[+-]?\d{1,38}", "CAST('{0}' AS HUGEINT)"),
     "REAL": (r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", "CAST('{0}' AS DOUBLE)"),
     "DECFLOAT": (r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", "CAST('{0}' AS DOUBLE)"),
-    "TEXT": (r"[\s\S]*", "'{0}'"),
+    "TEXT": (r"[\s\S]*", None),
     "BINARY": (r"([0-9A-Fa-f]{2})*", "unhex('{0}')"),
     "BOOLEAN": (r"(?i)true|false|0|1", "CAST('{0}' AS BOOLEAN)"),
     "DATE": (r"-?\d+", "CAST(epoch_ms(CAST('{0}' AS BIGINT)) AS DATE)"),
@@ -143,6 +143,10 @@ def _bindings(value: Any) -> list[exp.Expression]:
         pattern, form = _BINDINGS[kind]
         if not re.fullmatch(pattern, text):
             raise SnowflakeError(422, "100037", f"{kind} value '{text}' is not recognized", "22018")
-        filled = form.format(text.split(" ")[0] if kind == "TIMESTAMP_TZ" else text.replace("'", "''"))
+        if form is None:
+            # As it is: to parse what a binding may hold takes a second.
+            literals.append(exp.Literal.string(text))
+            continue
+        filled = form.format(text.split(" ")[0] if kind == "TIMESTAMP_TZ" else text)
         literals.append(sqlglot.parse_one(filled, read="duckdb"))
     return literals
