@@ -41,17 +41,19 @@ async fn cured(shop: &mut Shop, name: &str) {
     assert_eq!(shop.scenario.taken(), shop.upserts([2, 77]), "{name}");
 }
 
-/// What both services can do to a client. `submit` and `page`: paths of a request that starts a query, and of one that reads a page;
-/// `before`: requests of a run with that path before the second page.
-async fn troubles(shop: &mut Shop, submit: &str, page: &str, before: u32) {
+/// The field `name` of a fault.
+fn with(mut fault: Value, name: &str, value: Value) -> Value {
+    fault[name] = value;
+    fault
+}
+
+/// What passes by itself. `submit` and `page`: paths of a request that starts a query, and of one that reads a page; `before`: requests
+/// of a run with that path before the second page.
+async fn what_passes(shop: &mut Shop, submit: &str, page: &str, before: u32) {
     shop.succeed("before").await;
     assert_eq!(shop.scenario.taken(), shop.all());
     let post = |kind: &str| json!({"kind": kind, "method": "POST", "path": submit});
     let read = |kind: &str| json!({"kind": kind, "method": "GET", "path": page, "skip": before, "times": 2, "afterBytes": 300});
-    let with = |mut fault: Value, name: &str, value: Value| {
-        fault[name] = value;
-        fault
-    };
     let throttled = with(with(post("throttle"), "retryAfter", json!(1)), "times", json!(2));
     overcomes(shop, "throttled", throttled).await;
     overcomes(shop, "unavailable", post("unavailable")).await;
@@ -64,24 +66,47 @@ async fn troubles(shop: &mut Shop, submit: &str, page: &str, before: u32) {
     overcomes(shop, "reset-in-a-page", read("reset")).await;
     overcomes(shop, "truncated-page", read("truncate")).await;
 
-    let always = |kind: &str| with(post(kind), "times", Value::Null);
-    let zero = with(always("throttle"), "retryAfter", json!(0));
-    fails(shop, "always-throttled", zero, Code::WarehouseUnavailable).await;
-    fails(shop, "revoked", always("unauthorized"), Code::AuthenticationFailed).await;
-    fails(shop, "login-page", with(post("html"), "status", json!(200)), Code::ConnectionFailed).await;
-
     shop.fake.hold(READ, Some(3)).await.unwrap();
     shop.rename(&[5], "a query that takes long").await;
     shop.succeed("long").await;
     assert_eq!(shop.scenario.taken(), shop.upserts([5]));
     shop.fake.release().await.unwrap();
+    shop.left_tidy("after what passes").await;
+}
+
+/// What does not, whatever the service. `submit` as there.
+async fn what_lasts(shop: &mut Shop, submit: &str) {
+    shop.succeed("before").await;
+    assert_eq!(shop.scenario.taken(), shop.all());
+    let always = |kind: &str| json!({"kind": kind, "method": "POST", "path": submit, "times": null});
+    let zero = with(always("throttle"), "retryAfter", json!(0));
+    fails(shop, "always-throttled", zero, Code::WarehouseUnavailable).await;
+    fails(shop, "revoked", always("unauthorized"), Code::AuthenticationFailed).await;
+    fails(shop, "login-page", with(always("html"), "status", json!(200)), Code::ConnectionFailed).await;
+}
+
+const SNOWFLAKE: &str = "^/api/v2/statements$";
+const BIGQUERY: &str = "/queries$";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_of_snowflake_that_passes() {
+    let mut shop = Shop::start(Service::Snowflake, 3 * PAGE).await;
+    shop.fake.settings(json!({"partitionRows": PAGE})).await.unwrap();
+    what_passes(&mut shop, SNOWFLAKE, "^/api/v2/statements/", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn snowflake_with_trouble() {
+async fn trouble_of_bigquery_that_passes() {
+    let mut shop = Shop::start(Service::BigQuery, 3 * PAGE).await;
+    shop.fake.settings(json!({"pageRows": PAGE})).await.unwrap();
+    what_passes(&mut shop, BIGQUERY, "/queries/", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_of_snowflake_that_lasts() {
     let mut shop = Shop::start(Service::Snowflake, 3 * PAGE).await;
     shop.fake.settings(json!({"partitionRows": PAGE})).await.unwrap();
-    troubles(&mut shop, "^/api/v2/statements$", "^/api/v2/statements/", 2).await;
+    what_lasts(&mut shop, SNOWFLAKE).await;
 
     shop.fake.settings(json!({"warehouse": {"running": false, "autoResume": false}})).await.unwrap();
     refused(&mut shop, "suspended", Code::PermissionDenied).await;
@@ -96,18 +121,17 @@ async fn snowflake_with_trouble() {
     refused(&mut shop, "short-page", Code::ConnectionFailed).await;
     shop.fake.settings(json!({"shortPartition": null})).await.unwrap();
     cured(&mut shop, "short-page").await;
-    shop.left_tidy("after all trouble").await;
+    shop.left_tidy("after what lasts").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bigquery_with_trouble() {
-    let mut shop = Shop::start(Service::BigQuery, 3 * PAGE).await;
-    shop.fake.settings(json!({"pageRows": PAGE})).await.unwrap();
-    troubles(&mut shop, "/queries$", "/queries/", 0).await;
+async fn trouble_of_bigquery_that_lasts() {
+    let mut shop = Shop::start(Service::BigQuery, PAGE).await;
+    what_lasts(&mut shop, BIGQUERY).await;
 
     shop.fake.settings(json!({"deny": ["shop.customers"]})).await.unwrap();
     refused(&mut shop, "denied", Code::PermissionDenied).await;
     shop.fake.settings(json!({"deny": []})).await.unwrap();
     cured(&mut shop, "denied").await;
-    shop.left_tidy("after all trouble").await;
+    shop.left_tidy("after what lasts").await;
 }
