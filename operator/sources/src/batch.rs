@@ -1,7 +1,11 @@
-//! Batches of rows, bounded by count and bytes.
+//! Batches of rows, bounded by count and bytes, and how a reader hands them out.
 
+use async_trait::async_trait;
 use backflow_core::cell::Cell;
+use backflow_core::code::Failure;
 use backflow_core::encode::Encoder;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tokio::sync::mpsc;
 
 /// Rows in a batch.
 const MAX_ROWS: usize = 1000;
@@ -194,9 +198,132 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Something that reads rows of a model.
+#[async_trait]
+pub(crate) trait BatchReader: Sized + Send + 'static {
+    /// Hands out all batches but the last, which it returns. Where it waits, it is dropped when nobody wants its rows any more.
+    async fn read(&mut self, out: &Outlet) -> Result<Batch, Failure>;
+
+    /// Ends what it holds on the server, before the consumer sees the end.
+    async fn end(self, _end: End) {}
+}
+
+/// How a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All rows were read.
+    Whole,
+    /// It failed.
+    Failed,
+    /// Nobody wants the rows any more.
+    Unwanted,
+}
+
+/// Where a reader hands its batches out.
+pub(crate) struct Outlet(mpsc::Sender<Result<Batch, Failure>>);
+
+impl Outlet {
+    /// Hands a batch out. If nobody wants it, the reader is dropped where it waits next.
+    pub(crate) async fn put(&self, batch: Batch) {
+        let _ = self.0.send(Ok(batch)).await;
+    }
+
+    /// Hands a batch out if it is full.
+    pub(crate) async fn put_full(&self, batch: &mut Batch) {
+        if batch.is_full() {
+            self.put(batch.take()).await;
+        }
+    }
+}
+
+/// Reads in a task of its own, so that reading goes on while the consumer works. One batch is in the channel and one at each end: the
+/// memory bound is three batches.
+pub(crate) fn read(mut reader: impl BatchReader) -> BoxStream<'static, Result<Batch, Failure>> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let out = Outlet(sender);
+        let read = tokio::select! {
+            biased;
+            () = out.0.closed() => None,
+            read = reader.read(&out) => Some(read),
+        };
+        let end = match &read {
+            Some(Ok(_)) => End::Whole,
+            Some(Err(_)) => End::Failed,
+            None => End::Unwanted,
+        };
+        reader.end(end).await;
+        match read {
+            None => {}
+            Some(Ok(last)) if last.is_empty() => {}
+            Some(last) => drop(out.0.send(last).await),
+        }
+    });
+    let next = |mut receiver: mpsc::Receiver<_>| async move { receiver.recv().await.map(|batch| (batch, receiver)) };
+    stream::unfold(receiver, next).boxed()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::Mutex;
+
+    use backflow_core::code::Code;
+
     use super::*;
+
+    /// Counts up to `rows`, one row in each batch, and says how it ended. `None`: for ever.
+    struct Counting {
+        rows: Option<i64>,
+        fails: bool,
+        ended: Arc<Mutex<Vec<End>>>,
+    }
+
+    #[async_trait]
+    impl BatchReader for Counting {
+        async fn read(&mut self, out: &Outlet) -> Result<Batch, Failure> {
+            let mut row = 1;
+            while self.rows.is_none_or(|rows| row < rows) {
+                out.put([vec![Cell::Int(row)]].into_iter().collect()).await;
+                row += 1;
+            }
+            match self.fails {
+                true => Err(Failure::new(Code::Internal, "it failed")),
+                false => Ok([vec![Cell::Int(row)]].into_iter().collect()),
+            }
+        }
+
+        async fn end(self, end: End) {
+            self.ended.lock().unwrap().push(end);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_reader_hands_out_arrives_after_it_has_ended() {
+        for (fails, end) in [(false, End::Whole), (true, End::Failed)] {
+            let ended = Arc::default();
+            let mut rows = read(Counting { rows: Some(5), fails, ended: Arc::clone(&ended) });
+            for row in 1..5 {
+                let batch = rows.next().await.unwrap().unwrap();
+                assert_eq!(batch.into_iter().collect::<Vec<_>>(), [[Cell::Int(row)]]);
+            }
+            assert_eq!(rows.next().await.unwrap().is_err(), fails);
+            assert_eq!(*ended.lock().unwrap(), [end]);
+            assert!(rows.next().await.is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_nobody_wants_is_ended() {
+        let ended = Arc::default();
+        let mut rows = read(Counting { rows: None, fails: false, ended: Arc::clone(&ended) });
+        assert!(rows.next().await.is_some());
+        drop(rows);
+        while Arc::strong_count(&ended) > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*ended.lock().unwrap(), [End::Unwanted]);
+    }
 
     #[test]
     fn rows_come_back_as_they_were_put_in() {

@@ -20,7 +20,6 @@ use backflow_core::extraction::Extraction;
 use backflow_core::plan::{DiffEngine, ModelPlan, Postgres};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
-use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Column as _, PgConnection, Row};
 use tokio::sync::RwLock;
 
@@ -29,6 +28,7 @@ use self::connect::{Connector, Purpose, begin, end};
 use self::rows::Reader;
 use self::state::PostgresState;
 use self::types::Catalog;
+use crate::batch;
 use crate::claims::Claims;
 use crate::diff::Request;
 use crate::model;
@@ -168,7 +168,7 @@ impl Warehouse for PostgresWarehouse {
             .fetch_one(&mut connection)
             .await
             .map_err(|error| errors::query(&error, &query.model.name, &composed, &self.connector.target))?;
-        let reader = Reader {
+        Ok(batch::read(Reader {
             reading: Arc::clone(&self.reading).read_owned().await,
             connector: Arc::clone(&self.connector),
             connection,
@@ -177,8 +177,7 @@ impl Warehouse for PostgresWarehouse {
             columns: query.columns,
             wires,
             composed,
-        };
-        Ok(reader.start().boxed())
+        }))
     }
 
     async fn idle(&self) {

@@ -1,24 +1,24 @@
 //! Reading a model: `COPY … TO STDOUT (FORMAT binary)` in one read-only snapshot.
 //!
-//! COPY streams: neither side holds more than a batch. A task of its own owns the connection, so that reading goes on while the
-//! consumer works; when the consumer drops the stream, the task has the server cancel the query.
+//! COPY streams: neither side holds more than a batch. When the consumer drops the stream, the reader has the server cancel the query.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 use backflow_core::encode::Encoder;
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt};
+use futures::StreamExt as _;
 use sqlx::PgConnection;
-use tokio::sync::{OwnedRwLockReadGuard, mpsc};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use super::compose::Composed;
 use super::connect::{Connector, end};
 use super::decode::{Input, encode};
 use super::errors;
 use super::types::Wire;
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchReader, End, Outlet};
 
 /// `PGCOPY\n\xff\r\n\0`, flags, length of the header's extension.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -40,85 +40,48 @@ pub(crate) struct Reader {
     pub(crate) composed: Composed,
 }
 
-impl Reader {
-    /// Starts the task and returns what it reads.
-    pub(crate) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
-        // One batch in the channel and one at each end: the memory bound is three batches.
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(self.run(sender));
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            let item = receiver.recv().await?;
-            Some((item, receiver))
-        })
-    }
-
-    async fn run(mut self, sender: mpsc::Sender<Result<Batch, Failure>>) {
-        let result = tokio::select! {
-            // Dropping the copy leaves the connection in the middle of a message: it is closed below, never used again.
-            biased;
-            () = sender.closed() => None,
-            result = copy(&mut self.connection, &self.composed, &self.model, &self.columns, &self.wires, &self.connector, &sender) => {
-                Some(result)
-            }
-        };
-        match result {
-            Some(Ok(Some(last))) => {
-                // The snapshot ends before the consumer sees the end.
-                let _ = end(&mut self.connection, "ROLLBACK").await;
-                self.connector.give_back(self.connection).await;
-                if !last.is_empty() {
-                    let _ = sender.send(Ok(last)).await;
+#[async_trait]
+impl BatchReader for Reader {
+    async fn read(&mut self, out: &Outlet) -> Result<Batch, Failure> {
+        let target = &self.connector.target;
+        let failure = |error: sqlx::Error| errors::query(&error, &self.model, &self.composed, target);
+        let mut stream = self.connection.copy_out_raw(&self.composed.sql).await.map_err(failure)?;
+        let mut parser = Parser::default();
+        let mut batch = Batch::new(self.wires.len());
+        while let Some(chunk) = stream.next().await {
+            let mut chunk = parser.join(chunk.map_err(failure)?);
+            loop {
+                match parser.row(&mut chunk, &self.wires, &mut batch) {
+                    Parsed::Row => out.put_full(&mut batch).await,
+                    Parsed::More => break,
+                    Parsed::Wrong(at) => return Err(unreadable(&self.model, self.columns.get(at))),
                 }
             }
-            Some(Err(failure)) => {
-                drop(self.connection);
-                let _ = sender.send(Err(failure)).await;
+            parser.keep(&chunk);
+        }
+        if !parser.ended {
+            let message =
+                format!("{} ended the rows of model \"{}\" early; it is tried again", target.address(), self.model);
+            return Err(Failure::new(Code::ConnectionFailed, message));
+        }
+        Ok(batch)
+    }
+
+    async fn end(mut self, how: End) {
+        match how {
+            End::Whole => {
+                let _ = end(&mut self.connection, "ROLLBACK").await;
+                self.connector.give_back(self.connection).await;
             }
-            None | Some(Ok(None)) => {
+            // The connection is in the middle of a message: it is never used again.
+            End::Failed => drop(self.connection),
+            End::Unwanted => {
                 drop(self.connection);
                 cancel(&self.connector, self.backend).await;
             }
         }
         drop(self.reading);
     }
-}
-
-/// Sends all batches but the last, which it returns; `None` if nobody listens any more.
-async fn copy(
-    connection: &mut PgConnection,
-    composed: &Composed,
-    model: &str,
-    columns: &[String],
-    wires: &[Wire],
-    connector: &Connector,
-    sender: &mpsc::Sender<Result<Batch, Failure>>,
-) -> Result<Option<Batch>, Failure> {
-    let failure = |error: sqlx::Error| errors::query(&error, model, composed, &connector.target);
-    let mut stream = connection.copy_out_raw(&composed.sql).await.map_err(failure)?;
-    let mut parser = Parser::default();
-    let mut batch = Batch::new(wires.len());
-    while let Some(chunk) = stream.next().await {
-        let mut chunk = parser.join(chunk.map_err(failure)?);
-        loop {
-            match parser.row(&mut chunk, wires, &mut batch) {
-                Parsed::Row => {
-                    if batch.is_full() && sender.send(Ok(batch.take())).await.is_err() {
-                        return Ok(None);
-                    }
-                }
-                Parsed::More => break,
-                Parsed::Wrong(at) => return Err(unreadable(model, columns.get(at))),
-            }
-        }
-        parser.keep(&chunk);
-    }
-    if !parser.ended {
-        return Err(Failure::new(
-            Code::ConnectionFailed,
-            format!("{} ended the rows of model \"{model}\" early; it is tried again", connector.target.address()),
-        ));
-    }
-    Ok(Some(batch.take()))
 }
 
 /// Runs a COPY of a bounded number of rows and returns them; `None` if they are not in the form that `wires` say.

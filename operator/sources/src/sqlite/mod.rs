@@ -14,13 +14,13 @@ use backflow_core::cell::Column;
 use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{ModelPlan, ModelQuery, Sqlite};
 use backflow_core::state::StateStore;
-use futures::StreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions, Connection, Executor, Row, SqlSafeStr, Statement};
 
 use self::cells::Declared;
 use self::rows::Reader;
 use self::state::SqliteState;
+use crate::batch;
 use crate::model;
 use crate::sql::{Lexis, Subject, check_expression, check_statement, quote, table};
 use crate::warehouse::{Query, Rows, Warehouse};
@@ -138,8 +138,8 @@ impl Warehouse for SqliteWarehouse {
         // Prepared before the stream starts, so that a wrong filter is an error of this call.
         let prepared = connection.prepare(AssertSqlSafe(sql.clone()).into_sql_str()).await.map(drop);
         prepared.map_err(|error| errors::query(&error, &query.model.name, &self.path))?;
-        let reader = Reader { connection, sql, kinds, model: query.model.name, path: self.path.clone() };
-        Ok(reader.start().boxed())
+        let (model, path) = (query.model.name, self.path.clone());
+        Ok(batch::read(Reader { connection, sql, kinds, model, path, stop: Arc::default() }))
     }
 
     fn state(&self) -> Arc<dyn StateStore> {

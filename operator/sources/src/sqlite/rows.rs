@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
-use futures::{Stream, StreamExt};
+use futures::StreamExt as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, Row};
-use tokio::sync::mpsc;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::cells::{Declared, cell};
 use super::errors;
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchReader, End, Outlet};
 
 /// Virtual machine steps between two looks at whether anybody still reads.
 const STEPS: i32 = 10_000;
@@ -23,72 +23,38 @@ pub(crate) struct Reader {
     pub(crate) kinds: Vec<Declared>,
     pub(crate) model: String,
     pub(crate) path: String,
+    /// That nobody reads any more.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
-impl Reader {
-    /// Starts a task that reads, and returns what it reads.
-    pub(crate) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(self.run(sender));
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            let item = receiver.recv().await?;
-            Some((item, receiver))
-        })
+#[async_trait]
+impl BatchReader for Reader {
+    async fn read(&mut self, out: &Outlet) -> Result<Batch, Failure> {
+        let failure = |error| errors::query(&error, &self.model, &self.path);
+        let stop = Arc::clone(&self.stop);
+        let mut handle = self.connection.lock_handle().await.map_err(failure)?;
+        handle.set_progress_handler(STEPS, move || !stop.load(Ordering::Relaxed));
+        drop(handle);
+        let mut stream = sqlx::query(AssertSqlSafe(self.sql.clone())).fetch(&mut self.connection);
+        let mut batch = Batch::new(self.kinds.len());
+        while let Some(row) = stream.next().await {
+            push(&mut batch, &row.map_err(failure)?, &self.kinds).map_err(|_| {
+                let message = format!("model \"{}\": a value cannot be read; cast it to text in the SQL", self.model);
+                Failure::new(Code::SqlError, message)
+            })?;
+            out.put_full(&mut batch).await;
+        }
+        Ok(batch)
     }
 
-    async fn run(mut self, sender: mpsc::Sender<Result<Batch, Failure>>) {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        match self.connection.lock_handle().await {
-            Ok(mut handle) => handle.set_progress_handler(STEPS, move || !stopped.load(Ordering::Relaxed)),
-            Err(error) => {
-                let _ = sender.send(Err(errors::query(&error, &self.model, &self.path))).await;
-                return;
-            }
-        }
-        let result = tokio::select! {
-            biased;
-            () = sender.closed() => {
-                stop.store(true, Ordering::Relaxed);
-                return;
-            }
-            result = read(&mut self.connection, &self.sql, &self.kinds, &self.model, &self.path, &sender) => result,
-        };
-        // The read transaction ends before the consumer sees the end: the state is written to the same file.
-        let _ = self.connection.close().await;
-        match result {
-            Ok(last) if last.is_empty() => {}
-            result => {
-                let _ = sender.send(result).await;
-            }
+    async fn end(self, end: End) {
+        if end == End::Unwanted {
+            self.stop.store(true, Ordering::Relaxed);
+        } else {
+            // The read transaction ends: the state is written to the same file.
+            let _ = self.connection.close().await;
         }
     }
-}
-
-async fn read(
-    connection: &mut SqliteConnection,
-    sql: &str,
-    kinds: &[Declared],
-    model: &str,
-    path: &str,
-    sender: &mpsc::Sender<Result<Batch, Failure>>,
-) -> Result<Batch, Failure> {
-    let mut stream = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch(connection);
-    let mut batch = Batch::new(kinds.len());
-    while let Some(row) = stream.next().await {
-        let row = row.map_err(|error| errors::query(&error, model, path))?;
-        push(&mut batch, &row, kinds).map_err(|_| {
-            Failure::new(
-                Code::SqlError,
-                format!("model \"{model}\": a value cannot be read; cast it to text in the SQL"),
-            )
-        })?;
-        if batch.is_full() {
-            // A closed channel ends the task at its other branch.
-            let _ = sender.send(Ok(batch.take())).await;
-        }
-    }
-    Ok(batch)
 }
 
 fn push(batch: &mut Batch, row: &SqliteRow, kinds: &[Declared]) -> Result<(), sqlx::error::BoxDynError> {
