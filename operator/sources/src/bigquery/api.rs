@@ -138,7 +138,7 @@ impl Api {
         loop {
             for row in &page.rows {
                 let values = super::rows::values(row).ok_or_else(|| self.service.strange(200))?;
-                rows.push(values.into_iter().map(|value| value.map(Into::into)).collect());
+                rows.push(values.into_iter().map(|value| value.0.map(Into::into)).collect());
             }
             match self.next(&page).await? {
                 Some(next) => page = next,

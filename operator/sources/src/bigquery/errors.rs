@@ -5,6 +5,7 @@ use backflow_core::code::{Code, Failure};
 
 use super::api::Api;
 use crate::rest::compose::Composed;
+use crate::rest::running;
 
 /// The longest name of the user's that is repeated.
 const NAME: usize = 200;
@@ -21,19 +22,7 @@ pub(super) struct SqlError {
 }
 
 /// Why a query has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
-    /// The service refused or could not run it.
-    Sql(SqlError),
-    /// Anything else.
-    Other(Failure),
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
-    }
-}
+pub(super) type Failed = running::Failed<SqlError>;
 
 impl SqlError {
     /// A dataset or table is not there.

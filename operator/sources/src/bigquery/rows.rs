@@ -1,134 +1,99 @@
-//! Reading a model: one query, whose result the service keeps as pages for a day. They are read one after another by a task of its own, so
-//! that reading goes on while the consumer works.
+//! Reading a model: one query, whose result the service keeps as pages for a day.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use backflow_core::cell::Cell;
-use backflow_core::code::{Code, Failure};
-use futures::Stream;
+use async_trait::async_trait;
+use backflow_core::code::Failure;
 use serde::Deserialize;
-use tokio::sync::mpsc;
+use tokio::sync::RwLock;
 
-use super::api::{Api, Page};
-use super::errors::{self, Failed};
-use super::running::Running;
-use super::types::{Wire, cell};
-use crate::batch::Batch;
+use super::api::{Answer, Api, JobReference, Page, Statement};
+use super::errors::{self, Failed, SqlError};
+use super::types::{Field, Wire};
+use crate::batch::Outlet;
 use crate::rest::compose::Composed;
-
-type Sender = mpsc::Sender<Result<Batch, Failure>>;
+use crate::rest::read::Models;
+use crate::rest::row::{Decoder, Value};
+use crate::rest::running::Jobs;
+use crate::sql::Lexis;
 
 /// `{"f": [{"v": "1"}, {"v": null}]}`.
 #[derive(Deserialize)]
 struct Row<'a> {
     #[serde(borrow)]
-    f: Vec<Field<'a>>,
+    f: Vec<Cell<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Field<'a> {
+struct Cell<'a> {
     #[serde(borrow)]
-    v: Option<Cow<'a, str>>,
+    v: Value<'a>,
 }
 
 /// The values of a row, as they arrived.
-pub(super) fn values(row: &[u8]) -> Option<Vec<Option<Cow<'_, str>>>> {
+pub(super) fn values(row: &[u8]) -> Option<Vec<Value<'_>>> {
     let row: Row<'_> = serde_json::from_slice(row).ok()?;
-    Some(row.f.into_iter().map(|field| field.v).collect())
+    Some(row.f.into_iter().map(|cell| cell.v).collect())
 }
 
-/// A read of a model that has begun.
-pub(super) struct Reader {
-    pub(super) api: Arc<Api>,
-    pub(super) running: Running,
-    pub(super) model: String,
-    pub(super) columns: Vec<String>,
-    pub(super) wires: Vec<Wire>,
-    pub(super) composed: Composed,
-}
+#[async_trait]
+impl Jobs for Api {
+    type Statement = Statement;
+    type Answer = Answer;
+    type Job = JobReference;
+    type Output = Page;
+    type Error = SqlError;
 
-impl Reader {
-    /// Starts the task and returns what it reads.
-    pub(super) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = sender.closed() => {}
-                () = self.run(&sender) => {}
-            }
-        });
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            let item = receiver.recv().await?;
-            Some((item, receiver))
-        })
+    async fn submit(&self, statement: &Statement) -> Result<Answer, Failed> {
+        Self::submit(self, statement).await
     }
 
-    async fn run(self, sender: &Sender) {
-        let Self { api, running, model, columns, wires, composed } = self;
-        let read = Read { api: &api, model: &model, columns: &columns, wires: &wires };
-        let result = match running.result().await {
-            Ok(page) => read.pages(page, sender).await,
-            Err(failed) => Err(failed),
-        };
-        let result = result.map_err(|failed| match failed {
-            Failed::Sql(error) => errors::query(&error, &model, &composed, &api),
-            Failed::Other(failure) => failure,
-        });
-        match result {
-            Ok(last) if last.is_empty() => {}
-            last => drop(sender.send(last).await),
-        }
+    fn job(&self, answer: &Answer) -> Option<JobReference> {
+        let runs = answer.status == 200 && !answer.envelope.job_complete;
+        if runs { Self::job(self, answer).ok() } else { None }
+    }
+
+    async fn wait(&self, answer: Answer, _statement: &Statement) -> Result<Page, Failed> {
+        Self::wait(self, answer).await
+    }
+
+    async fn cancel(&self, job: &JobReference) {
+        Self::cancel(self, job).await;
+    }
+
+    fn running(&self) -> &Arc<RwLock<()>> {
+        &self.running
     }
 }
 
-struct Read<'a> {
-    api: &'a Api,
-    model: &'a str,
-    columns: &'a [String],
-    wires: &'a [Wire],
-}
+#[async_trait]
+impl Models for Api {
+    const LEXIS: Lexis = Lexis::BigQuery;
+    const NAMES: &'static str = "here names are compared letter by letter";
+    type Column = Field;
 
-impl Read<'_> {
-    /// Sends all batches but the last, which it returns.
-    async fn pages(&self, mut page: Page, sender: &Sender) -> Result<Batch, Failed> {
-        let mut batch = Batch::new(self.wires.len());
+    fn read(&self, sql: String) -> Statement {
+        Statement { model: true, ..Statement::own(sql, &[]) }
+    }
+
+    async fn columns(service: &Arc<Self>, sql: String) -> Result<Vec<Field>, Failed> {
+        service.compile(&Statement { dry: true, ..service.read(sql) }).await
+    }
+
+    async fn pages(&self, mut page: Page, decoder: &mut Decoder<'_, Wire>, out: &Outlet) -> Result<(), Failed> {
         loop {
             for row in std::mem::take(&mut page.rows) {
-                batch.push(&self.cells(&row)?);
-                if batch.is_full() {
-                    // A closed channel ends the task at its other branch.
-                    let _ = sender.send(Ok(batch.take())).await;
-                }
+                decoder.row(values(&row))?;
+                decoder.pass_on(out).await;
             }
-            match self.api.next(&page).await? {
+            match self.next(&page).await? {
                 Some(next) => page = next,
-                None => return Ok(batch.take()),
+                None => return Ok(()),
             }
         }
     }
 
-    fn cells(&self, row: &[u8]) -> Result<Vec<Cell>, Failure> {
-        // A read without columns has one, which is NULL.
-        let values = values(row).filter(|values| values.len() == self.wires.len().max(1));
-        let values = values.ok_or_else(|| self.unreadable(None))?;
-        let cells = self.wires.iter().zip(&values).enumerate().map(|(at, (wire, value))| match value {
-            None => Ok(Cell::Null),
-            Some(text) => cell(*wire, text).ok_or_else(|| self.unreadable(Some(at))),
-        });
-        cells.collect()
-    }
-
-    fn unreadable(&self, column: Option<usize>) -> Failure {
-        let column = column.and_then(|at| self.columns.get(at));
-        let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
-        let model = self.model;
-        Failure::new(
-            Code::SqlError,
-            format!(
-                "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to STRING in the SQL"
-            ),
-        )
+    fn failure(&self, error: &SqlError, model: &str, composed: &Composed) -> Failure {
+        errors::query(error, model, composed, self)
     }
 }

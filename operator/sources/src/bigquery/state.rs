@@ -69,10 +69,7 @@ impl BigQueryTable {
     }
 
     fn failure(&self, failed: Failed) -> Failure {
-        match failed {
-            Failed::Sql(error) => errors::state(&error, &self.name, &self.api),
-            Failed::Other(failure) => failure,
-        }
+        failed.or_tell(|error| errors::state(error, &self.name, &self.api))
     }
 
     async fn run(&self, sql: String, binds: &[&str]) -> Result<Vec<Vec<Option<String>>>, Failure> {

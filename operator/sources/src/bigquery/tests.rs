@@ -1,10 +1,12 @@
 //! Scenarios of the REST API, each against a script of answers.
 
 use backflow_core::cell::Cell;
+use backflow_core::code::Code;
 use backflow_core::plan::ModelQuery;
 use backflow_core::secret::SecretRef;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 

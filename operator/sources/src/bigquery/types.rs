@@ -6,6 +6,8 @@ use backflow_core::cell::Cell;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::rest::row::{self, Described, Reading};
+
 /// A column, as a schema names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -38,85 +40,89 @@ pub(super) enum Wire {
     Json,
 }
 
-/// A column as it is selected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) expression: String,
-    pub(super) wire: Wire,
-}
-
 /// A name in backticks. The characters that would have to be escaped are in no name of a column.
 pub(super) fn quote(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
-/// The type's name as SQL has it.
-pub(super) fn name(field: &Field) -> String {
-    let kind = match field.kind.as_str() {
-        "INTEGER" => "int64",
-        "FLOAT" => "float64",
-        "BOOLEAN" => "bool",
-        "RECORD" => "struct",
-        other => &other.to_ascii_lowercase(),
-    };
-    if repeated(field) { format!("array<{kind}>") } else { kind.to_owned() }
-}
-
-fn repeated(field: &Field) -> bool {
-    field.mode.as_deref() == Some("REPEATED")
-}
-
-/// How a column is read; `None` if values of its type have no known form.
-pub(super) fn reading(field: &Field) -> Option<Reading> {
-    let raw = format!("_m.{}", quote(&field.name));
-    let json = |expression| Some(Reading { expression, wire: Wire::Json });
-    if repeated(field) {
-        return json(format!("TO_JSON_STRING({raw})"));
+impl Field {
+    fn repeated(&self) -> bool {
+        self.mode.as_deref() == Some("REPEATED")
     }
-    let wire = match field.kind.as_str() {
-        "BOOL" | "BOOLEAN" => Wire::Bool,
-        "INT64" | "INTEGER" => Wire::Int,
-        "FLOAT64" | "FLOAT" => Wire::Float,
-        "NUMERIC" | "BIGNUMERIC" => Wire::Decimal,
-        "STRING" => Wire::Text,
-        "BYTES" => Wire::Bytes,
-        "DATE" => Wire::Date,
-        "TIME" | "DATETIME" => Wire::Clock,
-        "TIMESTAMP" => Wire::Instant,
-        "INTERVAL" => Wire::Interval,
-        // Printed, an absent document is the text `null`.
-        "STRUCT" | "RECORD" | "JSON" => return json(format!("IF({raw} IS NULL, NULL, TO_JSON_STRING({raw}))")),
-        "GEOGRAPHY" => return json(format!("ST_ASGEOJSON({raw})")),
-        "RANGE" => {
-            let parts = format!("STRUCT(RANGE_START({raw}) AS `start`, RANGE_END({raw}) AS `end`)");
-            return json(format!("IF({raw} IS NULL, NULL, TO_JSON_STRING({parts}))"));
-        }
-        _ => return None,
-    };
-    Some(Reading { expression: raw, wire })
 }
 
-/// One value; `None` if it is not in its type's form.
-pub(super) fn cell(wire: Wire, text: &str) -> Option<Cell> {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    Some(match wire {
-        Wire::Bool => match text {
-            "true" => Cell::Bool(true),
-            "false" => Cell::Bool(false),
+impl Described for Field {
+    type Wire = Wire;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> String {
+        let kind = match self.kind.as_str() {
+            "INTEGER" => "int64",
+            "FLOAT" => "float64",
+            "BOOLEAN" => "bool",
+            "RECORD" => "struct",
+            other => &other.to_ascii_lowercase(),
+        };
+        if self.repeated() { format!("array<{kind}>") } else { kind.to_owned() }
+    }
+
+    fn reading(&self) -> Option<Reading<Wire>> {
+        let raw = format!("_m.{}", quote(&self.name));
+        let json = |expression| Some(Reading { expression, wire: Wire::Json });
+        if self.repeated() {
+            return json(format!("TO_JSON_STRING({raw})"));
+        }
+        let wire = match self.kind.as_str() {
+            "BOOL" | "BOOLEAN" => Wire::Bool,
+            "INT64" | "INTEGER" => Wire::Int,
+            "FLOAT64" | "FLOAT" => Wire::Float,
+            "NUMERIC" | "BIGNUMERIC" => Wire::Decimal,
+            "STRING" => Wire::Text,
+            "BYTES" => Wire::Bytes,
+            "DATE" => Wire::Date,
+            "TIME" | "DATETIME" => Wire::Clock,
+            "TIMESTAMP" => Wire::Instant,
+            "INTERVAL" => Wire::Interval,
+            // Printed, an absent document is the text `null`.
+            "STRUCT" | "RECORD" | "JSON" => return json(format!("IF({raw} IS NULL, NULL, TO_JSON_STRING({raw}))")),
+            "GEOGRAPHY" => return json(format!("ST_ASGEOJSON({raw})")),
+            "RANGE" => {
+                let parts = format!("STRUCT(RANGE_START({raw}) AS `start`, RANGE_END({raw}) AS `end`)");
+                return json(format!("IF({raw} IS NULL, NULL, TO_JSON_STRING({parts}))"));
+            }
             _ => return None,
-        },
-        Wire::Int => Cell::Int(text.parse().ok()?),
-        Wire::Float => Cell::Float(text.parse().ok()?),
-        Wire::Decimal => Cell::Decimal(decimal(text)?.into()),
-        Wire::Text => Cell::Text(text.into()),
-        Wire::Bytes => Cell::Bytes(STANDARD.decode(text).ok()?.into()),
-        Wire::Date => Cell::Time(text.into()),
-        Wire::Clock => Cell::Time(trimmed(text).into()),
-        Wire::Instant => Cell::Time(Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string().into()),
-        Wire::Interval => Cell::Time(interval(text)?.into()),
-        Wire::Json => Cell::Json(text.into()),
-    })
+        };
+        Some(Reading { expression: raw, wire })
+    }
+}
+
+impl row::Wire for Wire {
+    const TEXT: &'static str = "STRING";
+
+    fn cell(self, text: &str) -> Option<Cell> {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+        Some(match self {
+            Self::Bool => match text {
+                "true" => Cell::Bool(true),
+                "false" => Cell::Bool(false),
+                _ => return None,
+            },
+            Self::Int => Cell::Int(text.parse().ok()?),
+            Self::Float => Cell::Float(text.parse().ok()?),
+            Self::Decimal => Cell::Decimal(decimal(text)?.into()),
+            Self::Text => Cell::Text(text.into()),
+            Self::Bytes => Cell::Bytes(STANDARD.decode(text).ok()?.into()),
+            Self::Date => Cell::Time(text.into()),
+            Self::Clock => Cell::Time(trimmed(text).into()),
+            Self::Instant => Cell::Time(Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string().into()),
+            Self::Interval => Cell::Time(interval(text)?.into()),
+            Self::Json => Cell::Json(text.into()),
+        })
+    }
 }
 
 fn decimal(text: &str) -> Option<&str> {

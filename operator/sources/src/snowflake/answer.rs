@@ -1,9 +1,6 @@
 //! What the SQL API answers, as its OpenAPI document describes it.
 
-use std::borrow::Cow;
-
-use serde::de::Visitor;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// Any answer, without its rows.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -56,39 +53,4 @@ pub(super) struct RowType {
 pub(super) struct PartitionInfo {
     /// Rows in it.
     pub(super) row_count: u64,
-}
-
-/// A value of a row: always a string, or null.
-#[derive(Debug)]
-pub(super) struct Value<'a>(pub(super) Option<Cow<'a, str>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Value<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a string or null")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Value(Some(Cow::Borrowed(text))))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Value(Some(Cow::Owned(text.to_owned()))))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Value(None))
-            }
-        }
-        deserializer.deserialize_any(Text)
-    }
-}
-
-/// The values of a row, as they arrived.
-pub(super) fn values(row: &[u8]) -> Option<Vec<Value<'_>>> {
-    serde_json::from_slice(row).ok()
 }

@@ -13,11 +13,12 @@ use reqwest::Response;
 use serde_json::{Map, Value, json};
 use tokio::sync::RwLock;
 
-use super::answer::{Envelope, RowType, values};
+use super::answer::{Envelope, RowType};
 use super::auth::Credential;
 use super::errors::{self, Failed, SqlError};
-use super::page::{Page, Unfit};
 use crate::rest::body::Body;
+use crate::rest::page::{Page, Unfit};
+use crate::rest::row::values;
 use crate::rest::scan::Scanner;
 use crate::rest::{Call, Service, request_id};
 
@@ -158,7 +159,7 @@ impl Api {
             return Err(self.unfit(&answer).into_failure());
         }
         let rows = result.pages.get(page).copied().unwrap_or_default();
-        Ok(Page::new(&self.service, response, rows, skip))
+        Ok(Page::new(&self.service, response, Scanner::new("data", 1), rows, skip))
     }
 
     /// How long to wait before what broke off is tried again.
@@ -328,9 +329,6 @@ impl Api {
 impl Failed {
     /// Where no SQL of anybody's can be at fault.
     fn into_failure(self) -> Failure {
-        match self {
-            Self::Other(failure) => failure,
-            Self::Sql(_) => Failure::new(Code::WarehouseUnavailable, "a result is no longer there; it is tried again"),
-        }
+        self.or_tell(|_| Failure::new(Code::WarehouseUnavailable, "a result is no longer there; it is tried again"))
     }
 }

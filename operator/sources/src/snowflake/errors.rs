@@ -6,6 +6,7 @@ use backflow_core::plan::Snowflake;
 
 use super::auth::Credential;
 use crate::rest::compose::Composed;
+use crate::rest::running;
 use crate::sql::quote;
 
 /// The longest name of the user's that is repeated.
@@ -23,19 +24,7 @@ pub(super) struct SqlError {
 }
 
 /// Why a statement has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
-    /// The server refused or could not run it.
-    Sql(SqlError),
-    /// Anything else.
-    Other(Failure),
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
-    }
-}
+pub(super) type Failed = running::Failed<SqlError>;
 
 impl SqlError {
     /// A table, schema or database is not there, or the role may not see it.

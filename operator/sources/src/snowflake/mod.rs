@@ -10,9 +10,7 @@ mod errors;
 mod grants;
 mod key;
 mod objects;
-mod page;
 mod rows;
-mod running;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -26,17 +24,11 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{ModelPlan, Snowflake};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
-use futures::StreamExt as _;
 
-use self::answer::RowType;
 use self::api::{Api, Statement};
-use self::errors::Failed;
-use self::rows::Reader;
 use self::state::SnowflakeTable;
-use self::types::reading;
-use crate::model;
-use crate::rest::compose::Composed;
-use crate::sql::{Lexis, quote};
+use crate::rest::read;
+use crate::sql::quote;
 use crate::store::PackedState;
 use crate::store::table::ObjectTable;
 use crate::warehouse::{Query, Rows, Warehouse};
@@ -73,27 +65,13 @@ impl SnowflakeWarehouse {
         let state = Arc::new(PackedState::in_table(Arc::clone(&table) as Arc<dyn ObjectTable>));
         Ok(Self { api, state, table, session })
     }
-
-    async fn described(&self, model: &ModelPlan, filter: Option<&str>) -> Result<Vec<RowType>, Failure> {
-        let composed = Composed::describe(model, Lexis::Snowflake, filter)?;
-        let described = async { self.api.start(Statement::model(composed.sql.clone())).await?.result().await };
-        let result = described.await.map_err(|failed| match failed {
-            Failed::Sql(error) => errors::query(&error, &model.name, &composed, &self.api.plan),
-            Failed::Other(failure) => failure,
-        })?;
-        let names = result.columns.iter().map(|column| column.name.as_str());
-        model::check_columns(model, names, "Snowflake folds names without double quotes to upper case")?;
-        Ok(result.columns)
-    }
 }
 
 /// Connects: proves the user, and that there are a role, a warehouse and a database.
 async fn session(api: &Api) -> Result<Session, Failure> {
     let plan = &api.plan;
-    let rows = api.rows(&Statement::own(SESSION, &[])).await.map_err(|failed| match failed {
-        Failed::Sql(error) => errors::state(&error, &quote(&plan.database), plan),
-        Failed::Other(failure) => failure,
-    })?;
+    let rows = api.rows(&Statement::own(SESSION, &[])).await;
+    let rows = rows.map_err(|failed| failed.or_tell(|error| errors::state(error, &quote(&plan.database), plan)))?;
     let Some([Some(version), role, warehouse, database]) = rows.first().map(Vec::as_slice) else {
         let message = format!("Snowflake account \"{}\" did not say what it is; please report it", plan.account);
         return Err(Failure::new(Code::Internal, message));
@@ -132,39 +110,11 @@ impl Warehouse for SnowflakeWarehouse {
     }
 
     async fn describe(&self, model: &ModelPlan) -> Result<Vec<Column>, Failure> {
-        let columns = self.described(model, None).await?;
-        Ok(columns.into_iter().map(|column| Column { kind: types::name(&column), name: column.name }).collect())
+        read::describe(&self.api, model).await
     }
 
     async fn rows(&self, query: Query) -> Result<Rows, Failure> {
-        let described = self.described(&query.model, query.filter.as_deref()).await?;
-        let (mut expressions, mut wires) = (Vec::new(), Vec::new());
-        for name in &query.columns {
-            let Some(column) = described.iter().find(|column| &column.name == name) else {
-                return Err(model::unknown_column(
-                    &query.model,
-                    name,
-                    described.iter().map(|column| column.name.as_str()),
-                ));
-            };
-            let reading = reading(column).ok_or_else(|| {
-                let (model, kind) = (&query.model.name, types::name(column));
-                let message = format!("model \"{model}\": column \"{name}\" has the type {kind}, which is not read; cast it to text in the SQL");
-                Failure::new(Code::SqlError, message)
-            })?;
-            expressions.push(reading.expression);
-            wires.push(reading.wire);
-        }
-        let composed =
-            Composed::read(&query.model, Lexis::Snowflake, &expressions, query.filter.as_deref(), query.limit)?;
-        let started = self.api.start(Statement::model(composed.sql.clone())).await;
-        let running = started.map_err(|failed| match failed {
-            Failed::Sql(error) => errors::query(&error, &query.model.name, &composed, &self.api.plan),
-            Failed::Other(failure) => failure,
-        })?;
-        let api = Arc::clone(&self.api);
-        let reader = Reader { api, running, model: query.model.name, columns: query.columns, wires, composed };
-        Ok(reader.start().boxed())
+        read::rows(&self.api, query).await
     }
 
     async fn idle(&self) {

@@ -70,10 +70,7 @@ impl SnowflakeTable {
     }
 
     fn failure(&self, failed: Failed) -> Failure {
-        match failed {
-            Failed::Sql(error) => errors::state(&error, &self.sql.schema, &self.api.plan),
-            Failed::Other(failure) => failure,
-        }
+        failed.or_tell(|error| errors::state(error, &self.sql.schema, &self.api.plan))
     }
 
     async fn run(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failure> {

@@ -3,6 +3,7 @@
 use backflow_core::cell::Cell;
 use backflow_core::plan::{ModelQuery, SnowflakeCredential};
 use backflow_core::secret::SecretRef;
+use futures::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 

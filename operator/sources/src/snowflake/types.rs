@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::{Span, Timestamp};
 
 use super::answer::RowType;
+use crate::rest::row::{self, Described, Reading};
 use crate::sql::quote;
 
 /// How a value arrives.
@@ -39,21 +40,46 @@ pub(super) enum Wire {
     Json,
 }
 
-/// A column as it is selected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) expression: String,
-    pub(super) wire: Wire,
-}
+impl Described for RowType {
+    type Wire = Wire;
 
-/// The type's name as people write it.
-pub(super) fn name(column: &RowType) -> String {
-    let kind = extended(column).to_ascii_lowercase();
-    match (kind.as_str(), column.precision, column.scale) {
-        ("fixed", Some(precision), scale) => format!("number({precision},{})", scale.unwrap_or_default()),
-        ("fixed", None, _) => "number".to_owned(),
-        ("real", ..) => "float".to_owned(),
-        _ => kind,
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> String {
+        let kind = extended(self).to_ascii_lowercase();
+        match (kind.as_str(), self.precision, self.scale) {
+            ("fixed", Some(precision), scale) => format!("number({precision},{})", scale.unwrap_or_default()),
+            ("fixed", None, _) => "number".to_owned(),
+            ("real", ..) => "float".to_owned(),
+            _ => kind,
+        }
+    }
+
+    fn reading(&self) -> Option<Reading<Wire>> {
+        let raw = format!("_m.{}", quote(&self.name));
+        let plain = |wire| Some(Reading { expression: raw.clone(), wire });
+        let json = |expression: String| Some(Reading { expression, wire: Wire::Json });
+        match extended(self).to_ascii_uppercase().as_str() {
+            "BOOLEAN" => plain(Wire::Bool),
+            "FIXED" | "NUMBER" => plain(Wire::Number),
+            "REAL" | "FLOAT" | "DOUBLE" => plain(Wire::Float),
+            "DECFLOAT" => plain(Wire::DecFloat),
+            "TEXT" | "VARCHAR" | "STRING" | "CHAR" | "UUID" => plain(Wire::Text),
+            "BINARY" | "VARBINARY" => plain(Wire::Hex),
+            "DATE" => plain(Wire::Date),
+            "TIME" => plain(Wire::Time),
+            "TIMESTAMP_NTZ" => plain(Wire::Naive),
+            "TIMESTAMP_LTZ" => plain(Wire::Instant),
+            "TIMESTAMP_TZ" => plain(Wire::Zoned),
+            // Printed, an array's gaps are null and not `undefined`.
+            "VARIANT" => json(format!("TO_JSON({raw})")),
+            "OBJECT" | "ARRAY" | "MAP" => json(format!("TO_JSON({raw}::VARIANT)")),
+            "VECTOR" => json(format!("TO_JSON({raw}::ARRAY)")),
+            "GEOGRAPHY" | "GEOMETRY" => json(format!("TO_JSON(ST_ASGEOJSON({raw}))")),
+            _ => None,
+        }
     }
 }
 
@@ -61,57 +87,34 @@ fn extended(column: &RowType) -> &str {
     column.ext_type_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&column.kind)
 }
 
-/// How a column is read; `None` if values of its type have no known form.
-pub(super) fn reading(column: &RowType) -> Option<Reading> {
-    let raw = format!("_m.{}", quote(&column.name));
-    let plain = |wire| Some(Reading { expression: raw.clone(), wire });
-    let json = |expression: String| Some(Reading { expression, wire: Wire::Json });
-    match extended(column).to_ascii_uppercase().as_str() {
-        "BOOLEAN" => plain(Wire::Bool),
-        "FIXED" | "NUMBER" => plain(Wire::Number),
-        "REAL" | "FLOAT" | "DOUBLE" => plain(Wire::Float),
-        "DECFLOAT" => plain(Wire::DecFloat),
-        "TEXT" | "VARCHAR" | "STRING" | "CHAR" | "UUID" => plain(Wire::Text),
-        "BINARY" | "VARBINARY" => plain(Wire::Hex),
-        "DATE" => plain(Wire::Date),
-        "TIME" => plain(Wire::Time),
-        "TIMESTAMP_NTZ" => plain(Wire::Naive),
-        "TIMESTAMP_LTZ" => plain(Wire::Instant),
-        "TIMESTAMP_TZ" => plain(Wire::Zoned),
-        // Printed, an array's gaps are null and not `undefined`.
-        "VARIANT" => json(format!("TO_JSON({raw})")),
-        "OBJECT" | "ARRAY" | "MAP" => json(format!("TO_JSON({raw}::VARIANT)")),
-        "VECTOR" => json(format!("TO_JSON({raw}::ARRAY)")),
-        "GEOGRAPHY" | "GEOMETRY" => json(format!("TO_JSON(ST_ASGEOJSON({raw}))")),
-        _ => None,
-    }
-}
+impl row::Wire for Wire {
+    const TEXT: &'static str = "text";
 
-/// One value; `None` if it is not in its type's form.
-pub(super) fn cell(wire: Wire, text: &str) -> Option<Cell> {
-    Some(match wire {
-        Wire::Bool => match text {
-            "true" => Cell::Bool(true),
-            "false" => Cell::Bool(false),
-            _ => return None,
-        },
-        Wire::Number => number(text)?,
-        Wire::Float => Cell::Float(text.parse().ok()?),
-        Wire::DecFloat => Cell::Decimal(plain_digits(text)?.into()),
-        Wire::Text => Cell::Text(text.into()),
-        Wire::Hex => Cell::Bytes(hex(text)?.into()),
-        Wire::Date => Cell::Time(date(text)?.into()),
-        Wire::Time => Cell::Time(time(text)?.into()),
-        Wire::Naive => Cell::Time(moment(text)?.into()),
-        Wire::Instant => Cell::Time(format!("{}Z", moment(text)?).into()),
-        Wire::Zoned => {
-            let (seconds, offset) = text.split_once(' ')?;
-            let offset: u32 = offset.parse().ok()?;
-            (offset <= 2880).then_some(())?;
-            Cell::Time(format!("{}Z", moment(seconds)?).into())
-        }
-        Wire::Json => Cell::Json(text.into()),
-    })
+    fn cell(self, text: &str) -> Option<Cell> {
+        Some(match self {
+            Self::Bool => match text {
+                "true" => Cell::Bool(true),
+                "false" => Cell::Bool(false),
+                _ => return None,
+            },
+            Self::Number => number(text)?,
+            Self::Float => Cell::Float(text.parse().ok()?),
+            Self::DecFloat => Cell::Decimal(plain_digits(text)?.into()),
+            Self::Text => Cell::Text(text.into()),
+            Self::Hex => Cell::Bytes(hex(text)?.into()),
+            Self::Date => Cell::Time(date(text)?.into()),
+            Self::Time => Cell::Time(time(text)?.into()),
+            Self::Naive => Cell::Time(moment(text)?.into()),
+            Self::Instant => Cell::Time(format!("{}Z", moment(text)?).into()),
+            Self::Zoned => {
+                let (seconds, offset) = text.split_once(' ')?;
+                let offset: u32 = offset.parse().ok()?;
+                (offset <= 2880).then_some(())?;
+                Cell::Time(format!("{}Z", moment(seconds)?).into())
+            }
+            Self::Json => Cell::Json(text.into()),
+        })
+    }
 }
 
 /// Every whole number is NUMBER(38,0) in Snowflake, so that the value itself says whether it fits 64 bits.

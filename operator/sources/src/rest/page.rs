@@ -3,12 +3,12 @@
 use backflow_core::code::{Code, Failure};
 use reqwest::Response;
 
-use crate::rest::Service;
-use crate::rest::body::Body;
-use crate::rest::scan::{Scanner, Unreadable};
+use super::Service;
+use super::body::Body;
+use super::scan::{Scanner, Unreadable};
 
 /// A page that is being read.
-pub(super) struct Page<'a> {
+pub(crate) struct Page<'a> {
     service: &'a Service,
     body: Body,
     scanner: Option<Scanner>,
@@ -20,12 +20,13 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(service: &'a Service, response: Response, rows: u64, skip: u64) -> Self {
-        Self { service, body: Body::new(response), scanner: Some(Scanner::new("data", 1)), rows, skip, seen: 0 }
+    /// Of `rows` rows, which `scanner` finds; the first `skip` of them are passed over.
+    pub(crate) fn new(service: &'a Service, response: Response, scanner: Scanner, rows: u64, skip: u64) -> Self {
+        Self { service, body: Body::new(response), scanner: Some(scanner), rows, skip, seen: 0 }
     }
 
     /// Rows that were handed out.
-    pub(super) fn passed(&self) -> u64 {
+    pub(crate) fn passed(&self) -> u64 {
         self.seen.saturating_sub(self.skip)
     }
 
@@ -33,7 +34,7 @@ impl<'a> Page<'a> {
     ///
     /// # Errors
     /// What `row` says; `ConnectionFailed` if the page is not whole.
-    pub(super) async fn piece(&mut self, mut row: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<bool, Failure> {
+    pub(crate) async fn piece(&mut self, mut row: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<bool, Failure> {
         let broken = || self.service.broken();
         let Some(scanner) = &mut self.scanner else { return Ok(false) };
         let Some(piece) = self.body.next().await.map_err(|_| broken())? else {
@@ -54,7 +55,7 @@ impl<'a> Page<'a> {
 }
 
 /// Why a piece is no use.
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     Row(Failure),
     Form(Unreadable),
 }
@@ -66,7 +67,7 @@ impl From<Unreadable> for Unfit {
 }
 
 impl Unfit {
-    pub(super) fn failure(self, service: &Service, status: u16) -> Failure {
+    pub(crate) fn failure(self, service: &Service, status: u16) -> Failure {
         match self {
             Self::Row(failure) => failure,
             Self::Form(Unreadable::Malformed) => service.strange(status),

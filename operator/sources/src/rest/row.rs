@@ -1,0 +1,135 @@
+//! Columns and values as the services send them: every value as a string in a form of its type's own, or null.
+
+use std::borrow::Cow;
+
+use backflow_core::cell::Cell;
+use backflow_core::code::{Code, Failure};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
+
+use crate::batch::{Batch, Outlet};
+
+/// A column, as a service describes it.
+pub(crate) trait Described: Send + Sync {
+    /// How its values arrive.
+    type Wire: Wire;
+
+    /// Its name.
+    fn name(&self) -> &str;
+
+    /// The type's name as people write it.
+    fn kind(&self) -> String;
+
+    /// How it is read; `None` if values of its type have no known form.
+    fn reading(&self) -> Option<Reading<Self::Wire>>;
+}
+
+/// How a value arrives.
+pub(crate) trait Wire: Copy + Send + Sync + 'static {
+    /// The type that people cast to who want to have a text.
+    const TEXT: &'static str;
+
+    /// The value; `None` if it is not in its type's form.
+    fn cell(self, text: &str) -> Option<Cell>;
+}
+
+/// A column as it is selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reading<W> {
+    pub(crate) expression: String,
+    pub(crate) wire: W,
+}
+
+/// A value of a row.
+#[derive(Debug)]
+pub(crate) struct Value<'a>(pub(crate) Option<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Value<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string or null")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Value(Some(Cow::Borrowed(text))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Value(Some(Cow::Owned(text.to_owned()))))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Value(None))
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+/// The values of a row that is an array: `["1", null]`.
+pub(crate) fn values(row: &[u8]) -> Option<Vec<Value<'_>>> {
+    serde_json::from_slice(row).ok()
+}
+
+/// Makes batches of rows.
+pub(crate) struct Decoder<'a, W> {
+    model: &'a str,
+    columns: &'a [String],
+    wires: &'a [W],
+    batch: Batch,
+    /// Batches that wait to be passed on.
+    full: Vec<Batch>,
+}
+
+impl<'a, W: Wire> Decoder<'a, W> {
+    /// For rows of these columns.
+    pub(crate) fn new(model: &'a str, columns: &'a [String], wires: &'a [W]) -> Self {
+        Self { model, columns, wires, batch: Batch::new(wires.len()), full: Vec::new() }
+    }
+
+    /// Takes a row; `None`: it has no form that could be read.
+    pub(crate) fn row(&mut self, values: Option<Vec<Value<'_>>>) -> Result<(), Failure> {
+        // A read without columns has one, which is NULL.
+        let values = values.filter(|values| values.len() == self.wires.len().max(1));
+        let values = values.ok_or_else(|| self.unreadable(None))?;
+        let mut cells = Vec::with_capacity(self.wires.len());
+        for (at, (wire, value)) in self.wires.iter().zip(&values).enumerate() {
+            cells.push(match &value.0 {
+                None => Cell::Null,
+                Some(text) => wire.cell(text).ok_or_else(|| self.unreadable(Some(at)))?,
+            });
+        }
+        self.batch.push(&cells);
+        if self.batch.is_full() {
+            self.full.push(self.batch.take());
+        }
+        Ok(())
+    }
+
+    /// Hands out the batches that are full.
+    pub(crate) async fn pass_on(&mut self, out: &Outlet) {
+        for batch in self.full.drain(..) {
+            out.put(batch).await;
+        }
+    }
+
+    /// What was not handed out.
+    pub(crate) async fn rest(mut self, out: &Outlet) -> Batch {
+        self.pass_on(out).await;
+        self.batch
+    }
+
+    fn unreadable(&self, column: Option<usize>) -> Failure {
+        let column = column.and_then(|at| self.columns.get(at));
+        let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
+        let (model, text) = (self.model, W::TEXT);
+        let message = format!(
+            "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to {text} in the SQL"
+        );
+        Failure::new(Code::SqlError, message)
+    }
+}
