@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod cli;
 pub mod cluster;
 pub mod diff_site;
+pub mod mariadb;
 pub mod memory;
 pub mod oracle;
 pub mod postgres;

@@ -58,6 +58,7 @@ fn every_link_leads_somewhere() {
         "docs/state-format.md",
         "docs/sources/bigquery.md",
         "docs/sources/clickhouse.md",
+        "docs/sources/mysql.md",
         "docs/sources/snowflake.md",
     ] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();

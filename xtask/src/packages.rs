@@ -21,6 +21,8 @@ pub enum Purpose {
     Cluster,
     /// Run tests that start a Postgres of their own.
     Postgres,
+    /// Run tests that start a MariaDB of their own.
+    MariaDb,
     /// Run tests that make keys.
     Keys,
     /// Show the demo on a SQLite file.
@@ -47,7 +49,7 @@ const fn need(purpose: Purpose, program: &'static str, package: &'static str) ->
     Need { purpose, program, package }
 }
 
-const NEEDS: [Need; 23] = [
+const NEEDS: [Need; 25] = [
     need(Purpose::Build, "gcc", "gcc"),
     need(Purpose::Build, "make", "make"),
     need(Purpose::Build, "strip", "binutils"),
@@ -64,6 +66,9 @@ const NEEDS: [Need; 23] = [
     need(Purpose::Cluster, "gcc", "gcc"),
     need(Purpose::Cluster, "/usr/include/stdlib.h", "libc6-dev"),
     need(Purpose::Postgres, "initdb", "postgresql"),
+    // Without the package mariadb-server, which would start one.
+    need(Purpose::MariaDb, "/usr/sbin/mariadbd", "mariadb-server-core"),
+    need(Purpose::MariaDb, "mariadb", "mariadb-client-core"),
     need(Purpose::Keys, "openssl", "openssl"),
     need(Purpose::Sqlite, "sqlite3", "sqlite3"),
     need(Purpose::Peers, VENV, "python3-venv"),

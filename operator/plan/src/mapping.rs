@@ -246,8 +246,9 @@ fn identity(
             identity.insert("source".to_owned(), "bigquery".to_owned());
             identity.insert("source.project".to_owned(), bigquery.project.clone());
         }
-        Connection::ClickHouse(server) => {
-            identity.insert("source".to_owned(), "clickhouse".to_owned());
+        Connection::ClickHouse(server) | Connection::MySql(server) => {
+            let product = if matches!(parts.source.connection, Connection::MySql(_)) { "mysql" } else { "clickhouse" };
+            identity.insert("source".to_owned(), product.to_owned());
             identity.insert("source.host".to_owned(), format!("{}:{}", server.host, server.port));
             identity.insert("source.database".to_owned(), server.database.clone());
         }

@@ -26,11 +26,12 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
         Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
         Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
         Some(Warehouse::ClickHouse(clickhouse)) => self::clickhouse(clickhouse, &mut findings),
+        Some(Warehouse::MySql(mysql)) => self::mysql(mysql, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
         Some(other) => {
             findings.not_supported(
                 format!("spec.{}", other.member()),
-                "use postgres, snowflake, bigquery or clickhouse, or sqlite in local runs",
+                "use postgres, snowflake, bigquery, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -38,7 +39,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
             findings.add(
                 "spec",
                 "InvalidSpec",
-                "exactly one warehouse must be set: postgres, snowflake, bigquery or clickhouse, or sqlite in local runs",
+                "exactly one warehouse must be set: postgres, snowflake, bigquery, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -62,7 +63,7 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
              spec.state.store, or use Auto or Streaming",
         );
     }
-    if let Some(warehouse @ Warehouse::Sqlite(_)) = spec.warehouse() {
+    if let Some(warehouse @ (Warehouse::MySql(_) | Warehouse::Sqlite(_))) = spec.warehouse() {
         let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
         findings.add("spec.diff", "InvalidSpec", message);
     }
@@ -95,6 +96,18 @@ fn clickhouse(spec: &api::ClickHouse, findings: &mut Findings) -> Option<Connect
         user: spec.user.clone(),
         password: spec.password.as_ref().map(secret),
         tls: tls("clickhouse", &spec.tls, findings),
+        port: port?,
+    })))
+}
+
+fn mysql(spec: &api::MySql, findings: &mut Findings) -> Option<Connection> {
+    let port = port("mysql", spec.port, findings);
+    Some(Connection::MySql(Box::new(Server {
+        host: spec.host.clone(),
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        password: spec.password.as_ref().map(secret),
+        tls: tls("mysql", &spec.tls, findings),
         port: port?,
     })))
 }

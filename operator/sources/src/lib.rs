@@ -9,6 +9,7 @@ mod claims;
 mod clickhouse;
 pub mod diff;
 mod model;
+mod mysql;
 mod postgres;
 mod rest;
 mod snowflake;

@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::bigquery::BigQueryWarehouse;
 use crate::clickhouse::ClickHouseWarehouse;
 use crate::diff::Request;
+use crate::mysql::MySqlWarehouse;
 use crate::postgres::PostgresWarehouse;
 use crate::snowflake::SnowflakeWarehouse;
 use crate::sqlite::SqliteWarehouse;
@@ -111,6 +112,7 @@ pub async fn open(
         Connection::ClickHouse(clickhouse) => {
             Arc::new(ClickHouseWarehouse::open(clickhouse, schema, secrets, application_name).await?)
         }
+        Connection::MySql(mysql) => Arc::new(MySqlWarehouse::open(mysql, schema, secrets, application_name).await?),
         Connection::Sqlite(sqlite) => Arc::new(SqliteWarehouse::open(sqlite, schema).await?),
     };
     Ok(match store {

@@ -112,7 +112,7 @@ impl Suite {
             Self::Generated | Self::Compile => vec![Purpose::Build, Purpose::Tools],
             Self::Charts => vec![Purpose::Tools],
             Self::Fakes => vec![Purpose::Fakes],
-            Self::Package(_) => vec![Purpose::Postgres, Purpose::Keys, Purpose::Fakes],
+            Self::Package(_) => vec![Purpose::Postgres, Purpose::MariaDb, Purpose::Keys, Purpose::Fakes],
             Self::ClusterTests(_) => vec![Purpose::Postgres],
             Self::Cluster => cluster::needs(workspace).to_vec(),
             Self::Demo(Stage::Local) => vec![Purpose::Build, Purpose::Sqlite],

@@ -44,6 +44,9 @@ pub enum Connection {
     /// A ClickHouse server.
     #[serde(rename = "clickhouse")]
     ClickHouse(Box<Server>),
+    /// A server of MySQL or MariaDB.
+    #[serde(rename = "mysql")]
+    MySql(Box<Server>),
     /// A SQLite file: local runs only.
     Sqlite(Sqlite),
 }
@@ -271,7 +274,7 @@ impl SourcePlan {
             }
             Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
             Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
-            Connection::ClickHouse(server) => all.extend(server.secrets().cloned()),
+            Connection::ClickHouse(server) | Connection::MySql(server) => all.extend(server.secrets().cloned()),
             Connection::Sqlite(_) => {}
         }
         all.extend(self.state.secrets());

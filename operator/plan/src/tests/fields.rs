@@ -113,19 +113,12 @@ fn every_field_of_a_source_does_something() {
                 "NotSupported",
             ),
         ),
-        (
-            "mysql",
-            Refused(
-                other("mysql", json!({"host": "h", "database": "d", "user": "u", "password": key("p")})),
-                "spec.mysql",
-                "NotSupported",
-            ),
-        ),
         // Field by field in `cloud`.
         ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
         ("bigquery", Planned(other("bigquery", super::cloud::bigquery()))),
         // In `servers`.
         ("clickhouse", Planned(other("clickhouse", super::servers::server()))),
+        ("mysql", Planned(other("mysql", super::servers::server()))),
         (
             "databricks",
             Refused(

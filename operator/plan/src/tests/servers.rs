@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::manifests::{self, named, plan_between, plan_source, with};
 
 /// The members of a Source that name such a server.
-const MEMBERS: [&str; 1] = ["clickhouse"];
+const MEMBERS: [&str; 2] = ["clickhouse", "mysql"];
 
 fn key(name: &str) -> Value {
     json!({"secretKeyRef": {"name": name, "key": "k"}})
@@ -59,7 +59,8 @@ fn what_no_server_could_take_is_refused() {
             assert!(found.contains(&(path, "InvalidSpec".to_owned())), "{member} {changes}: {found:?}");
         }
         let pushdown = with(source(member, json!({})), json!({"diff": "Pushdown"}));
-        assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
+        let code = if member == "mysql" { "InvalidSpec" } else { "NotSupported" };
+        assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), code.to_owned())]);
     }
 }
 
