@@ -5,6 +5,8 @@
 //! every read is in a read-only transaction or connection.
 
 use backflow_core::code::{Code, Failure};
+/// A name in double quotes, as most dialects read it.
+pub(crate) use backflow_postgres::quote;
 
 /// Whose lexical rules hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +79,6 @@ pub(crate) fn check_expression(sql: &str, lexis: Lexis, subject: Subject<'_>) ->
             .failure(Code::SqlError, "the condition is empty; write one over the model's columns, or leave it out"));
     }
     Ok(())
-}
-
-/// A name in double quotes, as both dialects read it.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Parses `table`, `schema.table` or `database.schema.table` as a user writes it, parts in double quotes or not, into quoted form.

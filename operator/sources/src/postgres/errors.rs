@@ -1,127 +1,11 @@
 //! From the driver's errors to codes and sentences of our own. The server's text is never passed on: it may quote a row.
 
-use std::io::ErrorKind;
-
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::TlsMode;
+use backflow_postgres::{Target, broken, database, quote, transient, unavailable};
 use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::compose::Composed;
-use super::connect::Target;
-use crate::sql::quote;
-
-/// Why no connection came about.
-pub(crate) fn connect(error: &Error, target: &Target) -> Failure {
-    let (code, sentence) = match error {
-        Error::Database(error) => match error.try_downcast_ref::<PgDatabaseError>() {
-            Some(error) => refused(error, target),
-            None => (Code::ConnectionFailed, unexpected(target)),
-        },
-        Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => (Code::TlsFailed, target.peer().sentence(error)),
-            None => (Code::ConnectionFailed, no_connection(error.kind(), target)),
-        },
-        Error::Tls(error) => match error.downcast_ref::<rustls::Error>() {
-            Some(error) => (Code::TlsFailed, target.peer().sentence(error)),
-            None => (Code::TlsFailed, target.peer().not_offered()),
-        },
-        Error::Configuration(_) => (
-            Code::TlsFailed,
-            "the client certificate or its key cannot be used; check that they belong together".to_owned(),
-        ),
-        // SCRAM fails on our side when the server's proof is wrong, and when a password cannot be normalised.
-        Error::Protocol(_) => (Code::ConnectionFailed, unexpected(target)),
-        _ => (Code::ConnectionFailed, unexpected(target)),
-    };
-    Failure::new(code, sentence)
-}
-
-fn unexpected(target: &Target) -> String {
-    format!("{} did not answer as a Postgres server does; check host and port", target.address())
-}
-
-fn no_connection(kind: ErrorKind, target: &Target) -> String {
-    let address = target.address();
-    match kind {
-        ErrorKind::ConnectionRefused => {
-            format!("{address} refuses connections; check host and port, and that the server runs")
-        }
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            format!("{address} cannot be reached; check host, port, firewall and network policy")
-        }
-        _ => format!(
-            "{address} closed the connection while it was being made; check host and port, and the server's log"
-        ),
-    }
-}
-
-fn refused(error: &PgDatabaseError, target: &Target) -> (Code, String) {
-    let Target { host, database, user, .. } = target;
-    let address = target.address();
-    match error.code() {
-        "28P01" if target.has_password => (
-            Code::AuthenticationFailed,
-            format!("{address} refuses the password of user \"{user}\"; check user and password"),
-        ),
-        "28P01" => (
-            Code::AuthenticationFailed,
-            format!("{address} asks for a password of user \"{user}\", and the Source has none; set password"),
-        ),
-        // Told apart by a word that the server does not take from any data.
-        "28000" if error.message().contains("certificate") && !target.has_certificate => (
-            Code::TlsFailed,
-            format!(
-                "{address} wants a client certificate for user \"{user}\"; give tls.clientCertificate and tls.clientKey with that name"
-            ),
-        ),
-        "28000" if error.message().contains("certificate") => (
-            Code::AuthenticationFailed,
-            format!(
-                "{address} does not take the client certificate for user \"{user}\"; its common name must be the user's, or be mapped to it"
-            ),
-        ),
-        "28000" if target.tls == TlsMode::Disable => (
-            Code::AuthenticationFailed,
-            format!(
-                "{address} does not let user \"{user}\" in unencrypted from this address; set tls.mode, or add the user to pg_hba.conf"
-            ),
-        ),
-        "28000" => (
-            Code::AuthenticationFailed,
-            format!(
-                "{address} does not let user \"{user}\" in: no such role, no LOGIN, or no entry in pg_hba.conf; check user \"{user}\""
-            ),
-        ),
-        "3D000" => (
-            Code::DatabaseNotFound,
-            format!("{address} has no database \"{database}\"; check database, its letters' case too"),
-        ),
-        "42501" => (
-            Code::PermissionDenied,
-            format!(
-                "user \"{user}\" may not connect to database \"{database}\"; run: GRANT CONNECT ON DATABASE {} TO {}",
-                quote(database),
-                quote(user)
-            ),
-        ),
-        "53300" => (
-            Code::WarehouseUnavailable,
-            format!(
-                "{address} has no free connection; raise max_connections or the role's limit, or lower maxConcurrentSyncs"
-            ),
-        ),
-        code if code.starts_with("57P") => {
-            (Code::WarehouseUnavailable, format!("{address} is starting, stopping or in recovery; it is tried again"))
-        }
-        code if code.starts_with("53") => {
-            (Code::WarehouseUnavailable, format!("{address} is out of resources (SQLSTATE {code}); it is tried again"))
-        }
-        code => {
-            (Code::ConnectionFailed, format!("{host} refuses the connection (SQLSTATE {code}); see the server's log"))
-        }
-    }
-}
 
 /// Why a statement with the user's SQL failed.
 pub(crate) fn query(error: &Error, model: &str, composed: &Composed, target: &Target) -> Failure {
@@ -185,45 +69,6 @@ pub(crate) fn state_denied(schema: &str, user: &str) -> Failure {
              GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}"
         ),
     )
-}
-
-/// Whether an error is of the server's state and not of the statement.
-fn transient(state: &str) -> bool {
-    matches!(state.get(..2), Some("53" | "57" | "58" | "40" | "55" | "08"))
-}
-
-fn unavailable(state: &str, target: &Target) -> Failure {
-    let what = match state {
-        "57014" => "cancelled the statement: a person did, or statement_timeout is too short for it",
-        "40001" | "40P01" => "broke the statement off for another transaction",
-        "55P03" => "did not give a lock in time",
-        "53100" => "has no disk space left",
-        "53200" => "has no memory left",
-        "53300" => "has no free connection",
-        _ if state.starts_with("57P") => "ended the connection: it restarts, or an administrator did it",
-        _ => "is not able to answer now",
-    };
-    Failure::new(
-        Code::WarehouseUnavailable,
-        format!("{} {what} (SQLSTATE {state}); it is tried again", target.address()),
-    )
-}
-
-fn broken(error: &Error, target: &Target) -> Failure {
-    match error {
-        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => Failure::new(
-            Code::ConnectionFailed,
-            format!("the connection to {} broke; it is tried again", target.address()),
-        ),
-        _ => Failure::new(
-            Code::Internal,
-            format!("{} answered in a form that this version does not read; please report it", target.address()),
-        ),
-    }
-}
-
-fn database(error: &Error) -> Option<&PgDatabaseError> {
-    error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()
 }
 
 /// What must be granted: the object's name only if the user wrote it, so that nothing but the user's own text is repeated.

@@ -1,7 +1,6 @@
 //! Postgres.
 
 mod compose;
-mod connect;
 mod decode;
 mod errors;
 mod instant;
@@ -20,11 +19,12 @@ use backflow_core::extraction::Extraction;
 use backflow_core::plan::{DiffEngine, ModelPlan, Postgres};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
+use backflow_postgres::{Connector, Purpose, Reach, Words, begin, end};
 use sqlx::{AssertSqlSafe, Column as _, PgConnection, Row};
 use tokio::sync::RwLock;
 
 use self::compose::Composed;
-use self::connect::{Connector, Purpose, begin, end};
+
 use self::rows::Reader;
 use self::state::PostgresState;
 use self::types::Catalog;
@@ -33,6 +33,20 @@ use crate::claims::Claims;
 use crate::diff::Request;
 use crate::model;
 use crate::warehouse::{Query, Rows, Warehouse};
+
+/// A warehouse may be anywhere, and is read by one connection after the other.
+const REACH: Reach = Reach {
+    words: Words {
+        kind: "Source",
+        password: "password",
+        tls_mode: "tls.mode",
+        ca: "tls.ca",
+        certificate: "tls.clientCertificate",
+        key: "tls.clientKey",
+    },
+    forbidden: |_| false,
+    idle: 1,
+};
 
 /// A Postgres database.
 #[derive(Clone)]
@@ -59,7 +73,7 @@ impl PostgresWarehouse {
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
-        let connector = Arc::new(Connector::new(plan, secrets, application_name)?);
+        let connector = Arc::new(Connector::new(plan, secrets, application_name, REACH)?);
         let connection = connector.connect().await?;
         connector.give_back(connection).await;
         let state = Arc::new(PostgresState {

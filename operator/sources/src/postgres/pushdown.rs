@@ -8,13 +8,13 @@ use backflow_core::cell::{Cell, Column};
 use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
 use backflow_core::state::Commit;
+use backflow_postgres::{Purpose, begin, end, run};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::oneshot;
 
 use super::compose::{self, Composed};
-use super::connect::{Purpose, begin, end, run};
 use super::rows::{cancel, copy_all};
 use super::state::{PostgresState, Step};
 use super::types::{Catalog, Wire};

@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 use backflow_core::encode::Encoder;
+use backflow_postgres::{Connector, end};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use sqlx::PgConnection;
 use tokio::sync::OwnedRwLockReadGuard;
 
 use super::compose::Composed;
-use super::connect::{Connector, end};
 use super::decode::{Input, encode};
 use super::errors;
 use super::types::Wire;

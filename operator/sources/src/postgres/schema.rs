@@ -1,9 +1,9 @@
 //! The state schema: made where the role may, and checked for what a run will need of it.
 
 use backflow_core::code::{Code, Failure};
+use backflow_postgres::{Purpose, begin, end, run};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::connect::{Purpose, begin, end, run};
 use super::errors;
 use super::state::PostgresState;
 use crate::sql::quote;

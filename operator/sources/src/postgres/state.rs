@@ -22,11 +22,11 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::failpoint;
 use backflow_core::record::Rejection;
 use backflow_core::state::{Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RunRow, StateLine, StateStore};
+use backflow_postgres::{Connector, Purpose, begin, end};
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row};
 
-use super::connect::{Connector, Purpose, begin, end};
 use super::{errors, schema};
 use crate::claims::Claims;
 use crate::diff::pushdown::tables;
