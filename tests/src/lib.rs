@@ -10,10 +10,12 @@ pub mod oracle;
 pub mod postgres;
 pub mod program;
 pub mod receiver;
+pub mod rows;
 pub mod s3;
 pub mod state_conformance;
 pub mod warehouse;
 pub mod webhook;
+pub mod wire;
 pub mod worker;
 
 use std::time::Duration;

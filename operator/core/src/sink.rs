@@ -38,6 +38,16 @@ pub trait Sink: Send + Sync {
     /// The sizes that this destination takes.
     fn limits(&self) -> BatchLimits;
 
+    /// Makes sure that records can be sent, before any is, where that takes more than a request: connects, and holds `fields`, the
+    /// names of the mapped fields, to what the destination has. Gives what tells this account from every other, whatever it is called,
+    /// if that can be asked.
+    ///
+    /// # Errors
+    /// What the destination says, and what it does not have.
+    async fn ready(&self, _fields: &[String]) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
     /// Sends one batch. All records of a batch have one operation. Called concurrently, up to [`BatchLimits::concurrency`].
     ///
     /// When the run is asked to stop, a request in flight is finished and nothing new is begun; what was not sent is `Retrying`.

@@ -2,8 +2,8 @@
 //!
 //! [`open()`] makes the [`Sink`] of a run, [`check()`] tries a Destination without sending rows, [`discover()`] asks it for choices. Inside,
 //! `open` prepares a definition's requests with a Destination's settings and secrets; `delivery` decides (when to send, when to wait, when
-//! to split a batch, when to end the run) over a `Transport`; `action` is the one transport: it says which requests a batch becomes and
-//! reads their answers; `results` holds what answers say against what was sent; `pace` says how fast; `auth` says who sends; `encode` makes
+//! to split a batch, when to end the run) over a `Transport`; `action` is the transport of all that HTTP reaches: it says which requests
+//! a batch becomes and reads their answers; `native` holds the transports of what is no HTTP; `results` holds what answers say against what was sent; `pace` says how fast; `auth` says who sends; `encode` makes
 //! bodies; `http` makes requests, and `address` keeps them away from addresses that are nobody's destination.
 //!
 //! Nothing here prints a credential, a row, a query string or a word of an answer's body, but for codes and field names where a
@@ -17,6 +17,7 @@ mod clock;
 mod delivery;
 mod encode;
 mod http;
+mod native;
 mod open;
 mod pace;
 mod results;
@@ -31,7 +32,7 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{DestinationPlan, MappingPlan};
 use backflow_core::secret::Secrets;
 use backflow_core::sink::Sink;
-use backflow_definitions::Definition;
+use backflow_definitions::{Definition, Delivery};
 use tokio::sync::watch;
 
 pub use auth::{TokenStore, Unkept};
@@ -42,7 +43,7 @@ use open::Opening;
 /// begun, and deliveries return with that failure.
 pub type Stop = watch::Receiver<Option<Failure>>;
 
-/// Opens the sink of a run: reads the secrets, sends nothing. Refresh tokens that a destination gives in exchange for older ones are
+/// Opens the sink of a run: reads the secrets, sends nothing and connects to nothing (see [`Sink::ready`]). Refresh tokens that a destination gives in exchange for older ones are
 /// known to this run alone; see [`open_with`].
 ///
 /// # Errors
@@ -68,6 +69,9 @@ pub fn open_with(
     store: Arc<dyn TokenStore>,
     stop: Stop,
 ) -> Result<Arc<dyn Sink>, Failure> {
+    if let Delivery::Native { name, .. } = &definition.delivery {
+        return native::open(name, native::Given { definition, destination, secrets }, mapping, stop);
+    }
     let (action, settings) = Opening::new(definition, destination, secrets, store)?.action(mapping)?;
     Ok(Arc::new(delivery::Engine::new(action, settings, stop)))
 }
@@ -92,6 +96,9 @@ pub async fn check_with(
     secrets: &dyn Secrets,
     store: Arc<dyn TokenStore>,
 ) -> Result<String, Failure> {
+    if let Delivery::Native { name, .. } = &definition.delivery {
+        return native::check(name, native::Given { definition, destination, secrets }).await;
+    }
     check::check(&Opening::new(definition, destination, secrets, store)?).await
 }
 

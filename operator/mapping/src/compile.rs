@@ -53,6 +53,12 @@ impl Compiled {
         &self.used
     }
 
+    /// The names of a record's members, in its order: of nested fields the outermost.
+    #[must_use]
+    pub fn members(&self) -> Vec<String> {
+        self.root.names().map(str::to_owned).collect()
+    }
+
     /// The data of every deleted row's record: an object of the constants.
     #[must_use]
     pub fn deletion(&self) -> &str {

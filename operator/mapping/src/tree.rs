@@ -79,6 +79,11 @@ impl Object {
         Ok(())
     }
 
+    /// The names of its members.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|member| member.name.as_str())
+    }
+
     /// The member of this name.
     pub(crate) fn member(&self, name: &str) -> Option<&Node> {
         self.0.iter().find(|member| member.name == name).map(|member| &member.value)

@@ -48,10 +48,11 @@ pub(crate) async fn open(
         let mapping = compile(sync, &columns)?;
         let stop = environment.stop.watch();
         let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+        let bound = bound(sync, sink.ready(&mapping.members()).await?);
         let renderer = mapping.bind(&row_columns(&columns, mapping.used_columns(), &sync.model.primary_key))?;
         let identifies = renderer.identifies();
         let request = diff::Request {
-            plan: sync,
+            plan: &bound,
             run: &plan.run,
             owner: &plan.owner,
             used: mapping.used_columns(),
@@ -76,6 +77,13 @@ pub(crate) async fn open(
         Ok(opened) => opened.map(Ok),
         Err(asked) => Ok(Err(asked)),
     }
+}
+
+/// The plan with what the destination calls its account: the state is bound to that, too.
+fn bound(sync: &SyncPlan, account: Option<String>) -> SyncPlan {
+    let mut bound = sync.clone();
+    bound.mapping.identity.extend(account.map(|account| ("destination.account".to_owned(), account)));
+    bound
 }
 
 async fn try_run(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {

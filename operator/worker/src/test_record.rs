@@ -28,6 +28,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     let warehouse = backflow_sources::warehouse::open(&sync.source, &*environment.secrets, &application(plan)).await?;
     let columns = warehouse.describe(&sync.model).await?;
     let mapping = compile(sync, &columns)?;
+    let fields = mapping.members();
     let bound = row_columns(&columns, mapping.used_columns(), &sync.model.primary_key);
     let mapping = mapping.bind(&bound)?;
     let positions: Vec<usize> =
@@ -91,6 +92,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
             )?;
             let stop = environment.stop.watch();
             let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+            sink.ready(&fields).await?;
             let mut delivery = sink.deliver(&[record]).await;
             counters.requests = delivery.requests;
             counters.bytes = delivery.bytes;

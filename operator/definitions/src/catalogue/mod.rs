@@ -23,13 +23,17 @@ pub fn catalogue() -> Vec<(String, String)> {
 }
 
 fn index(all: &[&Definition]) -> String {
+    let coded = all.iter().filter(|definition| definition.http().is_none()).map(|definition| definition.title.as_str());
     let mut out = format!(
-        "{HEAD}# Destinations\n\n{} tools, {} actions. Each is a definition, a data file, and none has code of its own. \
+        "{HEAD}# Destinations\n\n{} tools, {} actions. Each is a definition, a data file, and none has code of its own, but for what is not \
+         spoken to by HTTP: {}. \
          What a definition was checked against is said on its page: a machine-readable specification of the vendor \
          (`spec-verified`), one that others wrote (`derived-spec`), or written requests and answers (`fixture-verified`). \
-         **None of them was tried with an account of the real service yet**, but for the webhook, whose receiver is yours.\n",
+         **None of them was tried with an account of the real service yet**, but for the webhook, whose receiver is yours, and Postgres, of which the tests \
+         start a server.\n",
         all.len(),
         all.iter().map(|definition| definition.actions.len()).sum::<usize>(),
+        coded.collect::<Vec<_>>().join(", "),
     );
     for (name, category) in Category::NAMES {
         let mut some: Vec<&&Definition> = all.iter().filter(|definition| definition.category == category).collect();

@@ -59,7 +59,10 @@ fn settings(definition: &Definition, out: &mut String) {
 }
 
 fn limits(definition: &Definition, out: &mut String) {
-    let Some(http) = definition.http() else { return };
+    let Some(http) = definition.http() else {
+        let _ = write!(out, "\n## Limits\n\n{} connections at once.\n", definition.concurrency());
+        return;
+    };
     let mut said: Vec<String> = http.limits.rates.iter().map(rate).collect();
     said.push(format!("{} requests at once", http.limits.concurrency.max));
     let _ = write!(out, "\n## Limits\n\n{}.\n", said.join("; "));

@@ -1,4 +1,4 @@
-//! An action of a definition as a [`Transport`]: which requests a batch becomes, and what their answers say of each record.
+//! An action of a definition that is spoken to by HTTP, as a [`Transport`]: which requests a batch becomes, and what their answers say of each record.
 
 mod answer;
 mod attempt;
@@ -17,7 +17,7 @@ mod request;
 use async_trait::async_trait;
 use backflow_core::record::Record;
 use backflow_core::selection::Operation as Op;
-use backflow_definitions::{Action as Defined, DeliveryPromise, Ordering, RecordScope};
+use backflow_definitions::{Action as Defined, DeliveryPromise, RecordScope};
 
 use answer::Answer;
 pub(crate) use batch::{AROUND, Batch};
@@ -31,7 +31,7 @@ pub(crate) use pages::pages;
 pub(crate) use rates::Rates;
 pub(crate) use request::{Request, header};
 
-use crate::delivery::{Line, Prepared, Reply, Transport};
+use crate::delivery::{Line, Prepared, Reply, Transport, lanes_of};
 
 /// An action, prepared for one run.
 pub(crate) struct Action {
@@ -62,21 +62,6 @@ impl Action {
             ..RecordScope::new(record)
         }
     }
-
-    /// What no two requests in flight may both be about.
-    fn lanes(&self, records: &[Record]) -> Vec<u64> {
-        use std::hash::BuildHasher as _;
-        match self.defined.ordering {
-            Ordering::None => Vec::new(),
-            Ordering::Serial => vec![0],
-            // A row is in a run once: only where rows are known by something else can two be about one record.
-            Ordering::PerKey => {
-                let hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
-                let keys = records.iter().filter_map(|record| record.memory.match_key.as_deref());
-                keys.map(|key| hasher.hash_one(key)).collect()
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -85,7 +70,7 @@ impl Transport for Action {
 
     fn prepare(&self, records: &[Record]) -> Prepared<Batch> {
         let mut prepared = batch::prepare(self, records);
-        prepared.lanes = self.lanes(records);
+        prepared.lanes = lanes_of(self.defined.ordering, records);
         prepared
     }
 

@@ -9,6 +9,7 @@ use backflow_core::code::Failure;
 use backflow_core::plan::Retry;
 use backflow_core::record::{Outcome, Record, Rejection};
 use backflow_core::sink::{BatchLimits, Delivery, Sink};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::lanes::Lanes;
@@ -43,6 +44,8 @@ pub(crate) struct Engine<T> {
     gate: Gate,
     stopper: Stopper,
     lanes: Lanes,
+    /// What the transport's opening gave, once it is open.
+    opened: OnceCell<Option<String>>,
     /// Bytes of a request that the destination takes: halved by each 413, for the rest of the run.
     max_bytes: AtomicUsize,
     /// Refusals left, in parts of [`DELIVERIES_PER_REFUSAL`].
@@ -61,6 +64,28 @@ enum Sent {
     Stopped(Failure),
 }
 
+/// Tries of one thing, within the Mapping's retries.
+#[derive(Default)]
+struct Tries {
+    begun: u32,
+    first_failure: Option<Instant>,
+}
+
+impl Tries {
+    /// The number of the try that begins now.
+    fn next(&mut self) -> u32 {
+        self.begun += 1;
+        self.begun
+    }
+
+    /// After a failure: what is left of the window, if that allows no other try after `wait`.
+    fn spent(&mut self, retry: &Retry, wait: Duration) -> Option<Duration> {
+        let now = Instant::now();
+        let window = retry.window().saturating_sub(now - *self.first_failure.get_or_insert(now));
+        (self.begun >= retry.max_attempts || wait > window).then_some(window)
+    }
+}
+
 /// What an answer said of a part.
 struct Said {
     verdicts: Vec<Verdict>,
@@ -76,6 +101,7 @@ impl<T: Transport> Engine<T> {
             gate: Gate::new(settings.concurrency, &settings.rates),
             stopper: Stopper::new(stop),
             lanes: Lanes::default(),
+            opened: OnceCell::new(),
             max_bytes: AtomicUsize::new(usize::MAX),
             allowance: AtomicI64::new(REFUSALS * DELIVERIES_PER_REFUSAL),
             settings,
@@ -93,10 +119,9 @@ impl<T: Transport> Engine<T> {
         outcomes: &mut [Outcome],
     ) -> Sent {
         let mut doubtful = Vec::new();
-        let mut first_failure = None;
-        let mut attempt = 0;
+        let mut tries = Tries::default();
         loop {
-            attempt += 1;
+            let attempt = tries.next();
             let (why, wait) = match self.transport.attempt(records, batch, part, line).await {
                 Reply::Stop(failure) => return Sent::Stopped(failure),
                 Reply::Refused { status, fault } => return Sent::Refused(status, fault),
@@ -135,9 +160,7 @@ impl<T: Transport> Engine<T> {
                 }
             };
             let wait = wait.unwrap_or_else(|| self.backoff(attempt));
-            let now = Instant::now();
-            let window = self.settings.retry.window().saturating_sub(now - *first_failure.get_or_insert(now));
-            if attempt >= self.settings.retry.max_attempts || wait > window {
+            if let Some(window) = tries.spent(&self.settings.retry, wait) {
                 return match why {
                     Some(why) => Sent::Stopped(exhausted(&why, attempt, wait, window)),
                     // The destination takes others: the next run tries these again.
@@ -156,6 +179,34 @@ impl<T: Transport> Engine<T> {
                 return Sent::Stopped(failure);
             }
         }
+    }
+
+    /// Opens the transport, once. What may go better the next time is tried again as a batch is.
+    async fn open(&self) -> Result<&Option<String>, Failure> {
+        let open = || async {
+            let tally = Tally::default();
+            let line = self.line(&tally);
+            let mut tries = Tries::default();
+            loop {
+                let attempt = tries.next();
+                let why = match self.transport.open(&line).await {
+                    Ok(account) => return Ok(account),
+                    Err(trouble) if trouble.fatal => return Err(trouble.failure),
+                    Err(trouble) => trouble.failure,
+                };
+                let wait = self.backoff(attempt);
+                if let Some(window) = tries.spent(&self.settings.retry, wait) {
+                    return Err(exhausted(&why, attempt, wait, window));
+                }
+                tracing::warn!(attempt, wait_ms = wait.as_millis() as u64, reason = %why, "trying to connect again");
+                line.wait(wait).await?;
+            }
+        };
+        self.opened.get_or_try_init(open).await
+    }
+
+    fn line<'a>(&'a self, tally: &'a Tally) -> Line<'a> {
+        Line { gate: &self.gate, stopper: &self.stopper, tally, patience: self.settings.retry.window() }
     }
 
     /// Takes over verdicts, and gives the records that are to be sent again. Those that fewer at once would tell apart are `doubtful`.
@@ -287,11 +338,21 @@ impl<T: Transport> Sink for Engine<T> {
         self.gate.asked()
     }
 
+    async fn ready(&self, fields: &[String]) -> Result<Option<String>, Failure> {
+        let account = self.open().await?.clone();
+        self.transport.fits(fields)?;
+        Ok(account)
+    }
+
     async fn deliver(&self, records: &[Record]) -> Delivery {
         // Whatever is not said otherwise below was not acknowledged.
         let mut outcomes = vec![Outcome::Retrying; records.len()];
         if records.is_empty() {
             return Delivery { outcomes, requests: 0, bytes: 0, stop: None };
+        }
+        if let Err(failure) = self.open().await {
+            self.stopper.halt(&failure);
+            return Delivery { outcomes, requests: 0, bytes: 0, stop: Some(failure) };
         }
         let Prepared { batch, parts, settled, followers, lanes } = self.transport.prepare(records);
         for (at, outcome) in settled {
@@ -299,8 +360,7 @@ impl<T: Transport> Sink for Engine<T> {
         }
         let _held = self.lanes.enter(lanes).await;
         let tally = Tally::default();
-        let line =
-            Line { gate: &self.gate, stopper: &self.stopper, tally: &tally, patience: self.settings.retry.window() };
+        let line = self.line(&tally);
         let stop = self.send_all(records, &batch, parts, &line, &mut outcomes).await;
         let followed: HashMap<u32, u32> = followers.into_iter().collect();
         for (at, kept) in followed {

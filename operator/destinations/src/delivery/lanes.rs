@@ -1,9 +1,26 @@
 //! Order by key: what is about the same record at the destination is never in flight twice.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use backflow_core::record::Record;
+use backflow_definitions::Ordering;
 use tokio::sync::Notify;
+
+/// What no two requests in flight may both be about: hashes of the keys that the destination finds these records by.
+pub(crate) fn lanes_of(ordering: Ordering, records: &[Record]) -> Vec<u64> {
+    match ordering {
+        Ordering::None => Vec::new(),
+        Ordering::Serial => vec![0],
+        // A row is in a run once: only where rows are known by something else can two be about one record.
+        Ordering::PerKey => {
+            let hasher = BuildHasherDefault::<DefaultHasher>::default();
+            let keys = records.iter().filter_map(|record| record.memory.match_key.as_deref());
+            keys.map(|key| hasher.hash_one(key)).collect()
+        }
+    }
+}
 
 /// The keys that are in flight.
 #[derive(Default)]

@@ -19,6 +19,7 @@ use crate::results::{Fault, Verdict};
 pub(crate) use backoff::Backoff;
 pub(crate) use classify::{Class, Words, by_status};
 pub(crate) use engine::{Engine, Settings, too_large};
+pub(crate) use lanes::lanes_of;
 pub(crate) use line::{Line, Tally};
 pub(crate) use stopper::Stopper;
 pub(crate) use trouble::Trouble;
@@ -28,6 +29,23 @@ pub(crate) use trouble::Trouble;
 pub(crate) trait Transport: Send + Sync {
     /// The records of a batch, serialised.
     type Batch: Send + Sync;
+
+    /// Asks the destination for what must be known before records are prepared; the account's own name, if there is one. Tried again
+    /// as a part is.
+    ///
+    /// # Errors
+    /// Why it cannot be asked, and whether that may go better.
+    async fn open(&self, _line: &Line<'_>) -> Result<Option<String>, Trouble> {
+        Ok(None)
+    }
+
+    /// Holds the names of the mapped fields to what [`Transport::open`] learned.
+    ///
+    /// # Errors
+    /// What the destination does not have, or what it needs.
+    fn fits(&self, _fields: &[String]) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Serialises records, each once, and says which go together.
     fn prepare(&self, records: &[Record]) -> Prepared<Self::Batch>;

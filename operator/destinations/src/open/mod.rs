@@ -32,6 +32,21 @@ pub(crate) struct Opening<'a> {
     pub(crate) store: Arc<dyn TokenStore>,
 }
 
+/// Checks a plan against the definition that it was made for.
+pub(crate) fn fitting(definition: &Definition, plan: &DestinationPlan) -> Result<(), Failure> {
+    let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
+    if definition.version != plan.definition_version {
+        return Err(invalid(format!(
+            "the plan was made for version {} of the definition {}, this program has version {}; start the run again",
+            plan.definition_version, definition.id, definition.version
+        )));
+    }
+    match definition.check_settings(&plan.settings).into_iter().next() {
+        Some(finding) => Err(invalid(finding.message)),
+        None => Ok(()),
+    }
+}
+
 impl<'a> Opening<'a> {
     /// Checks the plan against its definition.
     pub(crate) fn new(
@@ -40,16 +55,8 @@ impl<'a> Opening<'a> {
         secrets: &'a dyn Secrets,
         store: Arc<dyn TokenStore>,
     ) -> Result<Self, Failure> {
+        fitting(definition, plan)?;
         let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
-        if definition.version != plan.definition_version {
-            return Err(invalid(format!(
-                "the plan was made for version {} of the definition {}, this program has version {}; start the run again",
-                plan.definition_version, definition.id, definition.version
-            )));
-        }
-        if let Some(finding) = definition.check_settings(&plan.settings).into_iter().next() {
-            return Err(invalid(finding.message));
-        }
         let http = definition
             .http()
             .ok_or_else(|| invalid(format!("{} is not spoken to by HTTP in this version", definition.title)))?;

@@ -4,6 +4,7 @@ mod asking;
 mod auth;
 mod contract;
 mod faults;
+mod native;
 mod requests;
 mod results;
 mod webhook;
