@@ -6,5 +6,6 @@ mod fields;
 mod findings;
 mod fingerprints;
 mod manifests;
+mod postgres;
 mod runs;
 mod servers;

@@ -57,7 +57,7 @@ fn texts_are_measured_in_characters_and_blanks_at_the_end_do_not_count() {
     taken(&short, "\"abc   \"", "abc   ");
     refused(&short, "\"abcd\"", "TOO_LONG");
     refused(&short, "\"a\\u0000\"", "INVALID_CHARACTER");
-    taken(&short, "true", "true");
+    taken(&short, "1.5", "1.5");
     let text = Kind::named("text", -1);
     taken(&text, "\"a \\\"quoted\\\"\\nline\"", "a \"quoted\"\nline");
     taken(&text, "{\"a\":[1]}", "{\"a\":[1]}");
