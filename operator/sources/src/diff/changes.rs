@@ -170,17 +170,11 @@ impl Changes {
         }
     }
 
-    /// Key hashes of a bucket whose deletion is acknowledged, ascending.
-    pub(super) fn deleted(&self, bucket: usize) -> Result<Vec<[u8; 16]>, Failure> {
-        let mut freed: Vec<[u8; 16]> = self.freed.read(bucket)?.as_chunks().0.to_vec();
-        freed.sort_unstable();
-        Ok(freed)
-    }
-
     /// Moves the additions whose deletion is acknowledged to the others, and counts those that have to wait.
     fn release(&mut self) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.rekeyed.is_empty(*at)) {
-            let freed = self.deleted(at)?;
+            let mut freed: Vec<[u8; 16]> = self.freed.read(at)?.as_chunks().0.to_vec();
+            freed.sort_unstable();
             for (key, listed) in read_rekeyed(&self.rekeyed.read(at)?)? {
                 if freed.binary_search(&key).is_ok() {
                     self.adds.push(bucket(&self.payload, &listed), |out| listed.encode(out))?;
@@ -201,9 +195,9 @@ impl Changes {
                 (Key(row.pick(&self.key)), row, length)
             }
         };
-        let Listed { hash, rev, unsent, known, doubtful, duplicate, memory, .. } = listed;
+        let Listed { hash, rev, unsent, known, doubtful, duplicate, extra, memory, .. } = listed;
         let bytes = length + texts(&memory);
-        let change = Change { kind, key, row, rev, hash, unsent, known, duplicate, memory, place: 0 };
+        let change = Change { kind, key, row, rev, hash, unsent, known, duplicate, memory, place: u64::from(extra) };
         Ok(Offered { change, doubtful, bytes })
     }
 }
@@ -212,6 +206,11 @@ impl Cursor {
     fn at(kind: ChangeKind) -> Self {
         Self { kind, next: 0, listed: Vec::new().into_iter() }
     }
+}
+
+/// Whether a change is the deletion of a record alone: its key stays as it is.
+pub(super) fn is_extra(change: &Change) -> bool {
+    change.kind == ChangeKind::Deleted && change.place == 1
 }
 
 /// Deletions are offered before updates, and updates before additions.

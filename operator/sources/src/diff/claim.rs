@@ -118,6 +118,7 @@ fn next(
     }
     document.adopt_spec(spec);
     head.epoch += 1;
+    head.format = FORMAT;
     claimant.owner.clone_into(&mut head.owner);
     if claimant.plan.mode == Mode::Full && document.full.as_ref().is_none_or(|full| full.by != claimant.run) {
         document.full = Some(Full { by: claimant.run.to_owned(), below: head.epoch });

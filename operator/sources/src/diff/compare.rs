@@ -12,11 +12,9 @@ use backflow_core::selection::{Selection, SyncMode};
 use super::changes::Changes;
 use super::damage::{Damage, internal};
 use super::document::Document;
-use super::dues::Dues;
 use super::entry::{Doubt, Entry, Kind, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
-use super::holders::Wrote;
 use super::known::Known;
 use super::layout::Layout;
 use super::leaving::{Leaving, elsewhere, offer, offer_deletion};
@@ -87,17 +85,17 @@ pub(super) struct Into<'a> {
     pub cleared: &'a mut Spool,
     /// Records that may have to go.
     pub leaving: Option<Leaving>,
-    /// What the journal must say before anything is handed out.
-    pub dues: &'a mut Dues,
+    /// Records that a key wrote before are taken back: only a Mirror does.
+    pub takes_back: bool,
 }
 
 /// What there is to a row beside its content.
 #[derive(Clone, Copy, Default)]
-struct Standing<'a> {
+struct Standing {
     /// A row with a greater key stands for its record.
     duplicate: bool,
     /// Another key wrote its record last.
-    contested: Option<&'a Wrote>,
+    contested: bool,
 }
 
 type Indexed<'a> = (u128, IndexRow<'a>);
@@ -130,7 +128,7 @@ impl Compare<'_> {
             let (duplicates, contested) = match &records {
                 Some(Records { duplicates, contested, .. }) => (
                     matches::hashes(duplicates, bucket)?,
-                    contested.as_ref().map_or(Ok(Vec::new()), |contested| contested.bucket(bucket))?,
+                    contested.as_ref().map_or(Ok(Vec::new()), |contested| matches::hashes(contested, bucket))?,
                 ),
                 None => (Vec::new(), Vec::new()),
             };
@@ -140,10 +138,9 @@ impl Compare<'_> {
                     self.unlisted(lone, &known, &mut into, &mut found)?;
                     entry = state.next().await?;
                 }
-                let found_at = contested.binary_search_by_key(hash, |(key, _)| *key).ok();
                 let standing = Standing {
                     duplicate: duplicates.binary_search(hash).is_ok() && !fault!(DuplicateIsSent),
-                    contested: found_at.filter(|_| !fault!(LastWriterIsForgotten)).map(|at| &contested[at].1),
+                    contested: contested.binary_search(hash).is_ok() && !fault!(LastWriterIsForgotten),
                 };
                 match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
                     Some((at, met)) => {
@@ -163,7 +160,7 @@ impl Compare<'_> {
             entry = state.next().await?;
         }
         if let (Some(records), Some(leaving)) = (&records, into.leaving.take()) {
-            leaving.resolve(&records.matches, (self.document.spec, self.now), &mut into, &mut found)?;
+            leaving.resolve(records, (self.document.spec, self.now), &mut into, &mut found)?;
         }
         Ok(found)
     }
@@ -184,13 +181,10 @@ impl Compare<'_> {
     fn first_seen(
         &self,
         group: &[Indexed<'_>],
-        standing: Standing<'_>,
+        standing: Standing,
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
-        if let (Some(wrote), Some((_, row))) = (standing.contested, group.first()) {
-            into.dues.now(row.key, wrote)?;
-        }
         let Some(row) = single(Rows { listed: group, unlisted: 0 }, found).filter(|row| row.place != Place::NONE)
         else {
             return Ok(());
@@ -201,8 +195,7 @@ impl Compare<'_> {
             return Ok(());
         }
         let listed = Listed::new(Of::Row(row.place), row.hash(0), self.document.rev_floor);
-        let Standing { duplicate, contested } = standing;
-        offer(&Listed { duplicate, doubtful: contested.map(|wrote| wrote.epoch), ..listed }, into, found)
+        offer(&Listed { duplicate: standing.duplicate, ..listed }, into, found)
     }
 
     /// An entry without a row in scratch.
@@ -224,21 +217,16 @@ impl Compare<'_> {
     fn met(
         &self,
         rows: Rows<'_, '_>,
-        Standing { duplicate, contested }: Standing<'_>,
+        Standing { duplicate, contested }: Standing,
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
         self.count(&entry, found)?;
         let Some(row) = single(rows, found) else {
-            // A key that is there twice is not sent, whatever its record holds.
-            match (contested, rows.listed.first()) {
-                (Some(wrote), Some((_, row))) if self.moved(row, &entry).is_none() => into.dues.now(row.key, wrote)?,
-                (Some(wrote), _) => into.dues.wait(wrote)?,
-                (None, _) => {}
-            }
             return if fault!(DuplicateIsDeletion) { self.gone(entry, into, found) } else { Ok(()) };
         };
+        self.left_behind(&entry, row.record, into)?;
         let hash = row.hash(0);
         let changed = match (self.chosen, entry.kind) {
             (Some(chosen), _) if !chosen.entry(&entry)? => return Ok(()),
@@ -247,7 +235,7 @@ impl Compare<'_> {
                 true
             }
             (None, Kind::Delivered(before) | Kind::Seen(before)) => {
-                let certain = !entry.in_doubt() && contested.is_none() && !duplicate && !entry.is_duplicate();
+                let certain = !entry.in_doubt() && !contested && !duplicate && !entry.is_duplicate();
                 self.changed(&row, before, &entry, found) || !certain
             }
             (None, _) => true,
@@ -261,9 +249,6 @@ impl Compare<'_> {
             return Ok(());
         }
         let moved = self.moved(&row, &entry);
-        if let Some(wrote) = contested.filter(|_| moved.is_none()) {
-            into.dues.now(row.key, wrote)?;
-        }
         if let Some(rejected) = &entry.rejected {
             if self.same_rejection(rejected, false) && rejected.hash == hash && duplicate == entry.is_duplicate() {
                 self.left_out(&entry, found);
@@ -274,7 +259,7 @@ impl Compare<'_> {
         let of = if row.place == Place::NONE { Of::Key(entry.key.clone()) } else { Of::Row(row.place) };
         let listed = Listed { duplicate, ..self.listed(of, hash, false, &entry, contested) };
         match moved {
-            Some(record) => self.rekeyed(record, (listed, contested), entry, into, found),
+            Some(record) => self.rekeyed(record, listed, entry, into, found),
             None => offer(&Listed { memory: entry.memory, ..listed }, into, found),
         }
     }
@@ -294,7 +279,7 @@ impl Compare<'_> {
     fn rekeyed(
         &self,
         record: u128,
-        (row, contested): (Listed, Option<&Wrote>),
+        row: Listed,
         entry: Entry,
         into: &mut Into<'_>,
         found: &mut Found,
@@ -303,21 +288,25 @@ impl Compare<'_> {
             self.left_out(&entry, found);
             return Ok(());
         }
+        if self.scratch_full {
+            // Whether another row stands for the old record is not known.
+            return Ok(());
+        }
         let hash = match (&entry.kind, &entry.doubt) {
             (Kind::Delivered(hash) | Kind::Seen(hash), _) => *hash,
             (_, Some(doubt)) => doubt.hash,
             _ => row.hash,
         };
-        let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry, None);
+        let deletion = self.listed(Of::Key(entry.key.clone()), hash, true, &entry, false);
         let deletion = Listed { memory: entry.last_memory().clone(), unsent: false, ..deletion };
         match &mut into.leaving {
-            Some(leaving) => leaving.moved(record, &deletion, &elsewhere(row), contested),
+            Some(leaving) => leaving.moved(record, &deletion, &elsewhere(row)),
             None => offer(&row, into, found),
         }
     }
 
     /// A change of a key that has an entry.
-    fn listed(&self, of: Of, hash: u64, deletion: bool, entry: &Entry, contested: Option<&Wrote>) -> Listed {
+    fn listed(&self, of: Of, hash: u64, deletion: bool, entry: &Entry, contested: bool) -> Listed {
         // What was handed out before has the `rev` that it had then, so that it comes again with its key. Anything else has one that
         // nothing was handed out with: also what was sent before the last thing that was, and what was handed out of a record that
         // another key wrote since.
@@ -325,9 +314,7 @@ impl Compare<'_> {
             None => entry.rev,
             Some(doubt) if fault!(DoubtKeepsRev) => doubt.rev,
             Some(doubt)
-                if contested.is_none()
-                    && doubt.epoch >= entry.rev
-                    && doubt.is_of(deletion, hash, self.document.spec) =>
+                if !contested && doubt.epoch >= entry.rev && doubt.is_of(deletion, hash, self.document.spec) =>
             {
                 doubt.rev
             }
@@ -336,7 +323,7 @@ impl Compare<'_> {
         Listed {
             unsent: matches!(entry.kind, Kind::Seen(_)) && entry.doubt.is_none(),
             known: entry.is_known(),
-            doubtful: entry.doubt.as_ref().map(|doubt| doubt.epoch).max(contested.map(|wrote| wrote.epoch)),
+            doubtful: entry.doubt.as_ref().map(|doubt| doubt.epoch),
             ..Listed::new(of, hash, rev)
         }
     }
@@ -348,6 +335,7 @@ impl Compare<'_> {
         if self.scratch_full || self.chosen.is_some() {
             return Ok(());
         }
+        self.left_behind(&entry, 0, into)?;
         match (entry.kind, &entry.doubt) {
             (Kind::Delivered(hash) | Kind::Seen(hash), _) => self.deleted(hash, entry, into, found),
             // It may have arrived.
@@ -362,8 +350,23 @@ impl Compare<'_> {
                 }
                 Ok(())
             }
-            (Kind::Kept, None) => Ok(()),
+            (Kind::Kept | Kind::Released, None) => Ok(()),
         }
+    }
+
+    /// Records that the key wrote before the one that it wrote last, and that its row does not stand for.
+    fn left_behind(&self, entry: &Entry, stands_for: u128, into: &mut Into<'_>) -> Result<(), Failure> {
+        let Some(leaving) = into.leaving.as_mut().filter(|_| self.chosen.is_none() && !self.scratch_full) else {
+            return Ok(());
+        };
+        let last = matches::record(entry.last_memory());
+        for wrote in entry.wrote() {
+            let record = matches::record(&wrote.memory);
+            if record != last && record != stands_for {
+                leaving.before(record, &entry.key, &wrote)?;
+            }
+        }
+        Ok(())
     }
 
     fn deleted(&self, hash: u64, entry: Entry, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
@@ -374,7 +377,7 @@ impl Compare<'_> {
             }
             remember(key_hash(&entry.key), found);
         }
-        let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry, None);
+        let listed = self.listed(Of::Key(entry.key.clone()), hash, true, &entry, false);
         let deletion = Listed { memory: entry.last_memory().clone(), ..listed };
         let record = matches::record(&deletion.memory);
         match &mut into.leaving {

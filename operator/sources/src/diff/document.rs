@@ -117,7 +117,7 @@ impl Document {
             return Err(too_new(state_key, head.format));
         }
         let partitions = document.partitions.len();
-        let whole = head.format == FORMAT
+        let whole = head.format >= 1
             && document.bits <= MAX_BITS
             && (partitions == 0 || partitions == 1 << document.bits)
             && document.partitions.iter().all(|generation| *generation <= head.generation)

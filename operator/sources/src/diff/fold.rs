@@ -46,6 +46,7 @@ impl Fold<'_> {
         let mut open: Option<(u32, Packer)> = None;
         while let Some((hash, entry)) = entries.next().await? {
             if let (Kind::Tombstone(at), None, Some(now)) = (entry.kind, &entry.doubt, self.prune)
+                && entry.left.is_empty()
                 && expired(at, now)
             {
                 document.rev_floor = document.rev_floor.max(entry.rev);

@@ -8,11 +8,11 @@ use backflow_core::code::Failure;
 
 use super::compare::{Found, Into, clear};
 use super::damage::internal;
-use super::entry::{Entry, Kind, take};
+use super::entry::{Entry, Kind, Wrote, put_bytes, put_wrote, take, take_bytes, take_wrote};
 use super::hash::key_hash;
-use super::holders::{Wrote, put_wrote, take_wrote};
+use super::holders::Holders;
 use super::listed::{Listed, Of};
-use super::matches::{Matches, bucket};
+use super::matches::{Matches, Records, bucket};
 use super::spool::{BUCKETS, Spool, Usage};
 
 /// The lists, by record.
@@ -21,12 +21,14 @@ pub(super) struct Leaving {
     moved: Spool,
     /// Of keys that are gone.
     gone: Spool,
+    /// That keys wrote before the one that they wrote last.
+    before: Spool,
 }
 
 impl Leaving {
     pub(super) fn new(folder: &Path, usage: &Usage) -> Result<Self, Failure> {
         let spool = || Spool::new(folder, BUCKETS, usage.clone());
-        Ok(Self { moved: spool()?, gone: spool()? })
+        Ok(Self { moved: spool()?, gone: spool()?, before: spool()? })
     }
 
     /// Lists the record of a key that is gone, and its deletion.
@@ -37,53 +39,48 @@ impl Leaving {
         })
     }
 
-    /// Lists the record that a row stood for, its deletion, and what is to be sent of the row once the record is gone. `contested`:
-    /// another key wrote the row's new record last.
-    pub(super) fn moved(
-        &mut self,
-        record: u128,
-        deletion: &Listed,
-        row: &Listed,
-        contested: Option<&Wrote>,
-    ) -> Result<(), Failure> {
+    /// Lists the record that a row stood for, its deletion, and what is to be sent of the row once the record is gone.
+    pub(super) fn moved(&mut self, record: u128, deletion: &Listed, row: &Listed) -> Result<(), Failure> {
         self.moved.push(bucket(record), |out| {
             out.extend_from_slice(&record.to_le_bytes());
             deletion.encode(out);
             row.encode(out);
-            out.push(u8::from(contested.is_some()));
-            if let Some(wrote) = contested {
-                put_wrote(wrote, out);
-            }
+        })
+    }
+
+    /// Lists a record that a key wrote before.
+    pub(super) fn before(&mut self, record: u128, key: &[u8], wrote: &Wrote) -> Result<(), Failure> {
+        self.before.push(bucket(record), |out| {
+            out.extend_from_slice(&record.to_le_bytes());
+            put_bytes(out, key);
+            put_wrote(wrote, out);
         })
     }
 
     /// Decides. `spec` and `now`: of the tombstones of records that stay.
     pub(super) fn resolve(
         &self,
-        matches: &Matches,
+        records: &Records,
         tombstone: (u32, u64),
         into: &mut Into<'_>,
         found: &mut Found,
     ) -> Result<(), Failure> {
-        self.resolve_moved(matches, into, found)?;
-        // Which records nobody writes yet is known by now.
-        self.resolve_gone(matches, tombstone, into, found)
+        self.resolve_moved(&records.matches, into, found)?;
+        self.resolve_gone(&records.matches, tombstone, into, found)?;
+        match &records.holders {
+            Some(holders) => self.resolve_before(&records.matches, holders, into, found),
+            None => Ok(()),
+        }
     }
 
     fn resolve_moved(&self, matches: &Matches, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.moved.is_empty(*at)) {
             let alive = matches.alive(at)?;
-            for Moved { record, deletion, row, contested } in read(&self.moved.read(at)?, Moved::decode)? {
+            for Moved { record, deletion, row } in read(&self.moved.read(at)?, Moved::decode)? {
                 let Of::Key(key) = &deletion.of else { return Err(damaged()) };
                 if stays(record, &alive) {
-                    if let Some(wrote) = &contested {
-                        into.dues.now(key, wrote)?;
-                    }
                     offer(&row, into, found)?;
                     continue;
-                }
-                if let Some(wrote) = &contested {
-                    into.dues.after_deletion(key, wrote)?;
                 }
                 offer_deletion(&deletion, into, found)?;
                 found.findings.rekeyed += 1;
@@ -104,7 +101,6 @@ impl Leaving {
     ) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.gone.is_empty(*at)) {
             let alive = matches.alive(at)?;
-            let waiting = into.dues.waiting(at)?;
             for (record, deletion) in read(&self.gone.read(at)?, gone)? {
                 if !stays(record, &alive) {
                     offer_deletion(&deletion, into, found)?;
@@ -113,12 +109,35 @@ impl Leaving {
                 let Of::Key(key) = deletion.of else { return Err(damaged()) };
                 found.findings.superseded += 1;
                 clear(&key, into)?;
-                // Whoever stands for it now may not get to write it: then it is this key's still.
-                if waiting.binary_search(&record).is_ok() {
-                    continue;
-                }
+                // Whoever stands for it now may not get to write it: the tombstone remembers it until somebody has.
                 found.superseded_known += u64::from(deletion.known);
                 into.upkeep.push(&Entry::new(key, deletion.rev, spec, Kind::Tombstone(now)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn resolve_before(
+        &self,
+        matches: &Matches,
+        holders: &Holders,
+        into: &mut Into<'_>,
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        for at in (0..BUCKETS).filter(|at| !self.before.is_empty(*at)) {
+            let alive = matches.alive(at)?;
+            let last = holders.last_writers(at)?;
+            for (record, key, wrote) in read(&self.before.read(at)?, before)? {
+                let holder = (record, key_hash(&key));
+                let written = last.binary_search_by_key(&holder, |(record, key, _)| (*record, *key)).ok();
+                let by_another = written.is_some_and(|at| last[at].2 > wrote.epoch) && wrote.memory.match_key.is_some();
+                if by_another || !into.takes_back {
+                    into.upkeep.push(&Entry::release(key, wrote.memory))?;
+                } else if !stays(record, &alive) {
+                    // By record and claim: the deletion of what was written there later is another one.
+                    let listed = Listed::new(Of::Key(key), record as u64, wrote.epoch);
+                    offer_deletion(&Listed { extra: true, memory: wrote.memory, ..listed }, into, found)?;
+                }
             }
         }
         Ok(())
@@ -160,16 +179,19 @@ struct Moved {
     record: u128,
     deletion: Listed,
     row: Listed,
-    contested: Option<Wrote>,
 }
 
 impl Moved {
     fn decode(input: &mut &[u8]) -> Option<Self> {
         let (record, deletion) = gone(input)?;
-        let row = Listed::decode(input)?;
-        let contested = if take(input, 1)? == [1] { Some(take_wrote(input)?) } else { None };
-        Some(Self { record, deletion, row, contested })
+        Some(Self { record, deletion, row: Listed::decode(input)? })
     }
+}
+
+/// A record that a key wrote before.
+fn before(input: &mut &[u8]) -> Option<(u128, Box<[u8]>, Wrote)> {
+    let record = u128::from_le_bytes(take(input, 16)?.try_into().ok()?);
+    Some((record, take_bytes(input)?.into(), take_wrote(input)?))
 }
 
 /// A record, and its deletion.

@@ -19,6 +19,8 @@ pub(super) struct Listed {
     pub doubtful: Option<u64>,
     /// See [`backflow_core::change::Change::duplicate`].
     pub duplicate: bool,
+    /// A deletion of a record alone: its key stays as it is.
+    pub extra: bool,
     pub memory: Memory,
 }
 
@@ -42,7 +44,7 @@ impl Listed {
     /// A change of a key of which nothing is remembered.
     pub(super) fn new(of: Of, hash: u64, rev: u64) -> Self {
         let memory = Memory::default();
-        Self { of, hash, rev, unsent: false, known: false, doubtful: None, duplicate: false, memory }
+        Self { of, hash, rev, unsent: false, known: false, doubtful: None, duplicate: false, extra: false, memory }
     }
 
     /// Where its row is, [`Place::NONE`] without one.
@@ -77,6 +79,7 @@ impl Listed {
         if let Some(epoch) = self.doubtful {
             put_number(out, epoch);
         }
+        out.push(u8::from(self.extra));
         out[at] = flags | put_memory(&self.memory, out);
     }
 
@@ -91,6 +94,7 @@ impl Listed {
             known: flags & KNOWN != 0,
             doubtful: if flags & DOUBTFUL == 0 { None } else { Some(take_number(input)?) },
             duplicate: flags & DUPLICATE != 0,
+            extra: take(input, 1)? == [1],
             memory: take_memory(input, flags)?,
         })
     }

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::damage::internal;
 use super::entry::{put_bytes, take_bytes};
 use super::hash::{key_hash, prefix};
-use super::holders::Contested;
+use super::holders::Holders;
 use super::spool::{BUCKETS, Spool, Usage};
 
 /// What a rejection of a row says whose record another row stands for.
@@ -46,8 +46,10 @@ pub(super) struct Records {
     pub matches: Matches,
     /// Of [`Matches::duplicates`].
     pub duplicates: Spool,
-    /// Of [`Holders::contested`](super::holders::Holders::contested); nothing in a Replay.
-    pub contested: Option<Contested>,
+    /// Of [`Holders::contested`]; nothing in a Replay.
+    pub contested: Option<Spool>,
+    /// Who wrote what; nothing in a Replay.
+    pub holders: Option<Holders>,
 }
 
 impl Matches {

@@ -26,7 +26,6 @@ mod claim;
 mod compare;
 mod damage;
 mod document;
-mod dues;
 mod entry;
 mod extract;
 mod fold;

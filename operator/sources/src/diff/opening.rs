@@ -7,6 +7,7 @@ use backflow_core::code::Failure;
 use backflow_core::extraction::Findings;
 use backflow_core::plan::{Mode, OnMappingChange};
 use backflow_core::report::Stage;
+use backflow_core::selection::{Selection, SyncMode};
 use backflow_core::state::{Commit, StateStore};
 
 use super::Request;
@@ -15,7 +16,6 @@ use super::claim::{Claim, Claimant, claim, look};
 use super::compare::{Compare, From, Into};
 use super::damage::internal;
 use super::document::{Document, Engine};
-use super::dues::Dues;
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
 use super::holders::Holders;
@@ -95,13 +95,13 @@ pub(super) async fn open(
     let chosen = chosen.as_ref();
     let records = match read.matches {
         Some(matches) => {
-            let contested = holders.map(|holders| holders.contested(&matches, folder, &usage)).transpose()?;
-            Some(Records { duplicates: matches.duplicates(folder, &usage)?, contested, matches })
+            let contested = holders.as_ref().map(|holders| holders.contested(&matches, folder, &usage)).transpose()?;
+            Some(Records { duplicates: matches.duplicates(folder, &usage)?, contested, holders, matches })
         }
         None => None,
     };
     let leaving = if records.is_some() { Some(Leaving::new(folder, &usage)?) } else { None };
-    let mut dues = Dues::new(folder, &usage, (head.epoch, document.spec))?;
+    let takes_back = mapping.selection == Selection::SyncMode(SyncMode::Mirror);
     let compare = Compare {
         plan,
         state_key: key,
@@ -113,13 +113,13 @@ pub(super) async fn open(
         scratch_full,
     };
     let from = From { index: read.index, listed: read.listed, known: read.known, state: all(), records };
-    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving, dues: &mut dues };
+    let into = Into { changes: &mut changes, upkeep: &mut upkeep, cleared: &mut cleared, leaving, takes_back };
     let found = compare.run(from, into, &mut meter).await?;
     overlay.absorb(&upkeep)?;
     let upkeep = upkeep.entries() > 0;
 
     let findings = Findings { rows: read.rows, invalid_null_key: read.null_keys, scratch_full, ..found.findings };
-    let mut run = Streaming {
+    Ok(Streaming {
         state_key: key.to_owned(),
         selection: mapping.selection.clone(),
         before: document.checkpoint(),
@@ -146,11 +146,7 @@ pub(super) async fn open(
         changes,
         overlay,
         cleared,
-        dues,
-        deleting: true,
-    };
-    run.note_dues().await?;
-    Ok(run)
+    })
 }
 
 /// Makes what earlier runs committed and did not fold part of the partitions.

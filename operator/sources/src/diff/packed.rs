@@ -8,8 +8,8 @@ use zstd::bulk::{Compressor, Decompressor};
 use super::damage::{Damage, internal};
 use super::entry::{Entry, take, take_u32, take_u64};
 
-/// The version of the container, of the entries in it, and of the document beside it.
-pub(super) const FORMAT: u32 = 1;
+/// The version of the container, of the entries in it, and of the document beside it. Every earlier one is read.
+pub(super) const FORMAT: u32 = 2;
 
 const MAGIC: &[u8; 4] = b"BFST";
 const HEADER: usize = 36;
@@ -123,7 +123,7 @@ impl Unpacker {
         let (kind, bits, expected) = content.parts();
         let format = u16::from_le_bytes([body[4], body[5]]);
         if !body.starts_with(MAGIC)
-            || u32::from(format) != FORMAT
+            || !(1..=FORMAT).contains(&u32::from(format))
             || body[6..8] != [kind, bits]
             || number(8) != expected
         {

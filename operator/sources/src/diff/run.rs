@@ -16,16 +16,15 @@ use backflow_core::selection::Selection;
 use backflow_core::state::{Commit, Head, RejectChange, RejectRow, RunRow, StateStore};
 
 use super::Clock;
-use super::changes::{Changes, Offered, rank};
+use super::changes::{Changes, Offered, is_extra, rank};
 use super::damage::internal;
 use super::document::Document;
-use super::dues::Dues;
 use super::entry::{Doubt, Entry, Kind, Rejected, take_bytes};
 use super::fold::Fold;
 use super::hash::key_hash;
 use super::packed::{Content, Packer};
 use super::progress::Meter;
-use super::spool::{BUCKETS, Spool};
+use super::spool::Spool;
 use super::stored::Overlay;
 
 /// The most changes that are marked and wait to be handed out: as many as are acknowledged in two commits, so that each commit of
@@ -35,9 +34,6 @@ const WINDOW_CHANGES: usize = 20_000;
 const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 /// A page holds about this many bytes of rows at most, whatever `max` allows.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
-
-/// Marks of rows whose record another key wrote, in one commit.
-const MARKS_PER_COMMIT: usize = 10_000;
 
 /// A journal of less than this part of the entries is not folded.
 const FOLD_SHARE: u64 = 16;
@@ -73,10 +69,6 @@ pub(super) struct Streaming {
     pub specs: BTreeSet<u32>,
     pub expired: BTreeSet<usize>,
     pub entries: u64,
-    /// What is written to the journal before changes are handed out.
-    pub dues: Dues,
-    /// No change but deletions was asked for.
-    pub deleting: bool,
     pub acked_updates: u64,
     pub acked_adds: u64,
     /// The overlay has everything that was committed.
@@ -87,7 +79,16 @@ pub(super) struct Streaming {
 
 impl Streaming {
     /// What an acknowledgement makes of the state.
-    fn entry(&self, ack: &Ack) -> Entry {
+    fn entry(&self, ack: &Ack) -> Option<Entry> {
+        if !is_extra(&ack.change) {
+            return Some(self.acknowledged(ack));
+        }
+        // A record that is refused its deletion is offered again: there is nobody else to remember it.
+        let refused = matches!(ack.verdict, Verdict::Rejected(_));
+        (!refused).then(|| Entry::release(ack.change.key.encode().into(), ack.change.memory.clone()))
+    }
+
+    fn acknowledged(&self, ack: &Ack) -> Entry {
         let change = &ack.change;
         let entry = Entry::new(change.key.encode().into(), self.head.epoch, self.document.spec, Kind::Kept);
         match (&ack.verdict, change.kind) {
@@ -100,7 +101,9 @@ impl Streaming {
                 };
                 Entry { rejected: Some(Box::new(rejected)), ..entry }
             }
-            (_, ChangeKind::Deleted) => Entry { kind: Kind::Tombstone(unix_seconds(&self.clock)), ..entry },
+            (_, ChangeKind::Deleted) => {
+                Entry { kind: Kind::Tombstone(unix_seconds(&self.clock)), memory: change.memory.clone(), ..entry }
+            }
             (Verdict::Delivered(memory), _) => {
                 let mut memory = memory.clone();
                 // Many destinations tell their id only when they create the record.
@@ -118,7 +121,10 @@ impl Streaming {
         }
     }
 
-    fn reject_change(&self, ack: &Ack, entry: &Entry) -> Option<RejectChange> {
+    fn reject_change(&self, ack: &Ack) -> Option<RejectChange> {
+        if is_extra(&ack.change) {
+            return None;
+        }
         let mut key = String::new();
         if let Verdict::Rejected(rejection) = &ack.verdict {
             ack.change.key.write_json(&mut key);
@@ -129,7 +135,7 @@ impl Streaming {
                 rejection: rejection.clone(),
             }));
         }
-        if self.rejected.as_ref().is_some_and(|rejected| !rejected.contains(&key_hash(&entry.key))) {
+        if self.rejected.as_ref().is_some_and(|rejected| !rejected.contains(&key_hash(&ack.change.key.encode()))) {
             return None;
         }
         ack.change.key.write_json(&mut key);
@@ -153,8 +159,9 @@ impl Streaming {
         if self.mode == Mode::DryRun || fault!(NoMark) {
             return Vec::new();
         }
-        let sent =
-            |change: &Change| !change.duplicate && self.selection.operation(change.kind, change.unsent).is_some();
+        let sent = |change: &Change| {
+            !change.duplicate && !is_extra(change) && self.selection.operation(change.kind, change.unsent).is_some()
+        };
         window.iter().filter(|offered| sent(&offered.change)).map(|offered| self.mark(offered)).collect()
     }
 
@@ -162,7 +169,7 @@ impl Streaming {
         let Offered { change, doubtful, .. } = offered;
         if fault!(CommitBeforeAcknowledge) {
             let verdict = Verdict::Delivered(change.memory.clone());
-            return self.entry(&Ack { change: change.clone(), verdict });
+            return self.acknowledged(&Ack { change: change.clone(), verdict });
         }
         let deletion = change.kind == ChangeKind::Deleted;
         let memory = match &self.identify {
@@ -181,37 +188,6 @@ impl Streaming {
             memory,
         };
         Entry::mark(change.key.encode().into(), doubt)
-    }
-
-    /// Notes in the journal which rows have a record to write that another key wrote last.
-    pub(super) async fn note_dues(&mut self) -> Result<(), Failure> {
-        let (mut marks, mut block) = (Vec::new(), 0);
-        while let Some(more) = self.dues.block(block)? {
-            marks.extend(more);
-            self.note(&mut marks, MARKS_PER_COMMIT).await?;
-            block += 1;
-        }
-        self.note(&mut marks, 1).await
-    }
-
-    /// The same of those that had to wait for their deletion, which comes no more.
-    async fn note_dues_after_deletions(&mut self) -> Result<(), Failure> {
-        let mut marks = Vec::new();
-        for bucket in 0..BUCKETS {
-            marks.extend(self.dues.freed(bucket, &self.changes.deleted(bucket)?)?);
-            self.note(&mut marks, MARKS_PER_COMMIT).await?;
-        }
-        self.note(&mut marks, 1).await
-    }
-
-    /// Writes marks once there are so many.
-    async fn note(&mut self, marks: &mut Vec<Entry>, least: usize) -> Result<(), Failure> {
-        if marks.len() < least || self.mode == Mode::DryRun {
-            return Ok(());
-        }
-        self.append(marks, self.document.clone(), self.run.clone(), &[]).await?;
-        marks.clear();
-        Ok(())
     }
 
     /// Appends one journal segment and moves head, run and rejects.
@@ -312,9 +288,6 @@ impl Extraction for Streaming {
         if self.ahead.front().is_some_and(|offered| offered.change.kind != kind) {
             self.ahead.clear();
         }
-        if kind != ChangeKind::Deleted && std::mem::take(&mut self.deleting) {
-            self.note_dues_after_deletions().await?;
-        }
         if self.ahead.is_empty() {
             let window = self.window(kind)?;
             let marks = self.marks(&window);
@@ -354,9 +327,8 @@ impl Extraction for Streaming {
     }
 
     async fn commit(&mut self, acks: Vec<Ack>, counters: &Counters) -> Result<(), Failure> {
-        let mut entries: Vec<Entry> = acks.iter().map(|ack| self.entry(ack)).collect();
-        let rejects: Vec<RejectChange> =
-            acks.iter().zip(&entries).filter_map(|(ack, entry)| self.reject_change(ack, entry)).collect();
+        let rejects: Vec<RejectChange> = acks.iter().filter_map(|ack| self.reject_change(ack)).collect();
+        let mut entries: Vec<Entry> = acks.iter().filter_map(|ack| self.entry(ack)).collect();
         let run = self.run_row(counters, Phase::Running);
         let mut document = self.document.clone();
         if !acks.is_empty() {
@@ -384,7 +356,9 @@ impl Extraction for Streaming {
                 ChangeKind::Added => self.acked_adds += 1,
                 ChangeKind::Updated => self.acked_updates += 1,
                 ChangeKind::Deleted if matches!(verdict, Verdict::Rejected(_)) => {}
-                ChangeKind::Deleted if self.findings.rekeyed > 0 => self.changes.freed(&change.key)?,
+                ChangeKind::Deleted if self.findings.rekeyed > 0 && !is_extra(change) => {
+                    self.changes.freed(&change.key)?
+                }
                 ChangeKind::Deleted => {}
             }
         }

@@ -204,7 +204,10 @@ impl<'a> StateReader<'a> {
 
     fn checked(&mut self, entry: Entry, index: usize) -> Result<(u128, Entry), Failure> {
         let hash = key_hash(&entry.key);
-        if prefix(hash, self.document.bits) as usize != index || hash < self.last || entry.kind == Kind::Kept {
+        if prefix(hash, self.document.bits) as usize != index
+            || hash < self.last
+            || matches!(entry.kind, Kind::Kept | Kind::Released)
+        {
             return Err(self.damaged(Damage::Order, index));
         }
         self.last = hash;

@@ -184,5 +184,31 @@ async fn a_record_that_passed_on_goes_with_the_row_that_never_got_to_write_it() 
     extraction.commit(acks, &Counters::default()).await.unwrap();
     extraction.finish(&Counters::default(), Phase::PartiallySucceeded).await.unwrap();
     let gone = run(&place, "r3", &table(&[(1, "b", "list")])).await;
-    assert_eq!(gone, [change(Deleted, 2, "a", "list")], "what 1 wrote there is still there");
+    assert_eq!(gone, [change(Deleted, 1, "a", "list")], "what 1 wrote there is still there");
+    assert!(run(&place, "r4", &table(&[(1, "b", "list")])).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_passed_to_a_row_that_moves_on_before_it_wrote_it_is_taken_back() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a", "list"), (2, "b", "list")])).await;
+    // 1 passes its record on; 2 takes it, and has one of its own, whose deletion fails.
+    let rows = table(&[(1, "c", "list"), (2, "a", "list")]);
+    let mut extraction = place.open("r2", &rows).await.unwrap();
+    assert_eq!(extraction.next_page(Deleted, 9).await.unwrap().len(), 1);
+    let updated = extraction.next_page(Updated, 9).await.unwrap();
+    let acks = updated.into_iter().map(|change| {
+        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row));
+        Ack { change, verdict }
+    });
+    extraction.commit(acks.collect(), &Counters::default()).await.unwrap();
+    assert!(extraction.next_page(Added, 9).await.unwrap().is_empty());
+    extraction.finish(&Counters::default(), Phase::PartiallySucceeded).await.unwrap();
+    // And takes a third one.
+    let rows = table(&[(1, "c", "list"), (2, "d", "list")]);
+    let mut sent = run(&place, "r3", &rows).await;
+    sent.sort_by(|a, b| (a.0 != Deleted, a.1).cmp(&(b.0 != Deleted, b.1)));
+    let wanted = [change(Deleted, 1, "a", "list"), change(Deleted, 2, "b", "list"), change(Added, 2, "d", "list")];
+    assert_eq!(sent, wanted);
+    assert!(run(&place, "r4", &rows).await.is_empty());
 }
