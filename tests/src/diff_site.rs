@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use backflow_core::cell::Cell;
+use backflow_core::change::{Identify, Memory};
 use backflow_core::code::Failure;
 use backflow_core::extraction::Extraction;
 use backflow_core::plan::{DiffEngine, Mode, ModelPlan, ModelQuery, RunOptions, SyncPlan};
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::oracle::{Asked, Engine};
+use crate::oracle::{Asked, Engine, name_of};
 use crate::postgres::PostgresServer;
 use crate::webhook::Webhook;
 
@@ -48,6 +49,8 @@ pub struct DiffSite {
     pub used: Vec<String>,
     /// The cluster that the next run belongs to.
     pub owner: String,
+    /// What a row's record is found by.
+    pub identify: Option<Identify>,
 }
 
 /// What makes writes of state fail after some, whoever makes them.
@@ -119,6 +122,7 @@ impl DiffSite {
             plan,
             used: ["id", "name", "plan"].map(String::from).into(),
             owner: "cluster".into(),
+            identify: None,
         })
     }
 
@@ -162,7 +166,7 @@ impl DiffSite {
     /// If the server does not say.
     pub async fn own_tables(&mut self) -> Vec<String> {
         let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = '_backflow'::regnamespace AND relkind = 'r' \
-                   AND relname ~ '^(entries|delta)_' ORDER BY 1";
+                   AND relname ~ '^(entries|held|delta|found|marks|dry)_' ORDER BY 1";
         sqlx::query_scalar(sql).fetch_all(&mut self.admin).await.expect(sql)
     }
 
@@ -188,7 +192,7 @@ impl DiffSite {
             owner: &self.owner,
             used: &self.used,
             described: &described,
-            identify: None,
+            identify: self.identify.clone(),
             scratch: self.scratch.path(),
             clock: Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap_or_default()),
             reporter: Arc::new(Quiet),
@@ -227,6 +231,8 @@ impl DiffSite {
         self.plan.mapping.fingerprint.clone_from(&asked.fingerprint);
         self.plan.mapping.on_change = asked.on_change;
         self.plan.options.retry_rejected = asked.retry_rejected;
+        let by_name = |row: &[Cell]| Memory { match_key: name_of(row), ..Memory::default() };
+        self.identify = asked.matched.then(|| Arc::new(by_name) as Identify);
     }
 
     /// The clock goes on.

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[path = "pushdown/faults.rs"]
+mod faults;
 #[path = "pushdown/histories.rs"]
 mod histories;
 #[path = "pushdown/life.rs"]
 mod life;
+#[path = "pushdown/records.rs"]
+mod records;
 #[path = "pushdown/twins.rs"]
 mod twins;
 #[path = "pushdown/values.rs"]

@@ -123,6 +123,22 @@ impl NamedKeys {
         Self(all)
     }
 
+    /// What the first parts of the keys may be, as integers and as texts: whoever looks keys up by them finds all that are meant, and
+    /// maybe others.
+    pub fn first_parts(&self) -> impl Iterator<Item = Cell> {
+        self.0.iter().filter_map(|name| {
+            let value = match serde_json::from_str(name).ok()? {
+                serde_json::Value::Array(parts) => parts.into_iter().next()?,
+                value => value,
+            };
+            match value {
+                serde_json::Value::Number(number) => number.as_i64().map(Cell::Int),
+                serde_json::Value::String(text) => Some(Cell::Text(text.into())),
+                _ => None,
+            }
+        })
+    }
+
     /// Whether this key is among them.
     #[must_use]
     pub fn contains(&self, key: &Key) -> bool {
@@ -143,6 +159,17 @@ fn normal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_parts_are_whatever_a_name_may_mean() {
+        let names = NamedKeys::new(["42", "a b", "[7, \"x\"]", "\"q\""]);
+        let parts: Vec<Cell> = names.first_parts().collect();
+        for part in
+            [Cell::Int(42), Cell::Text("42".into()), Cell::Text("a b".into()), Cell::Int(7), Cell::Text("q".into())]
+        {
+            assert!(parts.contains(&part), "{part:?} is not among {parts:?}");
+        }
+    }
 
     #[test]
     fn keys_are_named_as_text_or_as_json() {

@@ -157,4 +157,12 @@ pub trait Extraction: Send {
     /// # Errors
     /// As [`Extraction::commit`].
     async fn finish(&mut self, counters: &Counters, phase: crate::result::Phase) -> Result<Checkpoint, Failure>;
+
+    /// Ends a DryRun: takes away what it needed. Nothing is offered after this.
+    ///
+    /// # Errors
+    /// What the warehouse says; what is left goes with the next run.
+    async fn close(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
 }

@@ -6,7 +6,7 @@ use backflow_core::cell::Column;
 use backflow_core::change::ChangeKind;
 use backflow_core::guard::{Deletes, DeletesAction};
 use backflow_core::plan::{
-    Connection, DestinationPlan, DiffEngine, Include, MappingPlan, ModelPlan, OnMappingChange, Retry, SourcePlan,
+    Connection, DestinationPlan, Include, MappingPlan, ModelPlan, OnMappingChange, Retry, SourcePlan,
 };
 use backflow_core::selection::{Operation, Selection, SyncMode};
 use backflow_crds::v1alpha1::{self as api, MappingSpec, RecordKind};
@@ -104,13 +104,7 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
         scratch_bytes,
     };
     if let Some(action) = action {
-        found_again(action, spec, parts.source.diff, &mut plan, &mut findings);
-    }
-    if parts.source.diff == DiffEngine::Pushdown && (plan.match_by.is_some() || plan.group_by.is_some()) {
-        findings.not_supported(
-            "spec.action",
-            "its records are found or grouped by a field, which the warehouse does not know: use a Source with diff Streaming",
-        );
+        found_again(action, &plan, &mut findings);
     }
     plan.fingerprint = fingerprint(&plan);
     let whole = findings.is_empty();
@@ -123,18 +117,8 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
     findings.finish(plan)
 }
 
-/// How the destination finds a record again. A deletion has nothing but what its record was found by; without deletions a warehouse
-/// that does the diff by itself need not know it.
-fn found_again(action: &Action, spec: &MappingSpec, diff: DiffEngine, plan: &mut MappingPlan, findings: &mut Findings) {
-    if diff == DiffEngine::Pushdown && !plan.selection.deletes() {
-        let named = |setting: &Option<String>| setting.as_ref().is_some_and(|name| spec.config.contains_key(name));
-        if !named(&action.match_by) {
-            plan.match_by = None;
-        }
-        if !named(&action.group_by) {
-            plan.group_by = None;
-        }
-    }
+/// How the destination finds a record again: a deletion has nothing but what its record was found by.
+fn found_again(action: &Action, plan: &MappingPlan, findings: &mut Findings) {
     let Some(delete) = action.operation(Operation::Delete).filter(|_| plan.selection.deletes()) else { return };
     for (member, chosen, role) in
         [("match", plan.match_by.is_some(), Role::MatchKey), ("group", plan.group_by.is_some(), Role::GroupKey)]

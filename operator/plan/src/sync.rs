@@ -1,8 +1,8 @@
 //! Sync → [`Task`].
 
 use backflow_core::plan::{
-    DestinationPlan, DiffEngine, ForgetPlan, MappingPlan, Mode, ModelPlan, PreviewPlan, Replay, RunOptions, SourcePlan,
-    SyncPlan, Task,
+    DestinationPlan, ForgetPlan, MappingPlan, Mode, ModelPlan, PreviewPlan, Replay, RunOptions, SourcePlan, SyncPlan,
+    Task,
 };
 use backflow_crds::v1alpha1::{RunMode, SyncSpec};
 
@@ -91,18 +91,6 @@ pub fn sync(spec: &SyncSpec, resolved: Resolved) -> Result<Task, Vec<Finding>> {
     let findings = check_sync(spec);
     if !findings.is_empty() {
         return Err(findings);
-    }
-    if let (Resolved::Mapping { source, .. }, RunMode::Replay | RunMode::DryRun) = (&resolved, spec.mode)
-        && source.diff == DiffEngine::Pushdown
-    {
-        let mut findings = Findings::default();
-        let mode = format!("{:?}", spec.mode);
-        findings.value_not_supported(
-            "spec.mode",
-            &mode,
-            "a Source with diff Pushdown has no such run; use Full, or diff Streaming",
-        );
-        findings.finish(())?;
     }
     Ok(match resolved {
         Resolved::Mapping { source, model, mapping, destination } => Task::Sync(Box::new(SyncPlan {

@@ -20,19 +20,32 @@ pub(crate) async fn run(plan: &Plan, sync: &SyncPlan, environment: &Environment)
 }
 
 async fn estimate(plan: &Plan, sync: &SyncPlan, environment: &Environment) -> Result<RunResult, Failure> {
-    let Opened { mapping, sink, mut extraction } = match open(plan, sync, environment).await? {
+    let mut opened = match open(plan, sync, environment).await? {
         Ok(opened) => opened,
         Err(asked) => return Ok(stopped(plan, asked)),
     };
+    let result = estimated(plan, sync, environment, &mut opened).await;
+    if let Err(failure) = opened.extraction.close().await {
+        tracing::warn!(%failure, "What the DryRun needed is still there; the next run takes it away.");
+    }
+    result
+}
+
+async fn estimated(
+    plan: &Plan,
+    sync: &SyncPlan,
+    environment: &Environment,
+    Opened { mapping, sink, extraction }: &mut Opened,
+) -> Result<RunResult, Failure> {
     let before = extraction.checkpoint().clone();
     let mut found = extraction.findings().clone();
     let mut ledger = Ledger::new(extraction.carried(), found.added + found.updated + found.deleted);
     noted(&mut ledger, &found);
-    if let Some(refused) = guard(sync, &mut found, &mut *extraction, &mut ledger) {
+    if let Some(refused) = guard(sync, &mut found, &mut **extraction, &mut ledger) {
         return Err(refused);
     }
     let limits = sink.limits();
-    let rendering = Rendering::new(&mapping, &sync.mapping, &*extraction)?;
+    let rendering = Rendering::new(mapping, &sync.mapping, &**extraction)?;
     let mut estimate = Estimate::default();
     for kind in ORDER {
         loop {

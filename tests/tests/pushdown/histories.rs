@@ -26,3 +26,11 @@ fn every_history_ends_with_what_the_model_has() {
         World::new(site, false).live(steps).await;
     });
 }
+
+#[test]
+fn every_history_of_records_that_are_found_by_name_ends_so_too() {
+    every_history(60, async |first, steps| {
+        let site = first.beside(DiffEngine::Pushdown).await.unwrap();
+        World::new(site, true).live(steps).await;
+    });
+}

@@ -127,6 +127,11 @@ impl Extraction for Both {
         assert_eq!(one, other, "both end with the same checkpoint");
         Ok(one)
     }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        self.pushdown.close().await?;
+        self.streaming.close().await
+    }
 }
 
 #[test]

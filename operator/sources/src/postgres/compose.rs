@@ -3,7 +3,7 @@
 use backflow_core::code::Failure;
 use backflow_core::plan::{ModelPlan, ModelQuery};
 
-use crate::diff::pushdown::dialect::Around;
+use crate::diff::pushdown::statement::Around;
 use crate::sql::{Lexis, Subject, check_expression, check_statement, table};
 
 /// A statement that holds the user's text, with the place of each piece in characters.

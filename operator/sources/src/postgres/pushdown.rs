@@ -19,8 +19,9 @@ use super::rows::{cancel, copy_all};
 use super::state::{PostgresState, Step};
 use super::types::{Catalog, Wire};
 use super::{PostgresWarehouse, errors};
-use crate::diff::pushdown::dialect::{Around, Bind, Dialect as _, KeyForm, Said, Statement, Typed};
+use crate::diff::pushdown::dialect::{Dialect as _, KeyForm, Said, Typed};
 use crate::diff::pushdown::postgres::Postgres;
+use crate::diff::pushdown::statement::{Around, Bind, Statement};
 use crate::diff::pushdown::transport::{Fence, Plain, Reading, Table, Transport};
 use crate::model;
 use crate::sql::quote;
@@ -197,13 +198,27 @@ async fn run_all(connection: &mut PgConnection, statements: &[String]) -> Result
     Ok(())
 }
 
+/// Runs a statement with its values.
+async fn execute(connection: &mut PgConnection, statement: &Statement) -> Result<(), sqlx::Error> {
+    let mut query = sqlx::query(AssertSqlSafe(statement.sql.clone())).persistent(false);
+    for bind in &statement.binds {
+        query = match bind {
+            Bind::Numbers(numbers) => query.bind(numbers),
+            Bind::Texts(texts) => query.bind(texts),
+        };
+    }
+    query.execute(connection).await.map(drop)
+}
+
 /// Refuses unless the claim is still ours, and keeps it so until the transaction ends.
 async fn locked(
     state: &PostgresState,
     connection: &mut PgConnection,
     state_key: &str,
-    epoch: u64,
+    claim: Option<u64>,
 ) -> Result<bool, sqlx::Error> {
+    // A DryRun touches nothing that is anybody else's.
+    let Some(epoch) = claim else { return Ok(true) };
     let Some(last) = state.claims.last(state_key, epoch) else { return Ok(false) };
     match state.lock(connection, state_key, &last).await {
         // In a snapshot, that the row has moved since is an error.
@@ -266,18 +281,20 @@ impl Transport for PostgresWarehouse {
                 Ok((connection, Step::Done(found)))
             })
             .await?;
-        Ok(found.into_iter().map(|(name, keys)| Table { name, keys }).collect())
+        Ok(found)
     }
 
-    async fn fenced(&self, fence: Fence<'_>, statements: Vec<String>) -> Result<(), Failure> {
-        let (state, state_key, epoch) = (Arc::clone(&self.state), fence.state_key.to_owned(), fence.epoch);
+    async fn fenced(&self, fence: Fence<'_>, statements: Vec<Statement>) -> Result<(), Failure> {
+        let (state, state_key, claim) = (Arc::clone(&self.state), fence.state_key.to_owned(), fence.claim);
         self.long(Purpose::Write, move |mut connection| {
             async move {
                 let failure = |error: sqlx::Error| errors::state(&error, &state.schema, &state.connector.target);
-                if !locked(&state, &mut connection, &state_key, epoch).await.map_err(failure)? {
+                if !locked(&state, &mut connection, &state_key, claim).await.map_err(failure)? {
                     return Ok((connection, Step::Refused(fenced(&state_key))));
                 }
-                run_all(&mut connection, &statements).await.map_err(failure)?;
+                for statement in &statements {
+                    execute(&mut connection, statement).await.map_err(failure)?;
+                }
                 Ok((connection, Step::Done(())))
             }
             .boxed()
@@ -296,7 +313,7 @@ impl Transport for PostgresWarehouse {
         let Reading { model, filter } = reading;
         compose::check_filter(filter)?;
         let composed = Composed::around(&compose::relation(model)?, filter, &around);
-        let (state, state_key, epoch) = (Arc::clone(&self.state), fence.state_key.to_owned(), fence.epoch);
+        let (state, state_key, claim) = (Arc::clone(&self.state), fence.state_key.to_owned(), fence.claim);
         let model = model.name.clone();
         self.long(Purpose::Compare, move |mut connection| {
             async move {
@@ -310,7 +327,7 @@ impl Transport for PostgresWarehouse {
                     .map_err(|error| errors::query(&error, &model, &composed, &state.connector.target))?;
                 run_all(&mut connection, &then).await.map_err(failure)?;
                 // Not before: a claim would have to wait for it, and a pod that is replaced would hold it up.
-                if !locked(&state, &mut connection, &state_key, epoch).await.map_err(failure)? {
+                if !locked(&state, &mut connection, &state_key, claim).await.map_err(failure)? {
                     return Ok((connection, Step::Refused(fenced(&state_key))));
                 }
                 Ok((connection, Step::Done(())))
@@ -363,14 +380,7 @@ impl Transport for PostgresWarehouse {
                 }
                 failpoint::hit("inside-commit");
                 for statement in statements {
-                    let mut query = sqlx::query(AssertSqlSafe(statement.sql.clone())).persistent(false);
-                    for bind in &statement.binds {
-                        query = match bind {
-                            Bind::Numbers(numbers) => query.bind(numbers),
-                            Bind::Texts(texts) => query.bind(texts),
-                        };
-                    }
-                    query.execute(&mut connection).await?;
+                    execute(&mut connection, statement).await?;
                     failpoint::hit("inside-apply");
                 }
                 Ok((connection, Step::Done(())))

@@ -6,6 +6,8 @@
 
 use backflow_core::cell::Cell;
 
+use super::statement::{After, Applied, Around, Doubt, Mark, Move, Statement};
+
 /// What a row of a delta is. The numbers are stored; those of changes are in the order of delivery.
 pub(crate) mod kind {
     /// An unchanged row that is in the delta only to tell how many rows there were.
@@ -28,6 +30,8 @@ pub(crate) mod kind {
     pub(crate) const DUPLICATE_KEY: u8 = 8;
     /// Nothing to do.
     pub(crate) const NOTHING: u8 = 9;
+    /// Not one of the rows that a Replay asks for: it only stands for its record.
+    pub(crate) const HIDDEN: u8 = 10;
 }
 
 /// What an entry is: the numbers are those of the packed format.
@@ -48,6 +52,8 @@ pub(crate) mod resend {
     pub(crate) const MAPPING_CHANGED: i64 = 1;
     /// A Full asked for it.
     pub(crate) const FULL: i64 = 2;
+    /// A Replay asked for it.
+    pub(crate) const REPLAY: i64 = 3;
 }
 
 /// How one column of the model is said in SQL. `{}` stands for the column.
@@ -136,10 +142,16 @@ pub(crate) fn key_part(column: &str) -> Option<(usize, &str)> {
 /// Names that the statements of one run are about, quoted.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
-    /// The table of entries.
+    /// The table of entries. In a DryRun without a state, an empty one in parentheses.
     pub entries: String,
+    /// The table of records that keys have written, in the same way.
+    pub held: String,
     /// The run's delta.
     pub delta: String,
+    /// What a delta is made of whose rows the worker has to look at first.
+    pub found: String,
+    /// What the worker says of them.
+    pub marks: String,
     /// The key's columns as the model has them now.
     pub keys: Vec<KeyColumn>,
     /// Key columns of entries that were made when the model had others, by the part of the key.
@@ -173,72 +185,33 @@ pub(crate) struct Delta<'a, W> {
     pub sent: &'a [(u8, bool)],
     /// Duplicates are looked for among all rows, and not among those that are not simply unchanged.
     pub exact: bool,
+    /// Rows stand for records that more than one of them may stand for: [`super::records`].
+    pub identifies: bool,
+    /// Records that no row stands for any more go.
+    pub mirror: bool,
+    /// The rows of a Replay: no other change is looked for.
+    pub chosen: Option<Chosen>,
 }
 
-/// A statement around the model's SQL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Around {
-    /// What stands before the model in parentheses, which is named `_m`.
-    pub before: String,
-    /// What stands after it and its filter.
-    pub after: String,
-}
-
-/// A value of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Bind {
-    /// Integers.
-    Numbers(Vec<i64>),
-    /// Texts.
-    Texts(Vec<Option<Box<str>>>),
-}
-
-/// A statement with its values `$1`, `$2`, ….
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Statement {
-    /// Its text.
-    pub sql: String,
-    /// Its values.
-    pub binds: Vec<Bind>,
-}
-
-impl Statement {
-    /// One without values.
-    pub(crate) fn plain(sql: String) -> Self {
-        Self { sql, binds: Vec::new() }
+impl<W> Delta<'_, W> {
+    /// Whether the worker has to look at rows before the delta can be made.
+    pub(crate) fn is_staged(&self) -> bool {
+        self.identifies || matches!(self.chosen, Some(Chosen::Keys { .. }))
     }
 }
 
-/// The page after a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct After {
-    /// See [`kind`].
-    pub kind: u8,
-    /// The place of the last change that was read, -1 at first.
-    pub place: i64,
-    /// Changes at most.
-    pub rows: usize,
-    /// Bytes of rows, about.
-    pub bytes: usize,
-}
-
-/// One acknowledged change, as it is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Move {
-    /// See [`kind`].
-    pub kind: u8,
-    /// Its place in the delta.
-    pub place: u64,
-    /// What its entry becomes, see [`entry`]; of a rejection, [`entry::NEVER_DELIVERED`].
-    pub becomes: i64,
-    /// Memory.
-    pub match_key: Option<Box<str>>,
-    /// Memory.
-    pub group_key: Option<Box<str>>,
-    /// Memory.
-    pub remote_id: Option<Box<str>>,
-    /// The code of a rejection.
-    pub rejected: Option<Box<str>>,
+/// The rows of a Replay, as far as SQL can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// Those that these claims acknowledged last.
+    Claims(u64, u64),
+    /// Those that have keys which somebody named: the worker says which.
+    Keys {
+        /// The Replay's own first claim: what it acknowledged is through.
+        before: u64,
+        /// No other row needs to be looked at: the first key column is one of these, as literals; `None`: all need to.
+        first: Option<Vec<String>>,
+    },
 }
 
 /// Bits of a place that are the row's number in its bucket; those before are the bucket's.
@@ -254,34 +227,65 @@ pub(crate) trait Dialect: Send + Sync {
         format!("{}.{}", self.quote(schema), self.quote(name))
     }
 
+    /// Text as SQL takes it.
+    fn literal(&self, text: &str) -> String;
+
     /// Makes the table of entries, with a comment for people.
     fn create_entries(&self, names: &Names, comment: &str) -> Vec<String>;
+
+    /// Gives entries of an earlier version the columns that they had not then.
+    fn complete_entries(&self, entries: &str) -> String;
+
+    /// Entries to read from that lack these key columns, and the column of records unless there is one.
+    fn completed_entries(&self, entries: &str, missing: &[&KeyColumn], records: bool) -> String;
+
+    /// Makes the table of records that keys have written.
+    fn create_held(&self, names: &Names, comment: &str) -> Vec<String>;
+
+    /// An empty table of entries, to read from.
+    fn no_entries(&self, keys: &[KeyColumn]) -> String;
+
+    /// An empty table of records, to read from.
+    fn no_held(&self) -> String;
 
     /// Adds a key column to the entries.
     fn add_key(&self, entries: &str, key: &KeyColumn) -> String;
 
-    /// Makes the delta.
+    /// Makes the delta; if it is staged, what that is made of.
     fn delta<W>(&self, delta: &Delta<'_, W>) -> Around;
+
+    /// What makes it fast to read what was found, and the empty table of marks.
+    fn index_found(&self, names: &Names) -> Vec<String>;
+
+    /// Rows that the worker has to look at, after a place: the place, the key's columns, the row.
+    fn candidates(&self, names: &Names, row: usize, after: After) -> String;
+
+    /// Stores marks.
+    fn mark(&self, names: &Names, marks: &[Mark]) -> Statement;
+
+    /// Makes the delta of what was found, marks, entries and records.
+    fn resolve<W>(&self, delta: &Delta<'_, W>) -> String;
 
     /// What makes pages of a delta fast, right after it is made; `None` if nothing does.
     fn index(&self, names: &Names) -> Option<String>;
 
-    /// What was found: rows of numbers, see [`super::summary`].
-    fn summary(&self, names: &Names, first_epoch: u64, expired: i64) -> String;
+    /// What `table` has, a delta or what it is made of: rows of numbers, see [`super::summary`].
+    fn summary(&self, names: &Names, table: &str, first_epoch: u64, expired: i64) -> String;
 
-    /// One page: for each change its place, `rev`, hash, unsent, known, rejected, the key's columns, those of old
-    /// forms, match key, group key, remote id, then the row.
-    fn page(&self, names: &Names, row: usize, after: After) -> String;
+    /// One page: for each change its place, `rev`, hash, unsent, known, rejected, duplicate, extra, the key's columns, those of old
+    /// forms, match key, group key, remote id, then the row. `freed`: the claim by which a deletion must be acknowledged for an addition
+    /// that waits for it.
+    fn page(&self, names: &Names, row: usize, after: After, freed: u64) -> String;
 
     /// The keys of changes without a message that have a rejection to take off the list: place, then the key's columns, those of old
     /// forms.
     fn cleared(&self, names: &Names, after: After) -> String;
 
-    /// Bytes of each of these in the change that has the most of them, for a message.
-    fn longest(&self, names: &Names, lengths: &[String]) -> String;
+    /// Bytes of each of these in the row of `table` that has the most of them, for a message.
+    fn longest(&self, table: &str, lengths: &[String]) -> String;
 
-    /// Moves entries by acknowledged changes.
-    fn apply(&self, names: &Names, epoch: u64, spec: u32, now: i64, moves: &[Move]) -> Statement;
+    /// Moves entries by acknowledged changes, and records if there are any.
+    fn apply(&self, to: &Applied<'_>, moves: &[Move]) -> Vec<Statement>;
 
     /// Moves entries that change without being sent.
     fn refresh(&self, names: &Names, spec: u32, now: i64) -> String;
@@ -289,11 +293,10 @@ pub(crate) trait Dialect: Send + Sync {
     /// Drops tombstones of this age and older.
     fn prune(&self, names: &Names, expired: i64) -> String;
 
-    /// Notes that the changes of a delta may have reached the destination, but for those that were acknowledged. `keys`: the delta's
-    /// own. `offered`: for each kind the last place that was handed out; `None`: all were, for all that is known.
-    fn doubt(&self, entries: &str, delta: &str, keys: &[String], epoch: u64, offered: Option<&[(u8, i64)]>) -> String;
+    /// Notes that the changes of a delta may have reached the destination, but for those that were acknowledged.
+    fn doubt(&self, doubt: &Doubt<'_>) -> Vec<String>;
 
-    /// Takes the deletions out of a delta.
+    /// Takes the deletions out of a delta, with the additions that wait for them.
     fn withhold(&self, names: &Names) -> String;
 
     /// Drops a table.

@@ -15,15 +15,27 @@ pub(super) struct Shape<W> {
     pub page: Vec<W>,
     /// Of a list of keys.
     pub cleared: Vec<W>,
+    /// Of rows that the worker has to look at.
+    pub candidates: Vec<W>,
     /// Part and meaning of each key column: those of the model's present form, then those of old forms.
     keys: Vec<(usize, Said)>,
     parts: usize,
 }
 
-/// A change, and whether its key is on the list of rejects.
+/// A change, and what only the engine needs to know of it.
 pub(super) struct Paged {
     pub change: Change,
+    /// Its key is on the list of rejects.
     pub rejected: bool,
+    /// It is about a record alone, and its key stays as it is.
+    pub extra: bool,
+}
+
+/// A row that was found, as the worker looks at it.
+pub(super) struct Candidate {
+    pub place: u64,
+    pub key: Key,
+    pub row: Vec<Cell>,
 }
 
 impl<W: Clone> Shape<W> {
@@ -38,13 +50,17 @@ impl<W: Clone> Shape<W> {
             key_wires.push(form.wire);
         }
         let plain = |plain: &[Plain]| plain.iter().map(|plain| transport.wire(*plain)).collect::<Vec<W>>();
-        let mut page = plain(&[Plain::Int, Plain::Int, Plain::Bytes, Plain::Bool, Plain::Bool, Plain::Bool]);
+        let mut page = plain(&[Plain::Int, Plain::Int, Plain::Bytes]);
+        page.extend(plain(&[Plain::Bool; 5]));
         page.extend(key_wires.iter().cloned());
         page.extend(plain(&[Plain::Text, Plain::Text, Plain::Text]));
         page.extend(row.iter().cloned());
+        let mut candidates = plain(&[Plain::Int]);
+        candidates.extend(key_wires.iter().take(names.keys.len()).cloned());
+        candidates.extend(row.iter().cloned());
         let mut cleared = plain(&[Plain::Int]);
         cleared.extend(key_wires);
-        Ok(Self { page, cleared, keys, parts: names.keys.len() })
+        Ok(Self { page, cleared, candidates, keys, parts: names.keys.len() })
     }
 
     /// The change that a row of a page is.
@@ -56,18 +72,20 @@ impl<W: Clone> Shape<W> {
             Cell::Bytes(bytes) => bytes.first_chunk().map(|half| u64::from_be_bytes(*half)),
             _ => None,
         };
-        let [unsent, known, rejected] = [(); 3].map(|()| next() == Cell::Bool(true));
-        let key = self.key(&mut next)?;
+        let [unsent, known, rejected, duplicate, extra] = [(); 5].map(|()| next() == Cell::Bool(true));
+        let key = self.key(self.keys.len(), &mut next)?;
         let mut text = || match next() {
             Cell::Text(text) => Some(text),
             _ => None,
         };
         let memory = Memory { match_key: text(), group_key: text(), remote_id: text() };
-        let row = if kind == ChangeKind::Deleted { EncodedRow::default() } else { cells.collect() };
+        // Of a row that must not be sent, there is nothing but the key.
+        let row = if kind == ChangeKind::Deleted || duplicate { EncodedRow::default() } else { cells.collect() };
         let hash = hash.ok_or_else(unreadable)?;
         Ok(Paged {
-            change: Change { kind, key, row, rev, hash, unsent, known, duplicate: false, memory, place },
+            change: Change { kind, key, row, rev, hash, unsent, known, duplicate, memory, place },
             rejected,
+            extra,
         })
     }
 
@@ -76,13 +94,22 @@ impl<W: Clone> Shape<W> {
         let mut cells = cells.into_iter();
         let mut next = || cells.next().unwrap_or(Cell::Null);
         let place = number(&next())?;
-        Ok((place, self.key(&mut next)?))
+        Ok((place, self.key(self.keys.len(), &mut next)?))
     }
 
-    /// An entry has its key in the form that the model had when it was made.
-    fn key(&self, next: &mut impl FnMut() -> Cell) -> Result<Key, Failure> {
+    /// A row of those that the worker looks at.
+    pub(super) fn candidate(&self, cells: Vec<Cell>) -> Result<Candidate, Failure> {
+        let mut cells = cells.into_iter();
+        let mut next = || cells.next().unwrap_or(Cell::Null);
+        let place = number(&next())?;
+        let key = self.key(self.parts, &mut next)?;
+        Ok(Candidate { place, key, row: cells.collect() })
+    }
+
+    /// An entry has its key in the form that the model had when it was made. `columns`: how many are there to look at.
+    fn key(&self, columns: usize, next: &mut impl FnMut() -> Cell) -> Result<Key, Failure> {
         let mut key = vec![Cell::Null; self.parts];
-        for (part, said) in &self.keys {
+        for (part, said) in self.keys.iter().take(columns) {
             let cell = next();
             if let Some(empty) = key.get_mut(*part).filter(|cell| cell.is_null()) {
                 *empty = said.cell(cell);

@@ -10,7 +10,7 @@ use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
 use backflow_core::failpoint;
 use backflow_core::report::Stage;
 use backflow_core::result::{Counters, Phase};
-use backflow_core::selection::Selection;
+use backflow_core::selection::{Selection, SyncMode};
 use backflow_core::state::{Commit, Head, RejectChange, RejectRow, RunRow};
 
 use super::super::Clock;
@@ -19,8 +19,9 @@ use super::super::document::Document;
 use super::super::hash::key_hash;
 use super::super::progress::Meter;
 use super::super::run::{CLEARED_PER_COMMIT, unix_seconds};
-use super::dialect::{After, Dialect as _, Move, Names, Statement, entry, kind};
+use super::dialect::{Dialect as _, Names, entry, kind};
 use super::page::{Shape, number_of};
+use super::statement::{After, Applied, Doubt, Move, Statement};
 use super::summary::Summary;
 use super::transport::{Fence, Transport};
 
@@ -44,7 +45,13 @@ pub(super) struct Pushdown<T: Transport> {
     pub names: Names,
     pub shape: Shape<T::Wire>,
     pub state_key: String,
+    /// `None` in a DryRun.
+    pub claim: Option<u64>,
     pub selection: Selection,
+    /// Only some rows were asked for.
+    pub replay: bool,
+    /// Rows stand for records.
+    pub identifies: bool,
     pub clock: Clock,
     pub meter: Meter,
     pub head: Head,
@@ -57,6 +64,8 @@ pub(super) struct Pushdown<T: Transport> {
     pub before: Checkpoint,
     /// Key hashes of rejected keys that were handed out again; `None`: too many to remember.
     pub rejected: Option<HashSet<u128>>,
+    /// Places of deletions that were handed out and are about records alone: their keys stay as they are.
+    pub extra: HashSet<u64>,
     pub offered: Vec<Offered>,
     /// Acknowledged changes of each kind.
     pub acked: BTreeMap<ChangeKind, u64>,
@@ -65,7 +74,7 @@ pub(super) struct Pushdown<T: Transport> {
 
 impl<T: Transport> Pushdown<T> {
     fn fence(&self) -> Fence<'_> {
-        Fence { state_key: &self.state_key, epoch: self.head.epoch }
+        Fence { state_key: &self.state_key, claim: self.claim }
     }
 
     fn acked(&self, kind: ChangeKind) -> u64 {
@@ -86,7 +95,7 @@ impl<T: Transport> Pushdown<T> {
         }
         let place = before.map_or(-1, |before| before.place);
         let after = After { kind: number_of(kind), place, rows: max, bytes: PAGE_BYTES };
-        let sql = self.transport.dialect().page(&self.names, self.columns.len(), after);
+        let sql = self.transport.dialect().page(&self.names, self.columns.len(), after, self.head.epoch);
         let rows = self.transport.page(&self.state_key, sql, &self.shape.page).await?;
         let mut page = Vec::with_capacity(rows.len());
         for cells in rows {
@@ -98,6 +107,9 @@ impl<T: Transport> Pushdown<T> {
                 if rejected.len() > MAX_REMEMBERED {
                     self.rejected = None;
                 }
+            }
+            if paged.extra {
+                self.extra.insert(paged.change.place);
             }
             page.push(paged.change);
         }
@@ -133,7 +145,7 @@ impl<T: Transport> Pushdown<T> {
                 let mut memory = memory.clone();
                 // Many destinations tell their id only when they create the record.
                 memory.remote_id = memory.remote_id.or_else(|| change.memory.remote_id.clone());
-                with(entry::DELIVERED, &memory)
+                Move { wrote: true, ..with(entry::DELIVERED, &memory) }
             }
             // What was sent before stays sent: its later versions are known without being sent.
             (Verdict::Seen, ChangeKind::Updated) if !change.unsent => with(entry::DELIVERED, &change.memory),
@@ -144,6 +156,10 @@ impl<T: Transport> Pushdown<T> {
     fn reject_change(&self, ack: &Ack) -> Option<RejectChange> {
         let mut key = String::new();
         ack.change.key.write_json(&mut key);
+        if self.is_extra(&ack.change) {
+            // Its key is on the list for what else is said of it.
+            return None;
+        }
         if let Verdict::Rejected(rejection) = &ack.verdict {
             let operation = self.selection.operation(ack.change.kind, ack.change.unsent);
             return Some(RejectChange::Put(RejectRow {
@@ -154,6 +170,10 @@ impl<T: Transport> Pushdown<T> {
         }
         let listed = |rejected: &HashSet<u128>| rejected.contains(&key_hash(&ack.change.key.encode()));
         self.rejected.as_ref().is_none_or(listed).then_some(RejectChange::Remove(key))
+    }
+
+    fn is_extra(&self, change: &Change) -> bool {
+        change.kind == ChangeKind::Deleted && self.extra.contains(&change.place)
     }
 
     fn run_row(&self, counters: &Counters, phase: Phase) -> RunRow {
@@ -203,13 +223,15 @@ impl<T: Transport> Pushdown<T> {
         let mut statements = Vec::new();
         if self.summary.quiet > 0 {
             statements.push(dialect.refresh(&self.names, document.spec, now));
+            document.rows = document.rows.saturating_sub(self.summary.superseded_known);
         }
-        if self.findings.updated == self.acked(ChangeKind::Updated)
+        if !self.replay
+            && self.findings.updated == self.acked(ChangeKind::Updated)
             && let Some(full) = &mut document.full
         {
             full.below = 0;
         }
-        if self.summary.expired > 0 {
+        if self.summary.expired > 0 && !self.replay {
             statements.push(dialect.prune(&self.names, self.summary.expired_before));
             document.rev_floor = document.rev_floor.max(self.summary.expired_rev);
         }
@@ -221,8 +243,15 @@ impl<T: Transport> Pushdown<T> {
             .collect();
         if !left.is_empty() {
             let keys: Vec<String> = self.names.keys.iter().map(|key| key.name.clone()).collect();
-            let Names { entries, delta, .. } = &self.names;
-            statements.push(dialect.doubt(entries, delta, &keys, self.head.epoch, Some(&left)));
+            let Names { entries, held, delta, .. } = &self.names;
+            statements.extend(dialect.doubt(&Doubt {
+                entries,
+                held: self.identifies.then_some(held),
+                delta,
+                keys: &keys,
+                epoch: self.head.epoch,
+                offered: Some(&left),
+            }));
         }
         statements.push(dialect.drop(&self.names.delta));
         let (current, used) = (document.spec, &self.summary.specs);
@@ -260,14 +289,14 @@ impl<T: Transport> Extraction for Pushdown<T> {
         if self.offered.is_empty() && kind == ChangeKind::Deleted {
             // Taken out, so that a run after a crash does not think that they were sent.
             let withhold = self.transport.dialect().withhold(&self.names);
-            self.transport.fenced(self.fence(), vec![withhold]).await?;
+            self.transport.fenced(self.fence(), vec![Statement::plain(withhold)]).await?;
         }
         if kind == ChangeKind::Deleted { Ok(Vec::new()) } else { self.page(kind, max).await }
     }
 
     async fn left(&mut self) -> Result<u64, Failure> {
-        let Findings { added, updated, deleted, .. } = self.findings;
-        let found = added + updated + if self.withheld { 0 } else { deleted };
+        let Findings { added, updated, deleted, rekeyed, .. } = self.findings;
+        let found = updated + if self.withheld { added - rekeyed } else { added + deleted };
         Ok(found - self.offered.iter().map(|offered| offered.changes).sum::<u64>())
     }
 
@@ -284,7 +313,15 @@ impl<T: Transport> Extraction for Pushdown<T> {
         let mut statements = Vec::new();
         if !moves.is_empty() {
             let now = unix_seconds(&self.clock) as i64;
-            statements.push(self.transport.dialect().apply(&self.names, head.epoch, document.spec, now, &moves));
+            let to = Applied {
+                names: &self.names,
+                epoch: head.epoch,
+                spec: document.spec,
+                now,
+                identifies: self.identifies,
+                mirror: self.selection == Selection::SyncMode(SyncMode::Mirror),
+            };
+            statements.extend(self.transport.dialect().apply(&to, &moves));
             for ack in &acks {
                 match (ack.change.kind, &ack.verdict) {
                     (_, Verdict::Rejected(_)) | (ChangeKind::Updated, _) => {}
@@ -321,5 +358,10 @@ impl<T: Transport> Extraction for Pushdown<T> {
         self.document = document;
         self.run = run;
         Ok(self.document.checkpoint())
+    }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        let drop = self.transport.dialect().drop(&self.names.delta);
+        self.transport.fenced(self.fence(), vec![Statement::plain(drop)]).await
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Summary {
     pub size: u64,
     /// Bytes of the largest key of a change.
     pub key_size: u64,
+    /// Of [`Findings::superseded`], keys that were known.
+    pub superseded_known: u64,
     /// Some key has an unchanged row and another, which only the slower statement finds.
     pub hidden_duplicates: bool,
 }
@@ -54,6 +56,10 @@ impl Summary {
                     doubtful,
                     mapping_changed,
                     full,
+                    replay,
+                    rekeyed,
+                    superseded,
+                    superseded_known,
                     of_model,
                     of_model_known,
                     gone_known,
@@ -70,14 +76,18 @@ impl Summary {
                         invalid_duplicate_key: *duplicate_key as u64,
                         still_rejected: *still_rejected as u64,
                         doubtful: *doubtful as u64,
-                        resend: match (mapping_changed, full) {
-                            (1.., _) => Some(Resend::MappingChanged),
-                            (_, 1..) => Some(Resend::Full),
+                        rekeyed: *rekeyed as u64,
+                        superseded: *superseded as u64,
+                        resend: match (mapping_changed, full, replay) {
+                            (1.., ..) => Some(Resend::MappingChanged),
+                            (_, 1.., _) => Some(Resend::Full),
+                            (_, _, 1..) => Some(Resend::Replay),
                             _ => None,
                         },
                         ..Findings::default()
                     };
                     summary.quiet = *quiet as u64;
+                    summary.superseded_known = *superseded_known as u64;
                     summary.cleared = *cleared as u64;
                     summary.size = *size as u64;
                     summary.key_size = *key_size as u64;
@@ -100,5 +110,12 @@ impl Summary {
         // than entries: two rows met the same.
         summary.hidden_duplicates = unchanged + met > known - gone;
         Ok(summary)
+    }
+
+    /// The same of a delta that was made of what this is about: the rows that are no change are counted there only.
+    pub(super) fn resolved(self, delta: Self) -> Self {
+        let Findings { rows, known, invalid_null_key, invalid_duplicate_key, .. } = self.findings;
+        let findings = Findings { rows, known, invalid_null_key, invalid_duplicate_key, ..delta.findings };
+        Self { findings, size: self.size, key_size: self.key_size, ..delta }
     }
 }

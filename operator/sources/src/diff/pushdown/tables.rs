@@ -13,6 +13,39 @@ pub(crate) fn entries(state_key: &str) -> String {
     format!("entries_{}", tag(state_key))
 }
 
+/// The table of records that keys have written.
+pub(crate) fn held(state_key: &str) -> String {
+    format!("held_{}", tag(state_key))
+}
+
+/// What a run needs for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// What a delta is made of.
+    Found,
+    /// What the worker says of it.
+    Marks,
+}
+
+/// A table that a run needs before it has a delta. It holds nothing that anybody else has to know.
+pub(crate) fn stage(delta: &str, stage: Stage) -> String {
+    let name = match stage {
+        Stage::Found => "found",
+        Stage::Marks => "marks",
+    };
+    format!("{name}_{}", delta.split_once('_').map_or(delta, |(_, rest)| rest))
+}
+
+/// In place of a delta in a DryRun, which has no claim. `number` is random.
+pub(crate) fn dry(state_key: &str, number: u64) -> String {
+    format!("dry_{}_{number:016x}", tag(state_key))
+}
+
+/// What all tables of a state have in their names after their kind.
+pub(crate) fn infix(state_key: &str) -> String {
+    format!("_{}", tag(state_key))
+}
+
 /// The table that holds what the claim `epoch` found. No two claims of a state have the same.
 pub(crate) fn delta(state_key: &str, epoch: u64) -> String {
     format!("{}{epoch}", delta_prefix(state_key))
@@ -29,9 +62,21 @@ pub(crate) fn delta_epoch(state_key: &str, table: &str) -> Option<u64> {
     number.parse().ok().filter(|epoch: &u64| epoch.to_string() == number)
 }
 
+/// Whether a table was for one run only, and holds nothing that anybody else has to know.
+pub(crate) fn passing(state_key: &str, table: &str) -> bool {
+    let infix = format!("{}_", infix(state_key));
+    ["found", "marks", "dry"].iter().any(|kind| {
+        let rest = table.strip_prefix(kind).and_then(|rest| rest.strip_prefix(&infix));
+        rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    })
+}
+
 /// Whether a table belongs to a state.
 pub(crate) fn belongs(state_key: &str, table: &str) -> bool {
-    table == entries(state_key) || delta_epoch(state_key, table).is_some()
+    table == entries(state_key)
+        || table == held(state_key)
+        || delta_epoch(state_key, table).is_some()
+        || passing(state_key, table)
 }
 
 #[cfg(test)]
@@ -43,14 +88,24 @@ mod tests {
         let key = "growth/customers-to-hubspot";
         assert_eq!(entries(key), "entries_4571b01f6929bb74");
         assert_eq!(delta_epoch(key, &delta(key, 42)), Some(42));
-        assert!(belongs(key, &entries(key)) && belongs(key, &delta(key, u64::MAX)));
+        let run = delta(key, u64::MAX);
+        assert!(belongs(key, &entries(key)) && belongs(key, &held(key)) && belongs(key, &run));
+        for passing_by in
+            [stage(&run, Stage::Found), stage(&run, Stage::Marks), dry(key, 7), stage(&dry(key, 7), Stage::Marks)]
+        {
+            assert!(belongs(key, &passing_by) && passing(key, &passing_by), "{passing_by}");
+        }
         let other = "growth/other";
         for table in [
             entries(other),
             delta(other, 42),
+            held(other),
+            dry(other, 1),
+            stage(&delta(other, 42), Stage::Found),
             format!("{}007", delta_prefix(key)),
             format!("{}x", delta_prefix(key)),
             delta_prefix(key),
+            format!("marks{}_", infix(key)),
             "mappings".into(),
         ] {
             assert!(!belongs(key, &table), "{table}");

@@ -6,7 +6,8 @@ use backflow_core::code::Failure;
 use backflow_core::plan::ModelPlan;
 use backflow_core::state::Commit;
 
-use super::dialect::{Around, Dialect, KeyForm, Statement, Typed};
+use super::dialect::{Dialect, KeyForm, Typed};
+use super::statement::{Around, Statement};
 
 /// What the columns of our own are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Table {
     pub name: String,
     /// Its columns that hold parts of keys.
     pub keys: Vec<String>,
+    /// It has a column for the record of its row: earlier versions made tables without.
+    pub records: bool,
 }
 
 /// One claim of a state.
@@ -35,8 +38,8 @@ pub(crate) struct Table {
 pub(crate) struct Fence<'a> {
     /// The state.
     pub state_key: &'a str,
-    /// The claim.
-    pub epoch: u64,
+    /// The claim; `None` in a DryRun, which has none and touches nothing but tables of its own.
+    pub claim: Option<u64>,
 }
 
 /// The model that a delta is made of.
@@ -85,7 +88,7 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// # Errors
     /// `Fenced`; on any error nothing has moved.
-    async fn fenced(&self, fence: Fence<'_>, statements: Vec<String>) -> Result<(), Failure>;
+    async fn fenced(&self, fence: Fence<'_>, statements: Vec<Statement>) -> Result<(), Failure>;
 
     /// As [`Transport::fenced`]: `first`, then the statement around the model in one snapshot, then `then`.
     ///

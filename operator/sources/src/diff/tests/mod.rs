@@ -10,7 +10,7 @@ mod inputs;
 mod known;
 mod modes;
 // The suites of both engines on real servers use it too.
-#[path = "../../../../../tests/src/oracle.rs"]
+#[path = "../../../../../tests/src/oracle/mod.rs"]
 #[allow(unreachable_pub, reason = "it is public in the test kit")]
 mod oracle;
 mod records;

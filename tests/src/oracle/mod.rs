@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check fails by panicking, as any test")]
 
+mod history;
+mod receiver;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
@@ -13,15 +16,14 @@ use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::Failure;
 use backflow_core::encode::EncodedRow;
 use backflow_core::extraction::{Ack, Extraction, Findings, Verdict};
-use backflow_core::plan::{Mode, OnMappingChange};
+use backflow_core::plan::{Mode, OnMappingChange, Replay};
 use backflow_core::record::{Rejection, idempotency_key};
 use backflow_core::result::{Counters, Phase};
 use backflow_core::selection::Operation;
-use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
-/// Texts that rows take: few, so that they come back.
-const TEXTS: [&str; 4] = ["a", "b", "", "NULL"];
+use self::history::TEXTS;
+pub use self::history::{Asks, Run, Step, config, steps};
+use self::receiver::{Delivery, Receiver};
 
 const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
 
@@ -45,7 +47,7 @@ pub trait Engine {
 /// What a run asks for.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Incremental or Full.
+    /// Incremental, Full, Replay or DryRun.
     pub mode: Mode,
     /// Of the Mapping.
     pub fingerprint: String,
@@ -55,135 +57,6 @@ pub struct Asked {
     pub retry_rejected: bool,
     /// The destination finds a record by `name`.
     pub matched: bool,
-}
-
-/// One step of a history.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// The row's content from now on, as numbers of [`TEXTS`].
-    Put(i64, usize, usize),
-    /// The row goes.
-    Remove(i64),
-    /// The row is as it was before its last change.
-    Undo(i64),
-    /// The key is there twice until it is put or removed.
-    Double(i64),
-    /// A row without a key.
-    NullKey,
-    /// The destination refuses this text in `name` from now on, or nothing.
-    Refuse(Option<usize>),
-    /// The Mapping is edited.
-    Fingerprint(u8),
-    /// `onMappingChange` is Keep from now on, or Resend.
-    OnChange(bool),
-    /// Time passes.
-    Days(i64),
-    /// A run.
-    Run(Run),
-}
-
-/// How a run goes.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The same name as the run before: a replacement pod.
-    same: bool,
-    full: bool,
-    retry_rejected: bool,
-    withhold: bool,
-    page: usize,
-    /// Changes that have no outcome: every so many. The destination has taken them.
-    unanswered: usize,
-    /// After this many pages the process dies; of the last page it has sent everything and committed nothing.
-    dies_after: Option<usize>,
-    /// The store fails after this many writes.
-    store_fails_after: Option<u64>,
-    /// The result is not folded.
-    no_finish: bool,
-}
-
-/// `usual` histories, the same ones in every run; `PROPTEST_CASES` and `PROPTEST_RNG_SEED` ask for others.
-#[must_use]
-pub fn config(usual: u32) -> ProptestConfig {
-    let asked = ProptestConfig::default();
-    ProptestConfig {
-        cases: if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { usual },
-        rng_seed: if asked.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { asked.rng_seed },
-        failure_persistence: None,
-        ..asked
-    }
-}
-
-/// Histories.
-pub fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let key = 0..6_i64;
-    let text = 0..TEXTS.len();
-    let run = (
-        any::<bool>(),
-        proptest::bool::weighted(0.15),
-        proptest::bool::weighted(0.15),
-        proptest::bool::weighted(0.1),
-        1..5_usize,
-        2..9_usize,
-        proptest::option::weighted(0.3, 0..4_usize),
-        proptest::option::weighted(0.15, 1..6_u64),
-        proptest::bool::weighted(0.1),
-    )
-        .prop_map(
-            |(same, full, retry_rejected, withhold, page, unanswered, dies_after, store_fails_after, no_finish)| Run {
-                same,
-                full,
-                retry_rejected,
-                withhold,
-                page,
-                unanswered,
-                dies_after,
-                store_fails_after,
-                no_finish,
-            },
-        );
-    let step = prop_oneof![
-        8 => (key.clone(), text.clone(), text.clone()).prop_map(|(key, name, plan)| Step::Put(key, name, plan)),
-        3 => key.clone().prop_map(Step::Remove),
-        3 => key.clone().prop_map(Step::Undo),
-        1 => key.prop_map(Step::Double),
-        1 => Just(Step::NullKey),
-        1 => proptest::option::of(text).prop_map(Step::Refuse),
-        1 => (0..3_u8).prop_map(Step::Fingerprint),
-        1 => any::<bool>().prop_map(Step::OnChange),
-        1 => (1..10_i64).prop_map(Step::Days),
-        6 => run.prop_map(Step::Run),
-    ];
-    proptest::collection::vec(step, 1..60)
-}
-
-/// What a destination holds.
-#[derive(Default)]
-struct Receiver {
-    /// Rows by what it finds them by.
-    held: BTreeMap<String, Vec<String>>,
-    /// Keys that it has taken, if it takes none twice.
-    taken: Option<BTreeSet<String>>,
-}
-
-impl Receiver {
-    fn take(&mut self, key: &str, kind: ChangeKind, found_by: &str, row: &[String]) {
-        if self.taken.as_mut().is_some_and(|taken| !taken.insert(key.to_owned())) {
-            return;
-        }
-        match kind {
-            ChangeKind::Deleted => self.held.remove(found_by),
-            _ => self.held.insert(found_by.to_owned(), row.to_vec()),
-        };
-    }
-}
-
-/// A delivery, as far as its key goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Delivery {
-    kind: ChangeKind,
-    found_by: String,
-    row: Vec<String>,
-    fingerprint: String,
 }
 
 /// The world: model, destination, and everything that was ever sent.
@@ -203,11 +76,8 @@ pub struct World<E> {
     committed: BTreeSet<String>,
     /// What was sent of a row and has no committed acknowledgement: if it is what comes next, it has its key.
     pending: BTreeMap<i64, (Delivery, String)>,
-    /// Whose row was last sent to a record.
-    senders: BTreeMap<String, i64>,
-    /// Records whose row moved on to another: if the row that takes it cannot be sent, or has a record of its own that must go first,
-    /// nobody knows of the record when that row never comes.
-    handed_over: BTreeSet<String>,
+    /// Runs that were opened.
+    opened: Vec<String>,
     runs: usize,
 }
 
@@ -232,8 +102,7 @@ impl<E: Engine> World<E> {
             sent: BTreeMap::new(),
             committed: BTreeSet::new(),
             pending: BTreeMap::new(),
-            senders: BTreeMap::new(),
-            handed_over: BTreeSet::new(),
+            opened: Vec::new(),
             runs: 0,
         }
     }
@@ -339,7 +208,7 @@ impl<E: Engine> World<E> {
             self.runs += 1;
         }
         let name = format!("run-{}", self.runs);
-        self.asked.mode = if run.full { Mode::Full } else { Mode::Incremental };
+        self.asked.mode = self.mode(run, &name);
         self.asked.retry_rejected = run.retry_rejected;
         self.engine.store_fails_after(run.store_fails_after).await;
         let result = self.try_run(&name, run).await;
@@ -347,13 +216,32 @@ impl<E: Engine> World<E> {
         result
     }
 
+    /// What a run asks for. A Replay of a run that is not there is an Incremental.
+    fn mode(&self, run: &Run, name: &str) -> Mode {
+        match &run.asks {
+            Asks::Incremental => Mode::Incremental,
+            Asks::Full => Mode::Full,
+            Asks::DryRun => Mode::DryRun,
+            Asks::Keys(keys) => Mode::Replay(Replay::Keys(keys.iter().map(ToString::to_string).collect())),
+            Asks::PastRun(number) => {
+                let past: Vec<&String> = self.opened.iter().filter(|past| *past != name).collect();
+                let past = (!past.is_empty()).then(|| past[number % past.len()].clone());
+                past.map_or(Mode::Incremental, |past| Mode::Replay(Replay::Run(past)))
+            }
+        }
+    }
+
     async fn try_run(&mut self, name: &str, run: &Run) -> Result<(), Failure> {
         let rows = self.table();
         self.forget_superseded();
-        self.hand_over();
         let mut extraction = self.engine.open(name, &self.asked, &rows).await?;
         let found = extraction.findings().clone();
         self.check_contract(&found, rows.len());
+        self.check_replay(&found, run);
+        let dry = self.asked.mode == Mode::DryRun;
+        if !dry {
+            self.opened.push(name.to_owned());
+        }
         if run.withhold {
             extraction.withhold_deletions();
         }
@@ -373,9 +261,15 @@ impl<E: Engine> World<E> {
                 let mut answered = Vec::new();
                 for change in page {
                     *counts.get_mut(&kind).unwrap() += 1;
-                    assert!(offered.insert((id(&change), kind)), "each key once");
+                    // Of one key, more than one record may have to go.
+                    let record = if kind == ChangeKind::Deleted { self.memory(&change).0 } else { String::new() };
+                    assert!(offered.insert((id(&change), kind, record)), "each change once");
+                    assert!(self.is_asked_for(&change), "not asked for: {change:?}");
                     let unsendable = self.unsendable(&change);
                     assert_eq!(change.duplicate, unsendable == Some("DUPLICATE_MATCH_KEY"), "{change:?}");
+                    if dry {
+                        continue;
+                    }
                     if let Some(code) = unsendable {
                         answered.push(id(&change));
                         let verdict = Verdict::Rejected(Rejection::new(code, Some("name"), "it is not sent"));
@@ -404,6 +298,9 @@ impl<E: Engine> World<E> {
                     return Ok(());
                 }
                 pages += 1;
+                if dry {
+                    continue;
+                }
                 extraction.commit(acks, &Counters::default()).await?;
                 self.committed.extend(keys);
                 self.pending.retain(|key, _| !answered.contains(key));
@@ -416,10 +313,13 @@ impl<E: Engine> World<E> {
         assert_eq!(counts[&ChangeKind::Added] + left, added);
         assert_eq!(counts[&ChangeKind::Updated], found.updated);
         assert_eq!(counts[&ChangeKind::Deleted], deleted);
-        if !run.no_finish {
+        if dry {
+            extraction.close().await?;
+        } else if !run.no_finish {
             // Of a key that was not offered, something else was said: what was sent of it before is over.
-            self.pending.retain(|key, _| offered.iter().any(|(offered, _)| offered == key));
+            self.pending.retain(|key, _| offered.iter().any(|(offered, ..)| offered == key));
             let checkpoint = extraction.finish(&Counters::default(), Phase::Succeeded).await?;
+            self.asked.mode = Mode::Incremental;
             let after = self.engine.open(name, &self.asked, &rows).await?;
             assert_eq!(checkpoint.rows, after.findings().known, "the checkpoint counts what is known");
         }
@@ -440,22 +340,30 @@ impl<E: Engine> World<E> {
         self.pending = pending;
     }
 
-    /// See [`World::handed_over`].
-    fn hand_over(&mut self) {
-        let name = |key: &i64| self.rows.get(key).map(|(name, _)| format!("{:?}", TEXTS[*name]));
-        for (record, sender) in &self.senders {
-            let alive = self.rows.keys().any(|key| name(key).as_ref() == Some(record));
-            if name(sender).is_some_and(|name| name != *record) && alive {
-                self.handed_over.insert(record.clone());
-            }
-        }
-    }
-
     /// Every row is in exactly one class.
     fn check_contract(&self, found: &Findings, rows: usize) {
         assert_eq!(found.rows, rows as u64);
         assert_eq!(found.invalid_null_key, self.null_keys as u64);
         assert_eq!(found.invalid_duplicate_key, 2 * self.doubled.len() as u64);
+    }
+
+    /// A Replay of keys offers every row that it names, or has it refused before.
+    fn check_replay(&self, found: &Findings, run: &Run) {
+        let Mode::Replay(replay) = &self.asked.mode else { return };
+        assert_eq!(found.deleted, found.rekeyed, "a Replay sends what is there");
+        if let (Replay::Keys(_), Asks::Keys(keys), false) = (replay, &run.asks, run.same) {
+            let named = keys.iter().filter(|key| self.rows.contains_key(key) && !self.doubled.contains(key)).count();
+            assert_eq!(found.added + found.updated + found.still_rejected, named as u64, "{found:?}");
+        }
+    }
+
+    /// Whether a Replay asks for the row of a change.
+    fn is_asked_for(&self, change: &Change) -> bool {
+        match &self.asked.mode {
+            Mode::Replay(Replay::Keys(keys)) => keys.contains(&id(change).to_string()),
+            Mode::Replay(Replay::Run(_)) => self.rows.contains_key(&id(change)),
+            _ => true,
+        }
     }
 
     /// The destination takes it, unless it refuses the content. The same key is always the same delivery.
@@ -486,9 +394,6 @@ impl<E: Engine> World<E> {
             assert!(!self.rows.iter().any(stands), "only what is gone is deleted: {change:?}");
         } else {
             assert_eq!(Some(&row), self.wanted(id(change)).as_ref(), "what is sent is current");
-            if self.asked.matched {
-                self.senders.insert(found_by.clone(), id(change));
-            }
         }
         if !self.refuses(change) {
             self.receivers.iter_mut().for_each(|receiver| receiver.take(&key, change.kind, &found_by, &row));
@@ -500,7 +405,7 @@ impl<E: Engine> World<E> {
     async fn settle(&mut self) {
         let quiet = Run {
             same: false,
-            full: false,
+            asks: Asks::Incremental,
             retry_rejected: true,
             withhold: false,
             page: 3,
@@ -514,12 +419,10 @@ impl<E: Engine> World<E> {
         self.null_keys = 0;
         self.run(&quiet).await.expect("nothing is in the way of the last run");
         let (wanted, unsendable) = self.final_state();
-        for receiver in &mut self.receivers {
-            receiver.held.retain(|record, _| wanted.contains_key(record) || !self.handed_over.contains(record));
-        }
         assert_eq!(self.receivers[0].held, wanted, "the destination holds what the model has");
         assert_eq!(self.receivers[1].held, wanted, "and so does one that takes no key twice");
         self.asked.retry_rejected = false;
+        self.asked.mode = Mode::Incremental;
         let rows = self.table();
         let last = self.engine.open("last", &self.asked, &rows).await.unwrap();
         let found = last.findings();
