@@ -10,6 +10,7 @@ pub mod floor;
 pub mod measure;
 pub mod ours;
 pub mod peers;
+pub mod place;
 pub mod receiver;
 pub mod report;
 pub mod taken;
@@ -20,6 +21,7 @@ use backflow_tests::postgres::PostgresServer;
 
 use benchmarks::{Bench, big, changes, controller, diff, faults, kills, mapping, wide};
 use peers::Peers;
+use place::{Engine, PLACES, Place, Store, Stores};
 use receiver::Client;
 use report::Report;
 
@@ -44,6 +46,12 @@ pub struct Args {
     /// The program that is controller and worker.
     #[arg(long)]
     pub operator: PathBuf,
+    /// BM5 and BM6 with this engine only.
+    #[arg(long)]
+    pub engine: Option<Engine>,
+    /// BM5 and BM6 with state there only.
+    #[arg(long)]
+    pub store: Option<Store>,
     /// Mappings of BM10.
     #[arg(long, default_value_t = 10_000)]
     pub mappings: usize,
@@ -59,6 +67,15 @@ pub struct Args {
 }
 
 impl Args {
+    /// Where BM5 and BM6 run.
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let asked = |place: &Place| {
+            self.engine.is_none_or(|engine| engine == place.engine)
+                && self.store.is_none_or(|store| store == place.store)
+        };
+        PLACES.into_iter().filter(asked)
+    }
+
     fn controller_parts(&self) -> controller::Parts {
         controller::Parts {
             kubernetes: self.kubernetes.clone(),
@@ -89,10 +106,18 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
         }
     }
     for id in IDS.into_iter().filter(|id| wanted(id)) {
+        if ["BM5", "BM6"].contains(&id) {
+            let stores = Stores::start().await?;
+            for place in args.places() {
+                report.add(match id {
+                    "BM5" => faults::run(&bench, &stores, place).await?,
+                    _ => kills::run(&bench, &stores, place).await?,
+                })?;
+            }
+            continue;
+        }
         let line = match id {
             "BM4" => big::run(&bench).await,
-            "BM5" => faults::run(&bench).await,
-            "BM6" => kills::run(&bench).await,
             "BM7" => mapping::run(&bench),
             "BM8" => diff::run(&bench).await,
             "BM9" => wide::run(&bench).await,

@@ -14,6 +14,7 @@ use backflow_tests::worker::IMAGE_VARIABLE;
 use tempfile::TempDir;
 
 use crate::data::{ROLE, TABLE};
+use crate::place::{Place, Stores};
 
 /// Room for everything that a run may put to scratch.
 const SCRATCH: u64 = 20 << 30;
@@ -72,6 +73,15 @@ impl Ours {
             options: backflow_core::plan::RunOptions::default(),
         };
         Ok(Self { program: program.to_owned(), folder, sync, runs: 0 })
+    }
+
+    /// From now on with this engine, and with the state there.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn place(&mut self, stores: &Stores, place: Place) -> anyhow::Result<()> {
+        let secrets = self.file("secrets");
+        stores.put(place, &mut self.sync.source, &secrets)
     }
 
     /// The next run's name.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -75,7 +76,7 @@ pub struct S3Server {
     key: String,
     shared: Handle,
     server: JoinHandle<()>,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl S3Server {
@@ -110,7 +111,7 @@ impl S3Server {
         let server = tokio::spawn(async move {
             let _ = axum::serve(Lines(listener), service).await;
         });
-        Ok(Self { address, key_id, key, shared, server, _files: files })
+        Ok(Self { address, key_id, key, shared, server, files })
     }
 
     /// Where a Source's state lives: below this prefix of the bucket.
@@ -125,6 +126,12 @@ impl S3Server {
             access_key_id: secret("id"),
             secret_access_key: secret("key"),
         }))
+    }
+
+    /// Where the objects of [`BUCKET`] are, as files.
+    #[must_use]
+    pub fn objects(&self) -> PathBuf {
+        self.files.path().join(BUCKET)
     }
 
     /// The Secret's name, keys and values, for a pod's folder of Secrets.

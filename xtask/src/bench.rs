@@ -26,6 +26,12 @@ pub struct Args {
     /// How often each is measured; the median counts
     #[arg(long)]
     repetitions: Option<usize>,
+    /// BM5 and BM6 with this engine only: streaming, pushdown
+    #[arg(long)]
+    engine: Option<String>,
+    /// BM5 and BM6 with state there only: schema, bucket, directory
+    #[arg(long)]
+    store: Option<String>,
     /// Mappings of BM10
     #[arg(long)]
     mappings: Option<usize>,
@@ -73,6 +79,8 @@ pub fn bench(workspace: &Workspace, args: &Args) -> Result<bool> {
     for (flag, value) in [
         ("--rows", args.rows.map(|rows| rows.to_string())),
         ("--repetitions", args.repetitions.map(|times| times.to_string())),
+        ("--engine", args.engine.clone()),
+        ("--store", args.store.clone()),
         ("--mappings", args.mappings.map(|mappings| mappings.to_string())),
     ] {
         if let Some(value) = value {

@@ -7,6 +7,7 @@ use super::Bench;
 use crate::canonical;
 use crate::data::{Customers, TABLE};
 use crate::ours::Ours;
+use crate::place::{Place, Stores};
 use crate::receiver::Faults;
 use crate::report::{Line, rounded};
 use crate::taken::{Taken, compare};
@@ -20,19 +21,23 @@ const RUNS: usize = 20;
 ///
 /// # Errors
 /// Something did not run at all.
-pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
+pub async fn run(bench: &Bench, stores: &Stores, place: Place) -> anyhow::Result<Line> {
     let rows = bench.rows / 5;
     let mut line = Line::new(
         "BM5",
         format!(
-            "first sync of {rows} rows: 5 % of requests throttled, one row of {POISON} refused, receiver down for 30 s"
+            "{}: first sync of {rows} rows, 5 % of requests throttled, one row of {POISON} refused, receiver down for 30 s",
+            place.name()
         ),
     );
-    let customers = Customers::create(&bench.server, "faults", rows).await?;
+    let database = format!("faults_{}", place.tag().replace('-', "_"));
+    let customers = Customers::create(&bench.server, &database, rows).await?;
     let poison_sql = format!("SELECT id FROM {TABLE} WHERE id % {POISON} = 7 ORDER BY id");
     let poison = customers.ids(&poison_sql).await?;
     let expected: Vec<Taken> = customers.all().await?.into_iter().filter(|taken| !poison.contains(&taken.id)).collect();
-    let mut ours = Ours::new(&bench.operator, &bench.server, "faults", &bench.receiver.url(), "bench/faults")?;
+    let state_key = format!("bench/faults-{}", place.tag());
+    let mut ours = Ours::new(&bench.operator, &bench.server, &database, &bench.receiver.url(), &state_key)?;
+    ours.place(stores, place)?;
     bench.receiver.clear().await?;
     let faults =
         Faults { seed: 5, throttle: 0.05, poison: poison.clone(), down_after: Some(rows / 2000), down_seconds: 30 };
@@ -58,10 +63,14 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
     if !difference.exact() {
         line.wrong(format!("{difference}"));
     }
-    let named =
-        bench.server.query("faults", "SELECT key FROM _backflow.rejects WHERE code = 'HTTP_422' ORDER BY key").await?;
-    let mut named: Vec<u64> =
-        named.iter().flatten().flatten().map(|key| canonical::hash(key)).collect::<Result<_, _>>()?;
+    let keys = match stores.rejects(place, &state_key, "HTTP_422")? {
+        Some(keys) => keys,
+        None => {
+            let sql = "SELECT key FROM _backflow.rejects WHERE code = 'HTTP_422' ORDER BY key";
+            bench.server.query(&database, sql).await?.into_iter().flatten().flatten().collect()
+        }
+    };
+    let mut named: Vec<u64> = keys.iter().map(|key| canonical::hash(key)).collect::<Result<_, _>>()?;
     let mut rejected = poison;
     named.sort_unstable();
     rejected.sort_unstable();
@@ -69,6 +78,8 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
         line.wrong(format!("{} rejects are named, {} rows were refused", named.len(), rejected.len()));
     }
     let stats = bench.receiver.stats().await?;
+    line.set("engine", format!("{:?}", place.engine));
+    line.set("store", format!("{:?}", place.store));
     line.set("rows", rows);
     line.set("ours_s", rounded(seconds));
     line.set("rss_mib", rounded(memory));

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use backflow_core::result::Phase;
-use backflow_tests::worker::FAILPOINTS;
 
 use super::Bench;
 use crate::data::Customers;
 use crate::ours::Ours;
+use crate::place::{Place, Stores};
 use crate::report::{Line, rounded};
 use crate::taken::{Difference, Taken, compare};
 
@@ -21,6 +21,9 @@ const WINDOW: usize = 10_000;
 
 struct Kills<'a> {
     bench: &'a Bench,
+    stores: &'a Stores,
+    place: Place,
+    database: String,
     expected: Vec<Taken>,
     deaths: usize,
     again: usize,
@@ -31,15 +34,20 @@ struct Kills<'a> {
 ///
 /// # Errors
 /// Something did not run at all.
-pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
+pub async fn run(bench: &Bench, stores: &Stores, place: Place) -> anyhow::Result<Line> {
     let rows = bench.rows / 10;
     let mut line = Line::new(
         "BM6",
-        format!("first sync of {rows} rows, killed at {MOMENTS} moments and at {} failpoints", FAILPOINTS.len()),
+        format!(
+            "{}: first sync of {rows} rows, killed at {MOMENTS} moments and at {} failpoints",
+            place.name(),
+            place.failpoints().len()
+        ),
     );
-    let customers = Customers::create(&bench.server, "kills", rows).await?;
+    let database = format!("kills_{}", place.tag().replace('-', "_"));
+    let customers = Customers::create(&bench.server, &database, rows).await?;
     let expected = customers.all().await?;
-    let mut kills = Kills { bench, expected, deaths: 0, again: 0, most_again: 0 };
+    let mut kills = Kills { bench, stores, place, database, expected, deaths: 0, again: 0, most_again: 0 };
 
     // How long a run takes that is left alone.
     let undisturbed = kills.ours("alone")?;
@@ -60,10 +68,12 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
             at /= 2;
         }
     }
-    for failpoint in FAILPOINTS {
+    for &failpoint in place.failpoints() {
         let reached = kills.one(failpoint, &mut line, Some(failpoint), Ok).await?;
         ensure!(reached, "{failpoint}: the failpoint was not reached");
     }
+    line.set("engine", format!("{:?}", place.engine));
+    line.set("store", format!("{:?}", place.store));
     line.set("rows", rows);
     line.set("ours_s", rounded(since.elapsed().as_secs_f64()));
     line.set("deaths", kills.deaths);
@@ -79,8 +89,11 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
 
 impl Kills<'_> {
     fn ours(&self, name: &str) -> anyhow::Result<Ours> {
-        let state_key = format!("bench/{name}");
-        Ours::new(&self.bench.operator, &self.bench.server, "kills", &self.bench.receiver.url(), &state_key)
+        let state_key = format!("bench/{}-{name}", self.place.tag());
+        let url = self.bench.receiver.url();
+        let mut ours = Ours::new(&self.bench.operator, &self.bench.server, &self.database, &url, &state_key)?;
+        ours.place(self.stores, self.place)?;
+        Ok(ours)
     }
 
     /// One run that dies, its replacement, and a run after it that must have nothing to do. False if it had ended before.

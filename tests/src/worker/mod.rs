@@ -45,6 +45,21 @@ pub const FAILPOINTS: [&str; 13] = [
     "before-result",
 ];
 
+/// The same of the pushdown engine.
+pub const PUSHDOWN_FAILPOINTS: [&str; 11] = [
+    "after-delta",
+    "after-extract",
+    "after-send:9",
+    "after-acknowledge",
+    "inside-commit",
+    "inside-apply",
+    "inside-apply:2",
+    "after-commit",
+    "before-fold",
+    "inside-apply:3",
+    "before-result",
+];
+
 /// One server for the tests that run at the same time; it ends with the last of them.
 static SERVER: Mutex<Weak<PostgresServer>> = Mutex::const_new(Weak::new());
 

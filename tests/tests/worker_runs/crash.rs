@@ -7,7 +7,7 @@ use backflow_core::code::Code;
 use backflow_core::plan::{Connection, DiffEngine, Retry, Sqlite};
 use backflow_core::result::{Phase, RunResult};
 use backflow_tests::receiver::{Fault, Item, Script};
-use backflow_tests::worker::{FAILPOINTS, Scenario, Sent, balanced, sorted};
+use backflow_tests::worker::{FAILPOINTS, PUSHDOWN_FAILPOINTS, Scenario, Sent, balanced, sorted};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
@@ -189,20 +189,7 @@ async fn dead_at_each_failpoint() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_at_each_failpoint_by_pushdown() {
-    let failpoints = [
-        "after-delta",
-        "after-extract",
-        "after-send:9",
-        "after-acknowledge",
-        "inside-commit",
-        "inside-apply",
-        "inside-apply:2",
-        "after-commit",
-        "before-fold",
-        "inside-apply:3",
-        "before-result",
-    ];
-    dead_at(DiffEngine::Pushdown, &failpoints).await;
+    dead_at(DiffEngine::Pushdown, &PUSHDOWN_FAILPOINTS).await;
 }
 
 async fn dead_at(diff: DiffEngine, failpoints: &[&str]) {
