@@ -16,9 +16,10 @@ use secrecy::ExposeSecret;
 /// The server and what the user says of its TLS, for messages.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    /// `ClickHouse at db.internal:8443`.
+    /// `Postgres at db.internal:5432`.
     pub(crate) address: String,
     pub(crate) host: String,
+    pub(crate) mode: TlsMode,
     pub(crate) has_certificate: bool,
     pub(crate) has_ca: bool,
 }
@@ -28,6 +29,7 @@ impl Peer {
         Self {
             address,
             host: host.to_owned(),
+            mode: tls.mode,
             has_certificate: tls.client_certificate.is_some(),
             has_ca: tls.ca.is_some(),
         }
@@ -69,6 +71,20 @@ impl Peer {
             }
             _ => format!("TLS with {address} failed; check that the server speaks TLS 1.2 or newer"),
         }
+    }
+
+    /// TLS is asked for, and the server has none.
+    pub(crate) fn not_offered(&self) -> String {
+        let mode = match self.mode {
+            TlsMode::Disable => "Disable",
+            TlsMode::Require => "Require",
+            TlsMode::VerifyCa => "VerifyCa",
+            TlsMode::VerifyFull => "VerifyFull",
+        };
+        format!(
+            "{} does not offer TLS, and tls.mode is {mode}; enable TLS on the server, or set tls.mode: Disable if the network is trusted",
+            self.address
+        )
     }
 }
 

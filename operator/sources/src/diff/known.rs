@@ -93,7 +93,7 @@ impl Known {
                 known.remember(key, hash);
                 room -= 1;
             }
-            match remembered && entry.rejected.is_none() && entry.doubt.is_none() {
+            match remembered && entry.rejected.is_none() && entry.doubt.is_none() && entry.left.is_empty() {
                 true => tally.plain += 1,
                 false => tally.others += 1,
             }

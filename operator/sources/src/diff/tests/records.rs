@@ -198,7 +198,7 @@ async fn a_record_that_passed_to_a_row_that_moves_on_before_it_wrote_it_is_taken
     assert_eq!(extraction.next_page(Deleted, 9).await.unwrap().len(), 1);
     let updated = extraction.next_page(Updated, 9).await.unwrap();
     let acks = updated.into_iter().map(|change| {
-        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row));
+        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row.cells()));
         Ack { change, verdict }
     });
     extraction.commit(acks.collect(), &Counters::default()).await.unwrap();
