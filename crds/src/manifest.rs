@@ -8,12 +8,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
-use crate::v1alpha1::{Destination, Mapping, Model, Source, Sync};
+use crate::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync};
 
-/// The five CRDs, in the order in which they depend on each other.
+/// The six CRDs, in the order in which they depend on each other.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [Source::crd(), Model::crd(), Destination::crd(), Mapping::crd(), Sync::crd()].map(canonical).into()
+    let all =
+        [Source::crd(), Model::crd(), DestinationDefinition::crd(), Destination::crd(), Mapping::crd(), Sync::crd()];
+    all.map(canonical).into()
 }
 
 /// Every generated file: its path, relative to this crate's folder, and its text.

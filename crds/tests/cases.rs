@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use backflow_crds::{
     manifest,
-    v1alpha1::{Destination, Mapping, Model, Source, Sync},
+    v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -44,6 +44,7 @@ fn read_and_write(document: &Value) -> Result<Value, String> {
     match document["kind"].as_str().unwrap() {
         "Source" => round_trip::<Source>(document),
         "Model" => round_trip::<Model>(document),
+        "DestinationDefinition" => round_trip::<DestinationDefinition>(document),
         "Destination" => round_trip::<Destination>(document),
         "Mapping" => round_trip::<Mapping>(document),
         "Sync" => round_trip::<Sync>(document),

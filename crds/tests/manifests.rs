@@ -111,10 +111,12 @@ fn kinds_keep_the_conventions() {
     for (crd, (kind, short)) in crds().iter().zip([
         ("Source", "bfsource"),
         ("Model", "bfmodel"),
+        ("DestinationDefinition", "bfdef"),
         ("Destination", "bfdest"),
         ("Mapping", "bfmap"),
         ("Sync", "bfsync"),
     ]) {
+        let scope = if kind == "DestinationDefinition" { "Cluster" } else { "Namespaced" };
         let (names, version) = (&crd["spec"]["names"], &crd["spec"]["versions"][0]);
         assert_eq!(
             (&names["kind"], &names["shortNames"], &names["categories"]),
@@ -122,7 +124,7 @@ fn kinds_keep_the_conventions() {
         );
         assert_eq!(
             (&crd["spec"]["group"], &crd["spec"]["scope"], &version["name"]),
-            (&json!("backflow.dev"), &json!("Namespaced"), &json!("v1alpha1"))
+            (&json!("backflow.dev"), &json!(scope), &json!("v1alpha1"))
         );
         assert_eq!(version["subresources"]["status"], json!({}));
         assert_eq!(schema(crd)["properties"]["status"]["default"], json!({"observedGeneration": -1}));

@@ -44,6 +44,7 @@ impl Webhook {
         let destination = DestinationPlan {
             name: "hook".into(),
             kind: "webhook".into(),
+            definition: None,
             definition_version: 1,
             auth: "bearer".into(),
             settings: BTreeMap::from([("url".to_owned(), json!(url))]),

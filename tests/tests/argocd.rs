@@ -17,10 +17,22 @@ use mlua::{Lua, LuaOptions, LuaSerdeExt, StdLib, Table};
 use serde_json::{Value, json};
 
 const KINDS: [&str; 5] = ["Source", "Model", "Destination", "Mapping", "Sync"];
+/// It has a health rule and no actions.
+const DEFINITION: &str = "DestinationDefinition";
+
+/// The kinds that have a health rule.
+fn all() -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().chain([DEFINITION])
+}
+
+/// Those of them that are Ready or not.
+fn lasting() -> impl Iterator<Item = &'static str> {
+    all().filter(|kind| *kind != "Sync")
+}
 
 #[test]
 fn what_the_controller_has_not_seen_is_progressing() {
-    for kind in KINDS {
+    for kind in all() {
         let unseen = object(kind, json!({}), json!({"observedGeneration": -1}));
         health(kind, &unseen, "Progressing", "waiting for the controller");
         let edited =
@@ -36,7 +48,7 @@ fn what_the_controller_has_not_seen_is_progressing() {
 
 #[test]
 fn what_is_being_deleted_is_progressing() {
-    for kind in KINDS {
+    for kind in all() {
         let mut leaving = seen(kind, json!({}), json!([ready("True", "Succeeded")]));
         leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         health(kind, &leaving, "Progressing", "being deleted");
@@ -45,7 +57,7 @@ fn what_is_being_deleted_is_progressing() {
 
 #[test]
 fn a_wrong_manifest_is_degraded() {
-    for kind in KINDS {
+    for kind in all() {
         let stalled = condition("Stalled", "True", "InvalidSpec", "field id: no such column");
         let conditions = json!([stalled, ready("False", "InvalidSpec")]);
         health(kind, &seen(kind, json!({}), conditions), "Degraded", "InvalidSpec: field id: no such column");
@@ -54,7 +66,7 @@ fn a_wrong_manifest_is_degraded() {
 
 #[test]
 fn readiness_is_read_as_kstatus_reads_it() {
-    for kind in &KINDS[..4] {
+    for kind in lasting() {
         let of = |conditions: Value| seen(kind, json!({}), conditions);
         health(kind, &of(json!([ready("True", "Succeeded")])), "Healthy", "Succeeded: a sentence");
         health(kind, &of(json!([ready("Unknown", "CheckInProgress")])), "Progressing", "waiting for the controller");
@@ -67,10 +79,13 @@ fn readiness_is_read_as_kstatus_reads_it() {
 fn a_wrong_world_is_degraded_unless_another_resource_says_what_is_wrong() {
     for reason in Reason::ALL.iter().filter(|reason| reason.scope() == Scope::World) {
         let name = reason.as_str();
-        let waits =
-            KINDS[..4].iter().any(|kind| [format!("{kind}NotFound"), format!("{kind}NotReady")].contains(&name.into()));
+        let of_a_definition = [Reason::UnknownDestinationType, Reason::DefinitionNotReady].contains(reason);
+        let waits = of_a_definition
+            || KINDS[..4]
+                .iter()
+                .any(|kind| [format!("{kind}NotFound"), format!("{kind}NotReady")].contains(&name.into()));
         let expected = if waits { "Progressing" } else { "Degraded" };
-        for kind in &KINDS[..4] {
+        for kind in lasting() {
             health(
                 kind,
                 &seen(kind, json!({}), json!([ready("False", name)])),
@@ -84,8 +99,9 @@ fn a_wrong_world_is_degraded_unless_another_resource_says_what_is_wrong() {
 #[test]
 fn the_scripts_ask_for_conditions_that_there_are() {
     let known = ConditionType::ALL.map(ConditionType::as_str);
-    for kind in KINDS {
-        for script in [health_script(kind), scripts(kind).join("actions/discovery.lua")] {
+    for kind in all() {
+        let discovery = (kind != DEFINITION).then(|| scripts(kind).join("actions/discovery.lua"));
+        for script in [health_script(kind)].into_iter().chain(discovery) {
             let text = fs::read_to_string(&script).expect("a script");
             let asked =
                 ["condition(\"", "holds(\""].iter().flat_map(|call| text.split(call).skip(1).collect::<Vec<_>>());
@@ -234,13 +250,15 @@ fn the_config_map_holds_the_scripts() {
     let text = fs::read_to_string(folder().join("argocd-cm.yaml")).expect("argocd-cm.yaml");
     let map: Value = serde_saphyr::from_str(&text).expect("YAML");
     let data = map["data"].as_object().expect("data");
-    assert_eq!(data.len(), 2 * KINDS.len());
+    assert_eq!(data.len(), 2 * KINDS.len() + 1);
     let same = |kind: &str, held: &Value, path: &Path| {
         let script = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(held.as_str(), Some(script.as_str()), "{kind}: argocd-cm.yaml differs from {}", path.display());
     };
-    for kind in KINDS {
+    for kind in all() {
         same(kind, &data[&format!("resource.customizations.health.backflow.dev_{kind}")], &health_script(kind));
+    }
+    for kind in KINDS {
         let held = data[&format!("resource.customizations.actions.backflow.dev_{kind}")].as_str().expect("a text");
         let held: Value = serde_saphyr::from_str(held).expect("YAML");
         same(kind, &held["discovery.lua"], &scripts(kind).join("actions/discovery.lua"));

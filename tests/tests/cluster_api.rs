@@ -69,7 +69,11 @@ enum How {
 async fn send(namespace: &Namespace, document: &Value, how: How) -> Result<(), String> {
     let client = &namespace.cluster.client;
     let kind = document["kind"].as_str().unwrap().to_lowercase();
-    let all = format!("/apis/backflow.dev/v1alpha1/namespaces/{}/{kind}s", namespace.name);
+    let group = "/apis/backflow.dev/v1alpha1";
+    let all = match kind.as_str() {
+        "destinationdefinition" => format!("{group}/{kind}s"),
+        _ => format!("{group}/namespaces/{}/{kind}s", namespace.name),
+    };
     let one = format!("{all}/{}", document["metadata"]["name"].as_str().unwrap());
     let (method, path) = match how {
         How::Create => ("POST", format!("{all}?fieldValidation=Strict")),
@@ -134,7 +138,7 @@ async fn short_names_and_the_category_find_the_kinds() {
     let resources = namespace.kubectl("api-resources --api-group=backflow.dev --sort-by=name -o wide").await.unwrap();
     insta::assert_snapshot!("api_resources", columns(&resources));
     assert_eq!(namespace.kubectl("get backflow -o name").await.unwrap(), "");
-    for short in ["bfsource", "bfmodel", "bfdest", "bfmap", "bfsync"] {
+    for short in ["bfsource", "bfmodel", "bfdef", "bfdest", "bfmap", "bfsync"] {
         assert_eq!(namespace.kubectl(&format!("get {short} -o name")).await.unwrap(), "");
     }
     for selector in [
@@ -152,7 +156,7 @@ async fn short_names_and_the_category_find_the_kinds() {
 #[tokio::test]
 async fn kubectl_explains_every_kind() {
     let namespace = namespace("api-explain").await;
-    for kind in ["source", "model", "destination", "mapping", "sync"] {
+    for kind in ["source", "model", "destinationdefinition", "destination", "mapping", "sync"] {
         let text =
             namespace.kubectl(&format!("explain {kind}.spec --api-version=backflow.dev/v1alpha1")).await.unwrap();
         insta::assert_snapshot!(format!("explain_{kind}"), text);

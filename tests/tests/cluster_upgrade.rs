@@ -74,6 +74,8 @@ async fn an_upgrade_keeps_everything_and_an_uninstall_keeps_the_resources() {
     Operator::install_crds(&cluster).await.unwrap();
     Operator::install(&cluster, &["logLevel=debug", "podLabels.upgraded=yes"]).await.unwrap();
     assert_eq!(kept(&scene).await, before);
+    // A kind that the earlier charts may not have had.
+    controller(&cluster, &["get", "destinationdefinitions"]).await;
     assert_eq!(checkpoint(scene.namespace.get(MAPPING).await.unwrap()), known);
     assert_eq!(scene.succeed(json!({})).await.unwrap().extracted, Some(Extracted::default()));
     assert_eq!(scene.requests(), 0);

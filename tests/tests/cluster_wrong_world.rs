@@ -4,6 +4,8 @@
 
 #[path = "cluster_wrong_world/checks.rs"]
 mod checks;
+#[path = "cluster_wrong_world/definitions.rs"]
+mod definitions;
 #[path = "cluster_wrong_world/manifests.rs"]
 mod manifests;
 #[path = "cluster_wrong_world/runs.rs"]

@@ -11,7 +11,9 @@ const CONFIG_MAP: &str = "deploy/argocd/argocd-cm.yaml";
 /// In the layout of Argo CD's own repository.
 const TREE: &str = "deploy/argocd/resource_customizations/backflow.dev";
 /// In the order in which the ConfigMap has them.
-const KINDS: [&str; 5] = ["Source", "Model", "Destination", "Mapping", "Sync"];
+const KINDS: [&str; 6] = ["Source", "Model", DEFINITION, "Destination", "Mapping", "Sync"];
+/// It is read by the same health rule as those below, and has no actions.
+const DEFINITION: &str = "DestinationDefinition";
 /// Kinds that are suspended and resumed, and read by one health rule.
 const LASTING: [&str; 4] = ["Source", "Model", "Destination", "Mapping"];
 /// Those of them that have no action beside.
@@ -25,7 +27,8 @@ pub(crate) fn files(root: &Path) -> Result<Vec<(String, String)>> {
     let script = |name: &str| read(root, &format!("{FOLDER}/scripts/{name}.lua"));
     let mut files = Vec::new();
     for (name, place, kinds) in [
-        ("health", "health.lua", &LASTING[..]),
+        ("health", "health.lua", &[DEFINITION][..]),
+        ("health", "health.lua", &LASTING),
         ("suspend", "actions/suspend/action.lua", &LASTING),
         ("resume", "actions/resume/action.lua", &LASTING),
         ("discovery", "actions/discovery.lua", &PLAIN),
@@ -51,6 +54,9 @@ fn config_map(root: &Path, made: &[(String, String)]) -> Result<String> {
         let key = "  resource.customizations";
         let _ = writeln!(map, "{key}.health.backflow.dev_{kind}: |");
         map += &indented(4, &text(&format!("{TREE}/{kind}/health.lua"))?);
+        if kind == DEFINITION {
+            continue;
+        }
         let _ = writeln!(map, "{key}.actions.backflow.dev_{kind}: |\n    discovery.lua: |");
         map += &indented(6, &text(&format!("{TREE}/{kind}/actions/discovery.lua"))?);
         map += "    definitions:\n";

@@ -1,10 +1,11 @@
-//! Version `v1alpha1`: the five kinds and the types that their fields share.
+//! Version `v1alpha1`: the six kinds and the types that their fields share.
 //!
 //! Members of a union ("exactly one of") are optional fields, so that a controller that is older than an object still
 //! decodes it: it sees no member that it knows, and says `NotSupported`. The accessors (`SourceSpec::warehouse`,
 //! `Schedule::rule` …) answer `None` for such an object, and for one that names more than one member.
 
 mod destination;
+mod destination_definition;
 mod field;
 mod mapping;
 mod model;
@@ -23,6 +24,7 @@ mod warehouse;
 mod worker;
 
 pub use destination::*;
+pub use destination_definition::*;
 pub use field::*;
 pub use mapping::*;
 pub use model::*;

@@ -42,6 +42,7 @@ if ready.status == "False" then
     SourceNotFound = true, SourceNotReady = true,
     ModelNotFound = true, ModelNotReady = true,
     DestinationNotFound = true, DestinationNotReady = true,
+    UnknownDestinationType = true, DefinitionNotReady = true,
     MappingNotFound = true, MappingNotReady = true,
   }
   if waits[ready.reason] then

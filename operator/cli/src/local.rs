@@ -2,7 +2,7 @@
 
 use backflow_core::plan::{DestinationPlan, ModelPlan, Plan, SourcePlan, Task};
 use backflow_crds::v1alpha1::{Finding, MappingSpec, SyncSpec};
-use backflow_plan::{Parts, Place, Resolved};
+use backflow_plan::{Definitions, Parts, Place, Resolved};
 
 use crate::manifests::{Manifests, Resource, Spec};
 use crate::problem::Problem;
@@ -38,10 +38,10 @@ pub(crate) fn model(resource: &Resource) -> Result<ModelPlan, Findings> {
 ///
 /// # Errors
 /// All findings.
-pub(crate) fn destination(resource: &Resource) -> Result<DestinationPlan, Findings> {
+pub(crate) fn destination(definitions: &Definitions, resource: &Resource) -> Result<DestinationPlan, Findings> {
     match &resource.spec {
         Some(Spec::Destination(spec)) => {
-            backflow_plan::destination(&resource.name, spec, &Place::Local(resource.folder.clone()))
+            backflow_plan::destination(&resource.name, spec, definitions, &Place::Local(resource.folder.clone()))
         }
         _ => Err(Vec::new()),
     }
@@ -60,6 +60,8 @@ pub(crate) struct Chain<'a> {
     pub source: &'a Resource,
     /// Its Destination.
     pub destination: &'a Resource,
+    /// The definitions that this may name.
+    pub definitions: &'a Definitions,
 }
 
 impl<'a> Chain<'a> {
@@ -74,7 +76,7 @@ impl<'a> Chain<'a> {
         let model = needed(manifests, mapping, "Model", "modelRef")?;
         let source = needed(manifests, model, "Source", "sourceRef")?;
         let destination = needed(manifests, mapping, "Destination", "destinationRef")?;
-        Ok(Self { mapping, spec, model, source, destination })
+        Ok(Self { mapping, spec, model, source, destination, definitions: &manifests.definitions })
     }
 
     /// The first of Source, Model and Destination that is suspended.
@@ -99,8 +101,10 @@ impl<'a> Chain<'a> {
     /// # Errors
     /// All findings.
     pub(crate) fn plan(&self, sync: &SyncSpec) -> Result<Task, Findings> {
-        let (source, model, destination) = (source(self.source)?, model(self.model)?, destination(self.destination)?);
-        let parts = Parts { source: &source, model: &model, destination: &destination, columns: None };
+        let (source, model) = (source(self.source)?, model(self.model)?);
+        let destination = destination(self.definitions, self.destination)?;
+        let definitions = self.definitions;
+        let parts = Parts { source: &source, model: &model, destination: &destination, definitions, columns: None };
         let mapping = backflow_plan::mapping(&self.mapping.namespace, &self.mapping.name, self.spec, parts)?;
         backflow_plan::sync(sync, Resolved::Mapping { source, model, mapping: Box::new(mapping), destination })
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use backflow_core::finding::nearest;
 use backflow_crds::v1alpha1::{DestinationSpec, GROUP, MappingSpec, ModelSpec, SourceSpec, SyncSpec, VERSION};
+use backflow_plan::{DefinitionProblem, Definitions};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
@@ -15,7 +17,9 @@ use crate::problem::{Problem, Severity};
 use backflow_yaml::{Kind, Node};
 
 /// The kinds of the API.
-pub(crate) const KINDS: [&str; 5] = ["Source", "Model", "Destination", "Mapping", "Sync"];
+pub(crate) const KINDS: [&str; 6] = ["Source", "Model", DEFINITION, "Destination", "Mapping", "Sync"];
+/// The kind that is in no namespace.
+const DEFINITION: &str = "DestinationDefinition";
 
 /// One resource of the API.
 #[derive(Debug)]
@@ -28,7 +32,7 @@ pub(crate) struct Resource {
     pub node: Node,
     /// One of [`KINDS`].
     pub kind: &'static str,
-    /// Its namespace.
+    /// Its namespace; empty for what is in none.
     pub namespace: String,
     /// Its name; empty if it has none.
     pub name: String,
@@ -43,6 +47,8 @@ pub(crate) enum Spec {
     Source(Box<SourceSpec>),
     /// Of a Model.
     Model(ModelSpec),
+    /// Of a DestinationDefinition: what is wrong with it.
+    DestinationDefinition(Vec<DefinitionProblem>),
     /// Of a Destination.
     Destination(DestinationSpec),
     /// Of a Mapping.
@@ -59,6 +65,8 @@ pub(crate) type Secrets = BTreeMap<(String, String), BTreeMap<String, SecretStri
 pub(crate) struct Manifests {
     /// In the order of the files.
     pub resources: Vec<Resource>,
+    /// The definitions among them, read.
+    pub definitions: Definitions,
     /// Secrets beside them.
     pub secrets: Secrets,
     /// Documents of other kinds.
@@ -137,7 +145,9 @@ impl Manifests {
                     .and_then(Node::text)
                     .unwrap_or_default()
                     .to_owned();
-                let spec = spec(kind, &node);
+                let in_none = kind == DEFINITION;
+                let spec = if in_none { self.definition(&name, &node) } else { spec(kind, &node) };
+                let namespace = if in_none { String::new() } else { namespace };
                 let (file, folder) = (file.name.clone(), file.folder.clone());
                 self.resources.push(Resource { file, folder, node, kind, namespace, name, spec });
             }
@@ -146,6 +156,19 @@ impl Manifests {
                 let mut problem = Problem::at(&file.name, node.locate(path), "InvalidManifest", message);
                 problem.path = path.to_owned();
                 problems.push(problem);
+            }
+        }
+    }
+
+    fn definition(&mut self, name: &str, node: &Node) -> Option<Spec> {
+        match backflow_plan::definition(name, node.get("spec")?) {
+            Ok(supplied) => {
+                self.definitions.put(name, Some(Arc::new(supplied)));
+                Some(Spec::DestinationDefinition(Vec::new()))
+            }
+            Err(problems) => {
+                self.definitions.put(name, None);
+                Some(Spec::DestinationDefinition(problems))
             }
         }
     }

@@ -4,7 +4,7 @@ use backflow_core::finding::hint;
 
 use crate::console::Console;
 use crate::exit;
-use crate::manifests::{Manifests, Resource};
+use crate::manifests::{KINDS, Manifests, Resource};
 use crate::problem::Problem;
 
 /// What to say of manifests in which there is nothing of ours.
@@ -14,7 +14,7 @@ pub(crate) fn nothing(manifests: &Manifests) -> String {
         0 => String::new(),
         count => format!(" (there are {count} documents of other kinds)"),
     };
-    format!("no Source, Model, Destination, Mapping or Sync here{others}; name the folder that holds your manifests")
+    format!("none of {} here{others}; name the folder that holds your manifests", KINDS.join(", "))
 }
 
 /// The resources of a kind, or those with the given names.

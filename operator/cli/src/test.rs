@@ -136,9 +136,15 @@ fn fields(manifests: &Manifests, mapping: &Resource, columns: &[(&Resource, Vec<
     let (source, model, destination) = (
         local::source(chain.source).ok()?,
         local::model(chain.model).ok()?,
-        local::destination(chain.destination).ok()?,
+        local::destination(chain.definitions, chain.destination).ok()?,
     );
-    let parts = Parts { source: &source, model: &model, destination: &destination, columns: Some(columns) };
+    let parts = Parts {
+        source: &source,
+        model: &model,
+        destination: &destination,
+        definitions: chain.definitions,
+        columns: Some(columns),
+    };
     let resource = mapping.title();
     Some(match backflow_plan::mapping(&mapping.namespace, &mapping.name, chain.spec, parts) {
         Ok(plan) => {
@@ -221,7 +227,7 @@ impl<'a> Desk<'a> {
                 };
                 Task::CheckModel(local::source(source).ok()?, local::model(resource).ok()?)
             }
-            _ => Task::CheckDestination(local::destination(resource).ok()?),
+            _ => Task::CheckDestination(local::destination(&self.manifests.definitions, resource).ok()?),
         };
         let plan = local::plan(&resource.namespace, &resource.name, None, task);
         let result = self.execute(&plan, Arc::new(Quiet), Arc::new(Mutex::new(std::io::sink()))).await;

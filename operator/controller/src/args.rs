@@ -12,6 +12,9 @@ pub struct Args {
     /// Serve only this namespace; may be repeated. Default: all namespaces.
     #[arg(long = "watch-namespace", env = "BACKFLOW_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
+    /// Whether DestinationDefinitions are read, which belong to the whole cluster: false where no ClusterRole can be had.
+    #[arg(long, env = "BACKFLOW_DESTINATION_DEFINITIONS", default_value_t = true, action = clap::ArgAction::Set)]
+    pub destination_definitions: bool,
     /// Image of the worker's pods: the controller's own.
     #[arg(long, env = "BACKFLOW_IMAGE")]
     pub image: String,

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync, WorkerTemplate};
+use backflow_crds::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync, WorkerTemplate};
 use jiff::Timestamp;
 use kube::Client;
 use kube::api::Api;
 
 use crate::admission::Desk;
 use crate::check::Attempts;
+use crate::definition::Shelf;
 use crate::destination::status::Throttled;
 use crate::ending::Ending;
 use crate::events::Events;
@@ -33,8 +34,10 @@ pub struct Context {
     pub log: String,
     /// The cluster, as the owner of state.
     pub owner: String,
-    /// The five kinds as the watches see them. Syncs: only those that have not ended.
+    /// The kinds as the watches see them. Syncs: only those that have not ended.
     pub stores: Stores,
+    /// The definitions that users supply, read.
+    pub shelf: Shelf,
     /// Jobs and pods of runs that have not ended.
     pub runs: Runs,
     /// Pods whose Sync has gone before them.
@@ -67,12 +70,13 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The five kinds.
+/// The kinds.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct Stores {
     pub sources: Store<Source>,
     pub models: Store<Model>,
+    pub definitions: Store<DestinationDefinition>,
     pub destinations: Store<Destination>,
     pub mappings: Store<Mapping>,
     pub syncs: Store<Sync>,
@@ -84,6 +88,7 @@ pub struct Stores {
 pub struct Queues {
     pub sources: Queue,
     pub models: Queue,
+    pub definitions: Queue,
     pub destinations: Queue,
     pub mappings: Queue,
     pub syncs: Queue,
@@ -142,6 +147,7 @@ impl Context {
         match kind {
             Kind::Source => &self.queues.sources,
             Kind::Model => &self.queues.models,
+            Kind::DestinationDefinition => &self.queues.definitions,
             Kind::Destination => &self.queues.destinations,
             Kind::Mapping => &self.queues.mappings,
             Kind::Sync => &self.queues.syncs,

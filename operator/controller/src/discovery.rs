@@ -15,8 +15,8 @@ const ANSWER: Duration = Duration::from_secs(15);
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(3);
 
-/// Returns when the API server serves all five kinds.
-pub async fn kinds(client: &Client, readiness: &Readiness) {
+/// Returns when the API server serves all kinds; `definitions`: the DestinationDefinitions among them.
+pub async fn kinds(client: &Client, definitions: bool, readiness: &Readiness) {
     let waiting = "the CRDs of backflow.dev/v1alpha1; install the chart backflow-crds";
     readiness.wait_for(waiting);
     let mut said = false;
@@ -25,6 +25,7 @@ pub async fn kinds(client: &Client, readiness: &Readiness) {
             Ok(Ok(list)) => {
                 let missing: Vec<&str> = Kind::ALL
                     .iter()
+                    .filter(|kind| definitions || **kind != Kind::DestinationDefinition)
                     .map(|kind| kind.as_str())
                     .filter(|kind| list.resources.iter().all(|served| served.kind != *kind))
                     .collect();

@@ -70,7 +70,7 @@ impl Happening {
         (Self::MissedSlots, "Mapping: slots passed without a run of their own; one run carries all changes."),
         (Self::MissSchedule, "Mapping: a slot was later than startingDeadline, and is skipped."),
         (Self::Resending, "Sync: the run sends every row again, because the Mapping was edited."),
-        (Self::Ready, "Source, Model, Destination and Mapping: it became Ready."),
+        (Self::Ready, "Source, Model, DestinationDefinition, Destination and Mapping: it became Ready."),
     ];
 
     /// The event's reason.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source};
+use backflow_crds::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source};
 use jiff::Timestamp;
 use kube::{Client, Resource};
 use tokio::task::JoinSet;
@@ -20,7 +20,8 @@ use crate::store::Store;
 use crate::sync::job::Image;
 use crate::watch::Scope;
 use crate::{
-    admission, check, destination, discovery, ending, mapping, model, progress, reconcile, runs, source, sync, watch,
+    admission, check, definition, destination, discovery, ending, mapping, model, progress, reconcile, runs, source,
+    sync, watch,
 };
 
 /// Reconciles of one kind at once.
@@ -79,7 +80,8 @@ impl Leader {
     }
 
     async fn begin(&self, watches: &mut JoinSet<()>, work: &mut JoinSet<()>, stop: &Stop) {
-        discovery::kinds(&self.client, &self.readiness).await;
+        let definitions = self.args.destination_definitions;
+        discovery::kinds(&self.client, definitions, &self.readiness).await;
         let owner = discovery::owner(&self.client, self.args.cluster_id.as_deref(), &self.readiness).await;
         let (events, receiver) = Events::channel();
         watches.spawn(publish(self.client.clone(), self.identity.clone(), receiver));
@@ -94,6 +96,7 @@ impl Leader {
             log: self.args.log.clone(),
             owner,
             stores: Stores::default(),
+            shelf: definition::Shelf::default(),
             runs: runs::Runs::default(),
             ending: ending::Ending::default(),
             queues: Queues::default(),
@@ -108,7 +111,7 @@ impl Leader {
             clock: Timestamp::now,
         });
         let scope = self.scope();
-        watch::start(&context, &scope, &self.readiness, watches).await;
+        watch::start(&context, &scope, definitions, &self.readiness, watches).await;
         loop {
             match timeout(LIST, watch::find_unfolded(&context, &scope)).await {
                 Ok(Ok(())) => break,
@@ -119,6 +122,7 @@ impl Leader {
         }
         reconcile::spawn(work, &context, Kind::Source, CHECKED, stop, source::reconcile);
         reconcile::spawn(work, &context, Kind::Model, CHECKED, stop, model::reconcile);
+        reconcile::spawn(work, &context, Kind::DestinationDefinition, 1, stop, definition::reconcile);
         reconcile::spawn(work, &context, Kind::Destination, CHECKED, stop, destination::reconcile);
         reconcile::spawn(work, &context, Kind::Mapping, MAPPINGS, stop, mapping::reconcile);
         reconcile::spawn(work, &context, Kind::Sync, SYNCS, stop, sync::reconcile);
@@ -144,6 +148,11 @@ async fn count(context: Arc<Context>) {
         count_kind(metrics, Kind::Model, &stores.models, |model: &Model| {
             model.status.as_ref().is_some_and(|status| {
                 is_ready(&status.conditions, status.observed_generation, model.metadata.generation)
+            })
+        });
+        count_kind(metrics, Kind::DestinationDefinition, &stores.definitions, |definition: &DestinationDefinition| {
+            definition.status.as_ref().is_some_and(|status| {
+                is_ready(&status.conditions, status.observed_generation, definition.metadata.generation)
             })
         });
         count_kind(metrics, Kind::Destination, &stores.destinations, |destination: &Destination| {

@@ -1,4 +1,4 @@
-//! The controller: watches the five kinds, and runs one Job for each Sync.
+//! The controller: watches the six kinds, and runs one Job for each Sync.
 //!
 //! Every kind has a folder with the same files: `dereference` (reads what the object refers to), `decide` (pure: what to do now),
 //! `apply` (creates and deletes), `status` (the one patch). What happens between the API server and these folders is in
@@ -17,6 +17,7 @@ mod testkit;
 pub mod admission;
 pub mod check;
 pub mod context;
+pub mod definition;
 pub mod destination;
 pub mod discovery;
 pub mod ending;

@@ -9,12 +9,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// The five kinds.
+/// The kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelValue)]
 #[allow(missing_docs)]
 pub enum Kind {
     Source,
     Model,
+    DestinationDefinition,
     Destination,
     Mapping,
     Sync,
@@ -22,7 +23,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Source, Self::Model, Self::Destination, Self::Mapping, Self::Sync];
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Model, Self::DestinationDefinition, Self::Destination, Self::Mapping, Self::Sync];
 
     /// Its name, as in `kind:`.
     #[must_use]
@@ -30,6 +32,7 @@ impl Kind {
         match self {
             Self::Source => "Source",
             Self::Model => "Model",
+            Self::DestinationDefinition => "DestinationDefinition",
             Self::Destination => "Destination",
             Self::Mapping => "Mapping",
             Self::Sync => "Sync",

@@ -4,7 +4,7 @@ use backflow_crds::conditions::{ConditionStatus, ConditionType, Moment, status};
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,9 +25,20 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
     S: Serialize,
 {
+    patch_at(&context.api::<K>(&object.namespace().unwrap_or_default()), object, before, after).await
+}
+
+/// As [`patch`], of an object that `api` has.
+///
+/// # Errors
+/// As [`patch`].
+pub async fn patch_at<K, S>(api: &Api<K>, object: &K, before: &Option<S>, after: &S) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+    S: Serialize,
+{
     let Some(difference) = difference(&value(before), &value(&Some(after))) else { return Ok(None) };
     let name = object.name_any();
-    let api = context.api::<K>(&object.namespace().unwrap_or_default());
     let body = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": difference});
     match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(body)).await {
         Ok(object) => Ok(Some(object)),

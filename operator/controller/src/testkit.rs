@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use backflow_core::result::{Counters, Phase, RESULT_VERSION, RunResult};
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync, WorkerTemplate};
+use backflow_crds::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync, WorkerTemplate};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -24,7 +24,7 @@ use crate::runs::{JobMeta, PodView, Runs, Seen, Terminated};
 use crate::store::Key;
 use crate::sync::job::Image;
 use crate::triggers::{self, Origin};
-use crate::{admission, check, destination, mapping, progress, sync};
+use crate::{admission, check, definition, destination, mapping, progress, sync};
 
 pub(crate) const NAMESPACE: &str = "shop";
 /// When scenarios begin: 2026-01-01.
@@ -76,7 +76,9 @@ impl Api {
         state.version += 1;
         let version = state.version;
         object["metadata"]["resourceVersion"] = json!(version.to_string());
-        object["metadata"]["namespace"] = json!(NAMESPACE);
+        if path.contains("/namespaces/") {
+            object["metadata"]["namespace"] = json!(NAMESPACE);
+        }
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(format!("uid-{version}"));
             object["metadata"]["creationTimestamp"] = json!(clock().to_string());
@@ -123,7 +125,8 @@ impl Api {
         let path = parts.uri.path().to_owned();
         let (code, answer, fault) = {
             let mut state = self.state.lock().unwrap();
-            state.calls.push(format!("{} {}", parts.method, path.rsplit_once("/namespaces/").unwrap().1));
+            let place = path.rsplit_once("/namespaces/").map_or(&*path, |(_, place)| place);
+            state.calls.push(format!("{} {place}", parts.method));
             let at = state.calls.len();
             let fault = state.fault.filter(|(call, _)| *call == at).map(|(_, fault)| fault);
             match fault {
@@ -286,6 +289,7 @@ impl World {
             log: "info".into(),
             owner: "cluster".into(),
             stores: Stores::default(),
+            shelf: definition::Shelf::default(),
             runs: Runs::default(),
             ending: crate::ending::Ending::default(),
             queues: Queues::default(),
@@ -312,6 +316,7 @@ impl World {
         let context = &*self.context;
         self.kind::<Source>("sources");
         self.kind::<Model>("models");
+        self.kind::<DestinationDefinition>("destinationdefinitions");
         self.kind::<Destination>("destinations");
         self.kind::<Mapping>("mappings");
         self.kind::<Sync>("syncs");

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use backflow_crds::conditions::ConditionType;
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
-use k8s_openapi::NamespaceResourceScope;
+use backflow_crds::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{Resource, ResourceExt as _};
 
@@ -27,15 +26,8 @@ pub enum Origin {
     Own,
 }
 
-/// One of the five kinds.
-pub trait Observed:
-    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-    + Clone
-    + std::fmt::Debug
-    + Send
-    + std::marker::Sync
-    + 'static
-{
+/// One of the kinds.
+pub trait Observed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + std::marker::Sync + 'static {
     /// Which.
     const KIND: Kind;
 
@@ -153,6 +145,54 @@ impl Observed for Model {
         let namespace = self.namespace().unwrap_or_default();
         mappings_of_model(context, &namespace, &self.name_any());
         context.admit(&namespace);
+    }
+}
+
+impl Observed for DestinationDefinition {
+    const KIND: Kind = Kind::DestinationDefinition;
+
+    fn store(context: &Context) -> &Store<Self> {
+        &context.stores.definitions
+    }
+
+    fn changed(&self, context: &Context, before: Option<&Self>) {
+        let is_new = |before: &Self| {
+            (&before.metadata.uid, before.metadata.generation) != (&self.metadata.uid, self.metadata.generation)
+        };
+        if before.is_none_or(is_new) {
+            context.shelf.put(self);
+            self.users(context);
+        } else if before.is_some_and(|before| accepted(before) != accepted(self)) {
+            self.users(context);
+        }
+    }
+
+    fn lost(&self, context: &Context) {
+        context.shelf.remove(&self.name_any());
+        self.users(context);
+    }
+}
+
+/// When a definition was accepted.
+pub(crate) fn accepted(definition: &DestinationDefinition) -> Option<&Time> {
+    definition.status.as_ref()?.accepted_time.as_ref()
+}
+
+/// Who is concerned by a definition.
+trait Users {
+    /// The Destinations of its type in all namespaces, and their Mappings, which are judged by its actions.
+    fn users(&self, context: &Context);
+}
+
+impl Users for DestinationDefinition {
+    fn users(&self, context: &Context) {
+        let name = self.name_any();
+        for destination in context.stores.destinations.all() {
+            if destination.spec.type_ == name {
+                context.queues.destinations.add(Key::of(&*destination));
+                destination.lost(context);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
+use backflow_crds::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync};
 use futures::StreamExt as _;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
@@ -73,16 +73,26 @@ where
     }
 }
 
-/// Starts the watches of the five kinds, waits until each has listed what there is, then starts those of Jobs and pods, which are
-/// kept only where a run waits for them.
-pub async fn start(context: &Arc<Context>, scope: &Scope, readiness: &Readiness, tasks: &mut JoinSet<()>) {
+/// Starts the watches of the kinds, waits until each has listed what there is, then starts those of Jobs and pods, which are
+/// kept only where a run waits for them. `definitions`: also of the DestinationDefinitions, which belong to the whole cluster.
+pub async fn start(
+    context: &Arc<Context>,
+    scope: &Scope,
+    definitions: bool,
+    readiness: &Readiness,
+    tasks: &mut JoinSet<()>,
+) {
     let mut waits = Vec::new();
+    if definitions {
+        let objects = Api::<DeserializeGuard<DestinationDefinition>>::all(context.client.clone());
+        waits.push(kind(context, objects, watcher::Config::default(), &None, tasks));
+    }
     for part in scope.parts() {
-        waits.push(kind::<Source>(context, watcher::Config::default(), &part, tasks));
-        waits.push(kind::<Model>(context, watcher::Config::default(), &part, tasks));
-        waits.push(kind::<Destination>(context, watcher::Config::default(), &part, tasks));
-        waits.push(kind::<Mapping>(context, watcher::Config::default(), &part, tasks));
-        waits.push(kind::<Sync>(context, watcher::Config::default().fields(NOT_ENDED), &part, tasks));
+        waits.push(of_namespace::<Source>(context, watcher::Config::default(), &part, tasks));
+        waits.push(of_namespace::<Model>(context, watcher::Config::default(), &part, tasks));
+        waits.push(of_namespace::<Destination>(context, watcher::Config::default(), &part, tasks));
+        waits.push(of_namespace::<Mapping>(context, watcher::Config::default(), &part, tasks));
+        waits.push(of_namespace::<Sync>(context, watcher::Config::default().fields(NOT_ENDED), &part, tasks));
     }
     all_listed(waits, readiness).await;
     let mut waits = Vec::new();
@@ -109,12 +119,29 @@ async fn all_listed(waits: Vec<Listed>, readiness: &Readiness) {
     }
 }
 
-fn kind<K>(context: &Arc<Context>, config: watcher::Config, part: &Option<String>, tasks: &mut JoinSet<()>) -> Listed
+fn of_namespace<K>(
+    context: &Arc<Context>,
+    config: watcher::Config,
+    part: &Option<String>,
+    tasks: &mut JoinSet<()>,
+) -> Listed
+where
+    K: Observed + Resource<Scope = NamespaceResourceScope> + DeserializeOwned,
+{
+    kind::<K>(context, api(&context.client, part.as_deref()), config, part, tasks)
+}
+
+/// One object that does not fit must not stop the others: that is what the guard is for.
+fn kind<K>(
+    context: &Arc<Context>,
+    objects: Api<DeserializeGuard<K>>,
+    config: watcher::Config,
+    part: &Option<String>,
+    tasks: &mut JoinSet<()>,
+) -> Listed
 where
     K: Observed + DeserializeOwned,
 {
-    // One object that does not fit must not stop the others.
-    let objects: Api<DeserializeGuard<K>> = api(&context.client, part.as_deref());
     let sink = Kinds::<K> { context: context.clone(), namespace: part.clone(), kind: PhantomData };
     spawn(K::KIND.as_str(), objects, config, part.clone(), sink, tasks)
 }
@@ -175,7 +202,7 @@ fn key<K: Resource>(object: &K) -> Key {
     Key::new(object.meta().namespace.clone().unwrap_or_default(), object.meta().name.clone().unwrap_or_default())
 }
 
-/// One of the five kinds.
+/// One of the kinds.
 struct Kinds<K> {
     context: Arc<Context>,
     namespace: Option<String>,

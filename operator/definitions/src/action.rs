@@ -7,6 +7,7 @@ use backflow_core::change::ChangeKind;
 use backflow_core::finding::Finding;
 use backflow_core::plan::OnMappingChange;
 use backflow_core::selection::{Operation as Op, Selection, SyncMode};
+use backflow_expressions::Json;
 use serde_json::Value;
 
 use crate::http::{ErrorRule, Rate};
@@ -157,10 +158,11 @@ impl Action {
         }
     }
 
-    /// What is wrong with `Mapping.spec.config`. Paths: `config.<name>`.
+    /// What is wrong with `Mapping.spec.config`, for a Destination with these settings (see [`crate::complete`]). Paths: `config.<name>`.
     #[must_use]
-    pub fn check_config(&self, config: &BTreeMap<String, Value>) -> Vec<Finding> {
-        check_all("config", &format!("action \"{}\" has no config", self.title), &self.config, config)
+    pub fn check_config(&self, config: &BTreeMap<String, Value>, settings: &Json) -> Vec<Finding> {
+        let unknown = format!("action \"{}\" has no config", self.title);
+        check_all("config", &unknown, &self.config, config, Some(settings))
     }
 
     /// What a change of the Mapping does when `Mapping.spec.onMappingChange` is unset.

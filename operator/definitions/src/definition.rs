@@ -162,6 +162,7 @@ impl Definition {
             &format!("{} has no setting", self.id),
             &self.settings,
             &plain.collect::<BTreeMap<_, _>>(),
+            None,
         ));
         findings
     }

@@ -40,7 +40,12 @@ pub struct Http {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hosts {
     /// These; `*.` stands for one label or more.
-    Allow(Vec<String>),
+    Allow {
+        /// Their names.
+        names: Vec<String>,
+        /// But for addresses of private networks, where no vendor's hosts are: only who wrote the definition can allow them.
+        deny_private_networks: bool,
+    },
     /// Whatever host the user's settings name.
     UserDefined {
         /// But for addresses of private networks.
@@ -49,13 +54,23 @@ pub enum Hosts {
 }
 
 impl Hosts {
+    /// Whether addresses of private networks are refused, whatever name leads to them.
+    #[must_use]
+    pub fn deny_private_networks(&self) -> bool {
+        match self {
+            Self::Allow { deny_private_networks, .. } | Self::UserDefined { deny_private_networks } => {
+                *deny_private_networks
+            }
+        }
+    }
+
     /// Whether a host may be called; of [`Hosts::UserDefined`] every host, as far as its name goes.
     #[must_use]
     pub fn allow(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         match self {
             Self::UserDefined { .. } => true,
-            Self::Allow(patterns) => patterns.iter().any(|pattern| match pattern.strip_prefix("*.") {
+            Self::Allow { names, .. } => names.iter().any(|pattern| match pattern.strip_prefix("*.") {
                 Some(domain) => host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
                 None => host == *pattern,
             }),

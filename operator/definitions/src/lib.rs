@@ -17,6 +17,7 @@ mod definition;
 mod http;
 mod language;
 mod load;
+mod planned;
 mod problem;
 mod request;
 pub mod schema;
@@ -27,8 +28,8 @@ mod tests;
 
 pub use action::{Action, Batch as ActionBatch, DeliveryPromise, Ordering};
 pub use auth::{
-    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need, OAuth2,
-    TokenPlace, TokenRequest,
+    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need,
+    OAuth2, TokenPlace, TokenRequest,
 };
 pub use builtin::{builtin, builtin_ids};
 pub use catalogue::{CATALOGUE_FOLDER, catalogue};
@@ -38,7 +39,8 @@ pub use http::{
     RateMatch, Words, clean_code,
 };
 pub use language::{SCHEMA_FILE, json_schema, schema_text};
-pub use load::load;
+pub use load::{load, load_supplied};
+pub use planned::planned;
 pub use problem::{LoadError, Problem};
 pub use request::{
     Asking, Batch, Csv, Dedupe, Encoding, Ensure, Failed, Job, JobResult, Lookup, OnFound, OnMissing, Operation, Poll,

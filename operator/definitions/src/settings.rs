@@ -9,8 +9,15 @@ use serde_json::Value;
 use crate::schema::{Member, Schema, TroubleKind};
 use crate::template::{Scope, Variable};
 
-/// Everything that is wrong with `values`, at `<root>.<name>`. `unknown` begins the sentence for a name that is not there.
-pub(crate) fn check_all(root: &str, unknown: &str, schema: &Schema, values: &BTreeMap<String, Value>) -> Vec<Finding> {
+/// Everything that is wrong with `values`, at `<root>.<name>`. `unknown` begins the sentence for a name that is not there. `settings`:
+/// those of the Destination, where its Mappings are checked.
+pub(crate) fn check_all(
+    root: &str,
+    unknown: &str,
+    schema: &Schema,
+    values: &BTreeMap<String, Value>,
+    settings: Option<&Json>,
+) -> Vec<Finding> {
     let plain = || schema.properties.iter().filter(|(_, setting)| !setting.extra.secret);
     let mut findings = Vec::new();
     for (name, value) in values {
@@ -30,10 +37,10 @@ pub(crate) fn check_all(root: &str, unknown: &str, schema: &Schema, values: &BTr
         }
     }
     let given = complete(schema, values);
-    let cfg = Scope::new().with(Variable::Cfg, &given).with(Variable::Settings, &given);
+    let scope = Scope::new().with(Variable::Cfg, &given).with(Variable::Settings, settings.unwrap_or(&given));
     for (name, setting) in plain() {
         let when = setting.extra.required_when.as_ref();
-        let required = schema.required.contains(name) || when.is_some_and(|condition| condition.holds(&cfg));
+        let required = schema.required.contains(name) || when.is_some_and(|condition| condition.holds(&scope));
         if required && given.get(name).is_none_or(|value| *value == Json::Null) {
             let path = format!("{root}.{name}");
             let about = setting.description.as_deref().unwrap_or("it has no default");

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use backflow_expressions::Json;
+
 use crate::{Action, Definition, builtin, load};
 use backflow_core::change::ChangeKind;
 use backflow_core::plan::OnMappingChange;
@@ -120,7 +122,7 @@ fn actions_say_what_they_can_do() {
         "webhook has no action \"sned\" (did you mean \"send\"? there are: send)"
     );
     assert_eq!(send.check_selection(&Selection::SyncMode(SyncMode::Mirror)), []);
-    assert_eq!(send.check_config(&settings(json!({"list": 1})))[0].path, "config.list");
+    assert_eq!(send.check_config(&settings(json!({"list": 1})), &Json::Null)[0].path, "config.list");
     assert_eq!(send.on_mapping_change(), OnMappingChange::Resend);
     let events = events();
     let events = events.action("send").expect("there is one");
@@ -141,7 +143,7 @@ fn an_action_names_the_fields_that_records_are_found_by() {
     let action = webhook().action("send").expect("there is one");
     let config = settings(json!({"matchBy": "email", "groupBy": "list"}));
     let nothing = |_: &str| false;
-    assert_eq!(action.check_config(&config), []);
+    assert_eq!(action.check_config(&config, &Json::Null), []);
     let found = (action.match_field(&config, &nothing), action.group_field(&config, &nothing));
     assert_eq!(found, (Some("email".into()), Some("list".into())));
     let named = |name: &str, field: &str| (name.to_owned(), field.to_owned());
@@ -149,7 +151,7 @@ fn an_action_names_the_fields_that_records_are_found_by() {
     let without = (action.match_field(&BTreeMap::new(), &nothing), action.identity(&BTreeMap::new()));
     assert_eq!(without, (None, BTreeMap::new()));
     for wrong in [json!({"matchBy": ""}), json!({"groupBy": ["a"]}), json!({"matchby": "email"})] {
-        assert_eq!(action.check_config(&settings(wrong.clone())).len(), 1, "{wrong}");
+        assert_eq!(action.check_config(&settings(wrong.clone()), &Json::Null).len(), 1, "{wrong}");
     }
 }
 
@@ -201,7 +203,8 @@ fn a_scheme_needs_the_settings_and_secrets_that_it_names() {
 
 #[test]
 fn hosts_are_compared_label_by_label() {
-    let hosts = crate::Hosts::Allow(vec!["api.example.com".into(), "*.force.com".into()]);
+    let names = vec!["api.example.com".into(), "*.force.com".into()];
+    let hosts = crate::Hosts::Allow { names, deny_private_networks: true };
     for host in ["api.example.com", "API.Example.com.", "na1.force.com", "a.b.force.com"] {
         assert!(hosts.allow(host), "{host}");
     }

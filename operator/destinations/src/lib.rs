@@ -28,11 +28,11 @@ mod tests;
 
 use std::sync::Arc;
 
-use backflow_core::code::{Code, Failure};
+use backflow_core::code::Failure;
 use backflow_core::plan::{DestinationPlan, MappingPlan};
 use backflow_core::secret::Secrets;
 use backflow_core::sink::Sink;
-use backflow_definitions::{Definition, Delivery};
+use backflow_definitions::{Definition, Delivery, planned};
 use tokio::sync::watch;
 
 pub use auth::{TokenStore, Unkept};
@@ -54,10 +54,10 @@ pub fn open(
     secrets: &dyn Secrets,
     stop: Stop,
 ) -> Result<Arc<dyn Sink>, Failure> {
-    open_with(definition(destination)?, destination, mapping, secrets, Arc::new(Unkept), stop)
+    open_with(planned(destination)?, destination, mapping, secrets, Arc::new(Unkept), stop)
 }
 
-/// As [`open()`], for a definition that may be the user's own, and with a place for refresh tokens that outlives the run.
+/// As [`open()`], with another definition than the plan names, and with a place for refresh tokens that outlives the run.
 ///
 /// # Errors
 /// As [`open()`].
@@ -83,10 +83,10 @@ pub fn open_with(
 /// [`Code::DestinationUnreachable`], [`Code::TlsFailed`], [`Code::AddressForbidden`], [`Code::DestinationUnauthorized`],
 /// [`Code::DestinationMisconfigured`], or secrets that are absent or unusable.
 pub async fn check(destination: &DestinationPlan, secrets: &dyn Secrets) -> Result<String, Failure> {
-    check_with(definition(destination)?, destination, secrets, Arc::new(Unkept)).await
+    check_with(planned(destination)?, destination, secrets, Arc::new(Unkept)).await
 }
 
-/// As [`check()`], for a definition that may be the user's own, and with a place for refresh tokens.
+/// As [`check()`], with another definition than the plan names, and with a place for refresh tokens.
 ///
 /// # Errors
 /// As [`check()`].
@@ -114,10 +114,4 @@ pub async fn discover(
     list: &str,
 ) -> Result<Vec<Choice>, Failure> {
     check::discover(&Opening::new(definition, destination, secrets, store)?, list).await
-}
-
-fn definition(destination: &DestinationPlan) -> Result<&'static Definition, Failure> {
-    let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
-    backflow_definitions::builtin(&destination.kind)
-        .ok_or_else(|| invalid(format!("destination type \"{}\" is not known to this version", destination.kind)))
 }

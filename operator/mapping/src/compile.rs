@@ -9,6 +9,7 @@ use backflow_core::finding::{Finding, hint};
 use backflow_core::plan::{MappingPlan, OnNull};
 
 use backflow_definitions::{Action, complete};
+use backflow_expressions::Json;
 
 use crate::compute::{Computed, Named, Source};
 use crate::fit::{Fit, Whole};
@@ -30,20 +31,33 @@ pub struct Compiled {
     whole: Option<Arc<Whole>>,
 }
 
+/// Where records go.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// What they are sent by.
+    pub action: &'a Action,
+    /// The Destination's settings with the defaults of those that are not given: what a field must be may depend on them.
+    pub settings: &'a Json,
+}
+
 /// Everything that is wrong with a Mapping's `fields` and `include`; paths start there (`fields.id`, `include.except`). Without
-/// `columns`, because nobody described the model yet, names of columns are not checked; without `action`, because it is unknown, fields
+/// `columns`, because nobody described the model yet, names of columns are not checked; without `target`, because it is unknown, fields
 /// may be anything.
 #[must_use]
-pub fn check(mapping: &MappingPlan, columns: Option<&[Column]>, action: Option<&Action>) -> Vec<Finding> {
-    Compiler::new(columns, action).run(mapping).err().unwrap_or_default()
+pub fn check(mapping: &MappingPlan, columns: Option<&[Column]>, target: Option<Target<'_>>) -> Vec<Finding> {
+    Compiler::new(columns, target).run(mapping).err().unwrap_or_default()
 }
 
 /// Compiles a Mapping over the columns of its model, for the action that its records go to.
 ///
 /// # Errors
 /// All findings: unknown columns, paths that are none, fields in each other's way, nothing mapped.
-pub fn compile(mapping: &MappingPlan, columns: &[Column], action: Option<&Action>) -> Result<Compiled, Vec<Finding>> {
-    Compiler::new(Some(columns), action).run(mapping)
+pub fn compile(
+    mapping: &MappingPlan,
+    columns: &[Column],
+    target: Option<Target<'_>>,
+) -> Result<Compiled, Vec<Finding>> {
+    Compiler::new(Some(columns), target).run(mapping)
 }
 
 impl Compiled {
@@ -92,7 +106,7 @@ impl Compiled {
 pub(crate) struct Compiler<'a> {
     pub(crate) columns: Option<&'a [Column]>,
     /// Where the records go.
-    pub(crate) action: Option<&'a Action>,
+    pub(crate) target: Option<Target<'a>>,
     root: Object,
     used: Vec<String>,
     /// Columns that expressions refer to.
@@ -101,8 +115,8 @@ pub(crate) struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    const fn new(columns: Option<&'a [Column]>, action: Option<&'a Action>) -> Self {
-        Self { columns, action, root: Object(Vec::new()), used: Vec::new(), record: Vec::new(), findings: Vec::new() }
+    const fn new(columns: Option<&'a [Column]>, target: Option<Target<'a>>) -> Self {
+        Self { columns, target, root: Object(Vec::new()), used: Vec::new(), record: Vec::new(), findings: Vec::new() }
     }
 
     fn run(mut self, mapping: &MappingPlan) -> Result<Compiled, Vec<Finding>> {
@@ -123,15 +137,15 @@ impl<'a> Compiler<'a> {
         }
         let match_by = self.named("matched", mapping.match_by.as_deref(), mapping);
         let group_by = self.named("grouped", mapping.group_by.as_deref(), mapping);
-        if let (true, Some(action)) = (self.findings.is_empty(), self.action) {
-            self.findings = self.unmapped(action, &self.root, mapping);
+        if let (true, Some(target)) = (self.findings.is_empty(), self.target) {
+            self.findings = self.unmapped(target, &self.root, mapping);
         }
         if !self.findings.is_empty() {
             return Err(self.findings);
         }
-        let whole = self.action.and_then(|action| {
+        let whole = self.target.and_then(|Target { action, settings }| {
             let config = complete(&action.config, &mapping.config);
-            Whole::new(&action.fields, &config, &|name| self.root.member(name).is_some_and(Node::is_sure))
+            Whole::new(&action.fields, &config, settings, &|name| self.root.member(name).is_some_and(Node::is_sure))
         });
         let deletion = self.root.constants();
         Ok(Compiled {

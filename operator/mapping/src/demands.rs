@@ -7,7 +7,7 @@ use backflow_definitions::schema::{Member, OnNull as Policy, Schema};
 use backflow_definitions::{Action, Scope, Variable, complete};
 use backflow_expressions::Json;
 
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Target};
 use crate::fit::Fit;
 use crate::path::{escape, split};
 use crate::tree::{Node, Object};
@@ -15,7 +15,8 @@ use crate::tree::{Node, Object};
 impl Compiler<'_> {
     /// What the values of a field must be; nothing if they may be anything. A field that the action does not have is a finding.
     pub(crate) fn fit(&mut self, at: &str, names: &[String]) -> Option<Fit> {
-        let mut schema: &Schema = &self.action?.fields;
+        let action = self.target?.action;
+        let mut schema: &Schema = &action.fields;
         let mut found = None;
         for (depth, name) in names.iter().enumerate() {
             match schema.member(name) {
@@ -27,7 +28,7 @@ impl Compiler<'_> {
                 Member::Unknown => {
                     let path = names[..=depth].iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
                     let known = hint(name, schema.properties.iter().map(|(name, _)| name.as_str()));
-                    let title = self.action.map(|action| action.title.as_str()).unwrap_or_default();
+                    let title = &action.title;
                     let message = format!("{at}: action \"{title}\" has no field {path} {known}");
                     self.find(at, "UnknownField", message);
                     return None;
@@ -38,7 +39,8 @@ impl Compiler<'_> {
     }
 
     /// Fields that must be mapped and are not. `root`: what is mapped.
-    pub(crate) fn unmapped(&self, action: &Action, root: &Object, mapping: &MappingPlan) -> Vec<Finding> {
+    pub(crate) fn unmapped(&self, target: Target<'_>, root: &Object, mapping: &MappingPlan) -> Vec<Finding> {
+        let Target { action, settings } = target;
         // Of a model that nobody described yet, it is not known what `*` includes.
         let unsure = self.columns.is_none() && mapping.include.is_some();
         let kinds = [ChangeKind::Added, ChangeKind::Updated].into_iter();
@@ -51,10 +53,12 @@ impl Compiler<'_> {
         let config = complete(&action.config, &mapping.config);
         for (name, field) in &action.fields.properties {
             let Some(condition) = &field.extra.required_when else { continue };
-            let run_time = condition.names(Variable::F) || condition.names(Variable::Settings);
+            // What names a record's own values is judged when there is one.
+            let run_time = condition.names(Variable::F);
             let holds = ops.iter().any(|op| {
                 let op = Json::Text(op.as_str().to_owned());
-                condition.holds(&Scope::new().with(Variable::Cfg, &config).with(Variable::Op, &op))
+                let scope = Scope::new().with(Variable::Settings, settings).with(Variable::Cfg, &config);
+                condition.holds(&scope.with(Variable::Op, &op))
             });
             if !run_time && holds && root.member(name).is_none() {
                 findings.push(missing(&action.title, name, field, &format!(" (because {})", condition.source())));

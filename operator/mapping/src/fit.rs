@@ -109,15 +109,19 @@ pub(crate) struct Whole {
     /// Fields that are required when their condition holds; it names others.
     conditions: Vec<String>,
     config: Json,
+    settings: Json,
 }
 
 impl Whole {
     /// Nothing if there is nothing to look at. `sure`: whether a member is there in every record.
-    pub(crate) fn new(schema: &Arc<Schema>, config: &Json, sure: &dyn Fn(&str) -> bool) -> Option<Self> {
+    pub(crate) fn new(
+        schema: &Arc<Schema>,
+        config: &Json,
+        settings: &Json,
+        sure: &dyn Fn(&str) -> bool,
+    ) -> Option<Self> {
         let required: Vec<String> = schema.required.iter().filter(|name| !sure(name)).cloned().collect();
-        let of_fields = |condition: &Condition| {
-            condition.names(Variable::F) && !condition.names(Variable::Op) && !condition.names(Variable::Settings)
-        };
+        let of_fields = |condition: &Condition| condition.names(Variable::F) && !condition.names(Variable::Op);
         let conditions =
             schema.properties.iter().filter(|(_, field)| field.extra.required_when.as_ref().is_some_and(of_fields));
         let conditions: Vec<String> = conditions.map(|(name, _)| name.clone()).collect();
@@ -129,6 +133,7 @@ impl Whole {
             required,
             conditions,
             config: config.clone(),
+            settings: settings.clone(),
         })
     }
 
@@ -160,7 +165,8 @@ impl Whole {
             return Ok(());
         }
         let Ok(fields) = Json::parse(data) else { return Ok(()) };
-        let scope = Scope::new().with(Variable::Cfg, &self.config).with(Variable::F, &fields);
+        let scope = Scope::new().with(Variable::Settings, &self.settings).with(Variable::Cfg, &self.config);
+        let scope = scope.with(Variable::F, &fields);
         for name in self.conditions.iter().filter(|name| !has(name)) {
             let condition = self.schema.property(name).and_then(|field| field.extra.required_when.as_ref());
             if condition.is_some_and(|condition| condition.holds(&scope)) {

@@ -2,16 +2,17 @@ use backflow_core::finding::Finding;
 use backflow_core::plan::MappingPlan;
 use backflow_core::selection::{Selection, SyncMode};
 use backflow_definitions::{Action, Definition, load};
+use backflow_expressions::Json;
 use serde_json::{Value, json};
 
 use crate::testing::{planned, row};
-use crate::{check, compile, on_null};
+use crate::{Target, check, compile, on_null};
 
 /// A definition whose action has these fields.
 fn definition(fields: &str) -> Definition {
     let text = format!(
         "definition: test\nversion: 1\ntitle: Test\ndescription: D.\ncategory: generic\nverification: fixture-verified\n\
-         settings: {{type: object}}\nauth: {{choose: [{{id: none, description: N., type: none}}]}}\n\
+         settings: {{type: object, properties: {{stream: {{type: string, description: S.}}}}}}\nauth: {{choose: [{{id: none, description: N., type: none}}]}}\n\
          http: {{baseUrl: https://a.example.com, hosts: {{allow: [a.example.com]}}}}\nlimits: {{concurrency: {{max: 1}}}}\n\
          actions:\n  send:\n    title: Send\n    description: D.\n    syncModes: [Insert, Upsert, Delete, Mirror]\n    \
          idempotent: true\n    config: {{type: object, properties: {{by: {{type: string, default: id, description: B.}}}}}}\n    \
@@ -19,6 +20,13 @@ fn definition(fields: &str) -> Definition {
          request: {{method: POST, path: /, item: \"${{f}}\", body: $items}}\n        results: {{mode: whole}}\n"
     );
     load(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Settings of a Destination that has none.
+static NOTHING: Json = Json::Null;
+
+fn target(action: &Action) -> Option<Target<'_>> {
+    Some(Target { action, settings: &NOTHING })
 }
 
 fn with<T>(fields: &str, used: impl FnOnce(&Action) -> T) -> T {
@@ -39,7 +47,7 @@ fn mapping(fields: Value, action: &Action) -> MappingPlan {
 fn rendered(schema: &str, fields: Value, values: &Value) -> Result<Value, String> {
     with(schema, |action| {
         let (columns, cells) = row(values);
-        let compiled = compile(&mapping(fields, action), &columns, Some(action)).unwrap_or_else(|f| panic!("{f:?}"));
+        let compiled = compile(&mapping(fields, action), &columns, target(action)).unwrap_or_else(|f| panic!("{f:?}"));
         let record = compiled.bind(&columns).expect("binds").render(&cells);
         record
             .map(|text| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
@@ -51,7 +59,7 @@ fn findings(schema: &str, fields: Value, mode: SyncMode) -> Vec<Finding> {
     with(schema, |action| {
         let mut mapping = mapping(fields, action);
         mapping.selection = Selection::SyncMode(mode);
-        check(&mapping, Some(&row(&json!({"a": 1, "b": "x"})).0), Some(action))
+        check(&mapping, Some(&row(&json!({"a": 1, "b": "x"})).0), target(action))
     })
 }
 
@@ -130,6 +138,35 @@ fn what_a_record_needs_as_a_whole_is_looked_at() {
 }
 
 #[test]
+fn what_is_required_may_depend_on_the_destinations_settings() {
+    let schema = "{type: object, properties: {a: {type: [string, integer], x-requiredWhen: \"has(settings.stream)\"}, b: {type: string}, \
+        c: {type: [string, integer], x-requiredWhen: \"settings.?stream.orValue('') == 'app' && has(f.b)\"}}}";
+    let settings = |stream: Option<&str>| match stream {
+        Some(stream) => Json::from(&json!({"stream": stream})),
+        None => Json::from(&json!({})),
+    };
+    with(schema, |action| {
+        let (columns, cells) = row(&json!({"x": "1", "y": null}));
+        let judged = |fields: Value, stream: Option<&str>| {
+            let settings = settings(stream);
+            let target = Some(Target { action, settings: &settings });
+            let mapping = mapping(fields, action);
+            let compiled = compile(&mapping, &columns, target).map_err(|found| found[0].message.clone())?;
+            let rendered = compiled.bind(&columns).expect("binds").render(&cells);
+            rendered.map_err(|rejection| rejection.message.to_string())
+        };
+        let b = || json!({"b": column("x")});
+        assert!(judged(b(), None).is_ok());
+        let missing = judged(b(), Some("web")).expect_err("a is required");
+        assert!(missing.contains("needs the field a (because has(settings.stream))"), "{missing}");
+        // What names a value of the record is judged of each record.
+        let all = |c: &str| json!({"a": column("x"), "b": column("x"), "c": column(c)});
+        assert!(judged(all("y"), Some("web")).is_ok() && judged(all("x"), Some("app")).is_ok());
+        assert_eq!(judged(all("y"), Some("app")).expect_err("c is null"), "field c: has no value and is required");
+    });
+}
+
+#[test]
 fn wrong_fields_are_found_before_a_row_is_seen() {
     let schema = "{type: object, required: [id], anyOf: [{required: [email]}, {required: [phone]}], properties: {\
         id: {type: string, description: Your id., x-columns: [user_id, uid]}, email: {type: string}, phone: {type: string}, \
@@ -199,7 +236,7 @@ fn what_records_are_matched_by_is_what_is_sent() {
         let mut mapping = mapping(json!({"e": column("mail")}), action);
         mapping.match_by = action.match_field(&mapping.config, &|path| path == "e");
         let (columns, cells) = row(&json!({"mail": " Ada@Example.com"}));
-        let renderer = compile(&mapping, &columns, Some(action)).expect("no findings").bind(&columns).expect("binds");
+        let renderer = compile(&mapping, &columns, target(action)).expect("no findings").bind(&columns).expect("binds");
         let memory = renderer.memory(&cells).expect("has one");
         let hash = "\"b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72\"";
         assert_eq!(memory.match_key.as_deref(), Some(hash));

@@ -36,7 +36,7 @@ impl Compiler<'_> {
             let path: Vec<String> = into.iter().cloned().chain([(*name).to_owned()]).collect();
             let label = path.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
             let fit = self.fit("include.columns", &path);
-            let on_null = self.action.map_or(OnNull::Send, |action| null_policy(&action.fields, &path));
+            let on_null = self.target.map_or(OnNull::Send, |target| null_policy(&target.action.fields, &path));
             let leaf = self.plain_column("include.columns", name, on_null, &label, fit);
             self.insert("include.columns", &path, leaf, "; list the column in include.except");
         }

@@ -32,6 +32,6 @@ mod template;
 mod testing;
 mod tree;
 
-pub use compile::{Compiled, check, compile};
+pub use compile::{Compiled, Target, check, compile};
 pub use demands::on_null;
 pub use render::Renderer;

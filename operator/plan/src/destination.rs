@@ -1,28 +1,25 @@
 //! Destination → [`DestinationPlan`].
 
-use backflow_core::finding::hint;
 use backflow_core::plan::{DestinationLimits, DestinationPlan};
 use backflow_crds::v1alpha1::DestinationSpec;
 
-use crate::Place;
 use crate::finding::{Finding, Findings};
 use crate::source::secret;
+use crate::{Definitions, Place};
 
 /// Plans a Destination.
 ///
 /// # Errors
 /// All findings: unknown type, settings and secrets that the definition does not have or that miss.
-pub fn destination(name: &str, spec: &DestinationSpec, place: &Place) -> Result<DestinationPlan, Vec<Finding>> {
+pub fn destination(
+    name: &str,
+    spec: &DestinationSpec,
+    definitions: &Definitions,
+    place: &Place,
+) -> Result<DestinationPlan, Vec<Finding>> {
+    let definition =
+        definitions.find(&spec.type_).map_err(|unknown| vec![definitions.finding(&spec.type_, unknown)])?;
     let mut findings = Findings::default();
-    let Some(definition) = backflow_definitions::builtin(&spec.type_) else {
-        let known = hint(&spec.type_, backflow_definitions::builtin_ids());
-        findings.add(
-            "spec.type",
-            "UnknownDestinationType",
-            format!("there is no definition \"{}\" {known}", spec.type_),
-        );
-        return Err(findings.finish(()).err().unwrap_or_default());
-    };
     let auth = match definition.auth_scheme(spec.auth.as_deref()) {
         Ok(scheme) => scheme.id.clone(),
         Err(finding) => {
@@ -39,6 +36,7 @@ pub fn destination(name: &str, spec: &DestinationSpec, place: &Place) -> Result<
     findings.finish(DestinationPlan {
         name: name.to_owned(),
         kind: spec.type_.clone(),
+        definition: definition.carried(),
         definition_version: definition.version,
         auth,
         settings: spec.settings.clone(),

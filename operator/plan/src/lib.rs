@@ -5,6 +5,7 @@
 //! with the code `NotSupported`: nothing is accepted and ignored.
 
 mod cloud;
+mod definition;
 mod destination;
 mod fields;
 mod finding;
@@ -18,6 +19,7 @@ mod sync;
 mod sync_status;
 
 pub use backflow_core::codec::{MAX_ENCODED, TooLarge, decode, encode};
+pub use definition::{DefinitionProblem, Definitions, Known, Supplied, definition};
 pub use destination::destination;
 pub use finding::{Finding, Findings, fit};
 pub use mapping::{Parts, identity_fingerprint, mapping, state_key};

@@ -11,9 +11,12 @@ use backflow_core::plan::{
 use backflow_core::selection::{Operation, Selection, SyncMode};
 use backflow_crds::v1alpha1::{self as api, MappingSpec, RecordKind};
 use backflow_definitions::schema::Role;
-use backflow_definitions::{Action, Definition};
+use backflow_definitions::{Action, Definition, complete};
+use backflow_expressions::Json;
+use backflow_mapping::Target;
 use sha2::{Digest as _, Sha256};
 
+use crate::definition::{Definitions, Known};
 use crate::fields;
 use crate::finding::{Finding, Findings};
 use crate::source::worker_template;
@@ -30,6 +33,8 @@ pub struct Parts<'a> {
     pub model: &'a ModelPlan,
     /// Its Destination.
     pub destination: &'a DestinationPlan,
+    /// The definitions that its Destination may name.
+    pub definitions: &'a Definitions,
     /// The Model's columns, if a check has seen them all.
     pub columns: Option<&'a [Column]>,
 }
@@ -46,8 +51,10 @@ pub fn state_key(namespace: &str, name: &str, spec: &MappingSpec) -> String {
 /// All findings.
 pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>) -> Result<MappingPlan, Vec<Finding>> {
     let mut findings = Findings::default();
-    let definition = backflow_definitions::builtin(&parts.destination.kind);
-    let action = definition.and_then(|definition| action(spec, definition, &mut findings));
+    let definition = parts.definitions.find(&parts.destination.kind).ok();
+    let settings = definition.as_deref().map(|definition| complete(&definition.settings, &parts.destination.settings));
+    let settings = settings.unwrap_or(Json::Null);
+    let action = definition.as_deref().and_then(|definition| action(spec, definition, &settings, &mut findings));
     let selection = selection(spec, action, &mut findings);
     let fields = spec
         .fields
@@ -95,7 +102,7 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
             Some(api::OnMappingChange::Keep) => OnMappingChange::Keep,
             None => action.map(Action::on_mapping_change).unwrap_or_default(),
         },
-        identity: identity(spec, (definition, action), parts),
+        identity: identity(spec, (definition.as_ref(), action), parts),
         deletes: deletes(&spec.deletes),
         retry: Retry {
             max_attempts: u32::try_from(spec.retry.max_attempts).unwrap_or(1).max(1),
@@ -108,7 +115,8 @@ pub fn mapping(namespace: &str, name: &str, spec: &MappingSpec, parts: Parts<'_>
     }
     plan.fingerprint = fingerprint(&plan);
     let whole = findings.is_empty();
-    let found = backflow_mapping::check(&plan, parts.columns, action).into_iter();
+    let target = action.map(|action| Target { action, settings: &settings });
+    let found = backflow_mapping::check(&plan, parts.columns, target).into_iter();
     // What is missing may be missing because something else is wrong with it.
     findings.extend_at(
         "spec",
@@ -134,10 +142,15 @@ fn found_again(action: &Action, plan: &MappingPlan, findings: &mut Findings) {
     }
 }
 
-fn action<'a>(spec: &MappingSpec, definition: &'a Definition, findings: &mut Findings) -> Option<&'a Action> {
+fn action<'a>(
+    spec: &MappingSpec,
+    definition: &'a Definition,
+    settings: &Json,
+    findings: &mut Findings,
+) -> Option<&'a Action> {
     match definition.action(&spec.action) {
         Ok(action) => {
-            findings.extend_at("spec", action.check_config(&spec.config));
+            findings.extend_at("spec", action.check_config(&spec.config, settings));
             Some(action)
         }
         Err(finding) => {
@@ -200,7 +213,7 @@ fn deletes(guard: &api::DeleteGuard) -> Deletes {
 /// What the state is bound to. Another value of any of them means that "what was delivered" is about another place.
 fn identity(
     spec: &MappingSpec,
-    (definition, action): (Option<&Definition>, Option<&Action>),
+    (definition, action): (Option<&Known>, Option<&Action>),
     parts: Parts<'_>,
 ) -> BTreeMap<String, String> {
     let mut identity = BTreeMap::from([
@@ -208,6 +221,10 @@ fn identity(
         ("action".to_owned(), spec.action.clone()),
     ]);
     if let Some(definition) = definition {
+        // A later version may bring a built-in definition of the same name, which is another tool.
+        if let Known::Supplied(_) = definition {
+            identity.insert("destination.definition".to_owned(), "supplied".to_owned());
+        }
         for (setting, value) in definition.identity(&parts.destination.settings) {
             identity.insert(format!("destination.settings.{setting}"), value);
         }

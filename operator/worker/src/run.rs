@@ -248,9 +248,15 @@ fn verdict(
 }
 
 pub(crate) fn compile(sync: &SyncPlan, columns: &[backflow_core::cell::Column]) -> Result<Compiled, Failure> {
-    let definition = backflow_definitions::builtin(&sync.destination.kind);
-    let action = definition.and_then(|definition| definition.action(&sync.mapping.action).ok());
-    backflow_mapping::compile(&sync.mapping, columns, action).map_err(first)
+    let destination = &sync.destination;
+    let Ok(definition) = backflow_definitions::planned(destination) else {
+        // The sink says so, too, with its reason.
+        return backflow_mapping::compile(&sync.mapping, columns, None).map_err(first);
+    };
+    let settings = backflow_definitions::complete(&definition.settings, &destination.settings);
+    let action = definition.action(&sync.mapping.action).ok();
+    let target = action.map(|action| backflow_mapping::Target { action, settings: &settings });
+    backflow_mapping::compile(&sync.mapping, columns, target).map_err(first)
 }
 
 /// The first finding as a failure; the controller shows all of them as soon as it knows the columns.

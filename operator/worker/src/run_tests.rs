@@ -104,6 +104,7 @@ fn sync(deletes: Deletes, approved: Option<u64>) -> SyncPlan {
         destination: DestinationPlan {
             name: text("crm"),
             kind: text("webhook"),
+            definition: None,
             definition_version: 1,
             auth: text("none"),
             settings: BTreeMap::new(),

@@ -63,6 +63,23 @@ pub struct Entry {
     pub value: Node,
 }
 
+impl From<&Value> for Node {
+    /// A value that was in no file: everything in it is at line 0.
+    fn from(value: &Value) -> Self {
+        let at = Position::default();
+        let kind = match value {
+            Value::Array(items) => Kind::List(items.iter().map(Self::from).collect()),
+            Value::Object(members) => {
+                let entry =
+                    |(key, value): (&String, &Value)| Entry { key: key.clone(), plain: None, at, value: value.into() };
+                Kind::Map(members.iter().map(entry).collect())
+            }
+            scalar => Kind::Scalar(Scalar { value: scalar.clone(), plain: None }),
+        };
+        Self { at, kind }
+    }
+}
+
 impl Node {
     /// The value as JSON. Of equal keys the last one counts, as in Kubernetes.
     #[must_use]

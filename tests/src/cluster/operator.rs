@@ -69,8 +69,15 @@ impl Operator {
         let place = ["--namespace", NAMESPACE, "--create-namespace"];
         cluster.helm(arguments.into_iter().chain(place)).await?;
         let established = ["wait", "--for=condition=Established"].map(str::to_owned);
-        let crds = ["sources", "models", "destinations", "mappings", "syncs"];
-        cluster.kubectl(established.into_iter().chain(crds.map(|name| format!("crd/{name}.backflow.dev")))).await?;
+        // Earlier charts have fewer.
+        let templates = std::fs::read_dir(crate::cluster::root()?.join(&chart).join("templates"))?;
+        let mut crds = Vec::new();
+        for template in templates {
+            let path = template?.path();
+            let name = path.file_stem().context("a template's name")?.to_string_lossy().into_owned();
+            crds.push(format!("crd/{name}.backflow.dev"));
+        }
+        cluster.kubectl(established.into_iter().chain(crds)).await?;
         Ok(())
     }
 

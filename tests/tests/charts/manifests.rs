@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::render::{KUBE_VERSION, NAMESPACE, documents, helm_template, identities, kustomize, only, read, root};
 
-const KINDS: [&str; 5] = ["destinations", "mappings", "models", "sources", "syncs"];
+const KINDS: [&str; 6] = ["destinationdefinitions", "destinations", "mappings", "models", "sources", "syncs"];
 const BASE: &str = "deploy/kustomize/base";
 
 #[test]
@@ -39,7 +39,7 @@ fn install_yaml_is_complete_and_in_order() {
     let objects = documents(&read("deploy/install.yaml"));
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds[0], "Namespace");
-    assert_eq!(kinds[1..6], ["CustomResourceDefinition"; 5]);
+    assert_eq!(kinds[1..7], ["CustomResourceDefinition"; 6]);
     assert_eq!(only(&objects, "Namespace")["metadata"]["name"], NAMESPACE);
     assert_eq!(only(&objects, "Deployment")["metadata"]["namespace"], NAMESPACE);
 }

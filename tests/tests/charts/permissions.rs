@@ -22,6 +22,11 @@ const SERVED: &[(&str, &str, &str)] = &[
     ("", "pods", "get list watch"),
     ("events.k8s.io", "events", "create patch"),
 ];
+/// What belongs to the whole cluster.
+const DEFINITIONS: &[(&str, &str, &str)] = &[
+    ("backflow.dev", "destinationdefinitions", "get list watch"),
+    ("backflow.dev", "destinationdefinitions/status", "patch"),
+];
 const LEASES: &[(&str, &str, &str)] = &[("coordination.k8s.io", "leases", "get create update patch")];
 const IDENTITY: &[(&str, &str, &str)] = &[("", "namespaces", "get")];
 
@@ -30,6 +35,7 @@ fn all_namespaces_take_one_cluster_role() {
     let mut expected = permissions("*", SERVED, "");
     expected.extend(permissions(NAMESPACE, LEASES, ""));
     expected.extend(permissions("*", IDENTITY, "kube-system"));
+    expected.extend(permissions("*", DEFINITIONS, ""));
     assert_eq!(granted(&rendered(&[])), expected);
 }
 
@@ -37,6 +43,7 @@ fn all_namespaces_take_one_cluster_role() {
 fn a_cluster_id_takes_the_namespace_kube_system_away() {
     let mut expected = permissions("*", SERVED, "");
     expected.extend(permissions(NAMESPACE, LEASES, ""));
+    expected.extend(permissions("*", DEFINITIONS, ""));
     assert_eq!(granted(&rendered(&["clusterId=blue"])), expected);
 }
 
@@ -46,12 +53,18 @@ fn listed_namespaces_take_a_role_in_each() {
     expected.extend(permissions("sales", SERVED, ""));
     expected.extend(permissions(NAMESPACE, LEASES, ""));
     expected.extend(permissions("*", IDENTITY, "kube-system"));
+    expected.extend(permissions("*", DEFINITIONS, ""));
     assert_eq!(granted(&rendered(&["watchNamespaces={growth,sales}"])), expected);
 }
 
 #[test]
 fn an_installation_without_any_cluster_wide_object_is_possible() {
-    let objects = rendered(&["watchNamespaces={growth}", "clusterId=blue", "rbac.aggregateToUserRoles=false"]);
+    let objects = rendered(&[
+        "watchNamespaces={growth}",
+        "clusterId=blue",
+        "rbac.aggregateToUserRoles=false",
+        "destinationDefinitions=false",
+    ]);
     let mut expected = permissions("growth", SERVED, "");
     expected.extend(permissions(NAMESPACE, LEASES, ""));
     assert_eq!(granted(&objects), expected);
@@ -88,6 +101,9 @@ fn roles_for_people_are_about_our_own_kinds_and_bound_to_nobody() {
         for rule in role["rules"].as_array().unwrap() {
             assert_eq!(rule["apiGroups"], serde_json::json!(["backflow.dev"]));
             assert!(!rule.to_string().contains("status"), "people do not write status: {rule}");
+            // Who writes definitions decides where data and credentials go.
+            let about_definitions = rule.to_string().contains("destinationdefinitions");
+            assert!(!about_definitions || rule["verbs"] == serde_json::json!(["get", "list", "watch"]), "{rule}");
         }
     }
 }

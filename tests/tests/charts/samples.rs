@@ -6,8 +6,8 @@ use backflow_core::{
     cell::Column,
     plan::{DestinationPlan, ModelPlan, SourcePlan},
 };
-use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
-use backflow_plan::{Finding, Parts, Place};
+use backflow_crds::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync};
+use backflow_plan::{Definitions, Finding, Parts, Place};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ fn every_sample_is_of_the_api() {
         match resource["kind"].as_str().expect("a kind") {
             "Source" => known::<Source>(path, resource),
             "Model" => known::<Model>(path, resource),
+            "DestinationDefinition" => known::<DestinationDefinition>(path, resource),
             "Destination" => known::<Destination>(path, resource),
             "Mapping" => known::<Mapping>(path, resource),
             "Sync" => known::<Sync>(path, resource),
@@ -67,7 +68,13 @@ fn every_sample_plans_without_a_finding() {
             resources("").into_iter().filter(|(path, _)| path.contains("/local/") == local).collect();
         let (source, model, destination) = referred(&resources, &place);
         let columns = columns();
-        let parts = Parts { source: &source, model: &model, destination: &destination, columns: Some(&columns) };
+        let parts = Parts {
+            source: &source,
+            model: &model,
+            destination: &destination,
+            definitions: &Definitions::default(),
+            columns: Some(&columns),
+        };
         for (path, resource) in &resources {
             if resource["kind"] == "Source" {
                 planned(path, backflow_plan::source(name(resource), &typed::<Source>(resource).spec, &place));
@@ -173,7 +180,8 @@ fn referred(resources: &[(String, Value)], place: &Place) -> (SourcePlan, ModelP
     let (path, resource, name) = of("Model");
     let model = planned(path, backflow_plan::model(name, &typed::<Model>(resource).spec));
     let (path, resource, name) = of("Destination");
-    let destination = planned(path, backflow_plan::destination(name, &typed::<Destination>(resource).spec, place));
+    let spec = &typed::<Destination>(resource).spec;
+    let destination = planned(path, backflow_plan::destination(name, spec, &Definitions::default(), place));
     (source, model, destination)
 }
 

@@ -5,7 +5,7 @@ use backflow_core::plan::{
     StateLocation,
 };
 use backflow_crds::v1alpha1::{Finding, MappingSpec};
-use backflow_plan::Parts;
+use backflow_plan::{DefinitionProblem, Parts};
 
 use crate::local;
 use crate::manifests::{Manifests, Resource, Spec};
@@ -25,10 +25,14 @@ pub(super) fn check(manifests: &Manifests, resource: &Resource, problems: &mut V
         }
         return;
     };
+    if let Spec::DestinationDefinition(found) = spec {
+        return definition(resource, found, problems);
+    }
     let findings = match spec {
         Spec::Source(_) => local::source(resource).err(),
         Spec::Model(model) => backflow_plan::model(&resource.name, model).err(),
-        Spec::Destination(_) => local::destination(resource).err(),
+        Spec::DestinationDefinition(_) => None,
+        Spec::Destination(_) => local::destination(&manifests.definitions, resource).err(),
         Spec::Mapping(mapping) => Some(self::mapping(manifests, resource, mapping)),
         Spec::Sync(sync) => Some(backflow_plan::check_sync(sync)),
     };
@@ -36,6 +40,19 @@ pub(super) fn check(manifests: &Manifests, resource: &Resource, problems: &mut V
         let path = path.split_once(": ").map(|(path, _)| path.to_owned()).unwrap_or(path);
         if !problems.iter().any(|problem| said(problem, &path, &code)) {
             problems.push(resource.problem(path, &code, message));
+        }
+    }
+}
+
+/// The loader of definitions knows the places itself.
+fn definition(resource: &Resource, found: &[DefinitionProblem], problems: &mut Vec<Problem>) {
+    for DefinitionProblem { code, problem: found } in found {
+        if !problems.iter().any(|problem| said(problem, &found.path, code)) {
+            let mut problem = resource.problem(&found.path, code, &found.message);
+            if found.line > 0 {
+                (problem.line, problem.column) = (found.line, found.column);
+            }
+            problems.push(problem);
         }
     }
 }
@@ -54,7 +71,7 @@ fn mapping(manifests: &Manifests, resource: &Resource, spec: &MappingSpec) -> Ve
     let model = manifests.find("Model", namespace, &spec.model_ref.name).and_then(|model| local::model(model).ok());
     let destination = manifests
         .find("Destination", namespace, &spec.destination_ref.name)
-        .and_then(|destination| local::destination(destination).ok());
+        .and_then(|destination| local::destination(&manifests.definitions, destination).ok());
     let nothing = SourcePlan {
         name: String::new(),
         connection: Connection::Sqlite(Sqlite { path: String::new() }),
@@ -72,6 +89,7 @@ fn mapping(manifests: &Manifests, resource: &Resource, spec: &MappingSpec) -> Ve
         destination: &destination.unwrap_or_else(|| DestinationPlan {
             name: String::new(),
             kind: String::new(),
+            definition: None,
             definition_version: 0,
             auth: String::new(),
             settings: Default::default(),
@@ -79,6 +97,7 @@ fn mapping(manifests: &Manifests, resource: &Resource, spec: &MappingSpec) -> Ve
             limits: DestinationLimits::default(),
             allow_loopback: true,
         }),
+        definitions: &manifests.definitions,
         columns: None,
     };
     let mut findings = backflow_plan::schedule(&spec.schedule).err().unwrap_or_default();

@@ -17,8 +17,9 @@ use backflow_crds::conditions::{ConditionType, Readiness};
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Finding, WorkerTemplate};
 use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::ResourceExt as _;
+use kube::{Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -38,7 +39,7 @@ use crate::triggers::{self, Observed, Origin};
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// A kind that is checked.
-pub trait Checked: Observed + DeserializeOwned {
+pub trait Checked: Observed + Resource<Scope = NamespaceResourceScope> + DeserializeOwned {
     /// Its status.
     type Status: Clone + Default + PartialEq + Serialize + Send + std::marker::Sync;
 
@@ -273,7 +274,10 @@ pub fn tell<K: Observed>(context: &Context, object: &K, before: &[Condition], af
     let reason = ready.reason.parse::<Reason>().ok().filter(|_| condition(after, ConditionType::Reconciling).is_none());
     match reason {
         // The order of creation does not matter, so nobody is told about it.
-        None | Some(Reason::SourceNotReady | Reason::ModelNotReady | Reason::DestinationNotReady) => {}
+        None
+        | Some(
+            Reason::SourceNotReady | Reason::ModelNotReady | Reason::DestinationNotReady | Reason::DefinitionNotReady,
+        ) => {}
         Some(
             Reason::SourceNotFound | Reason::ModelNotFound | Reason::DestinationNotFound | Reason::MappingNotFound,
         ) => {}

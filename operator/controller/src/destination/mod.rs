@@ -47,6 +47,10 @@ impl Checked for Destination {
         }
     }
 
+    fn valid_since(&self, context: &Context) -> Option<Timestamp> {
+        dereference::definition_accepted_at(context, self)
+    }
+
     fn learn(&self, status: &mut DestinationStatus, found: &CheckResult) -> String {
         status::learn(self, status, found)
     }

@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use backflow_core::code::cut;
 use backflow_core::result::CheckResult;
 use backflow_crds::v1alpha1::{Destination, DestinationStatus};
-use backflow_plan::Place;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use crate::check::counts;
 use crate::context::Context;
+use crate::destination::dereference::plan;
 use crate::store::Key;
 
 /// Destinations that asked to be left alone, and until when. The status keeps it over a restart.
@@ -50,7 +50,7 @@ pub fn learn(_destination: &Destination, status: &mut DestinationStatus, found: 
 /// What needs no check.
 pub fn complete(context: &Context, destination: &Destination, status: &mut DestinationStatus) {
     let name = destination.name_any();
-    let plan = backflow_plan::destination(&name, &destination.spec, &Place::Cluster).ok();
+    let plan = plan(context, destination).ok();
     status.definition_version = plan.map(|plan| plan.definition_version.to_string());
     let (active, queued) = counts(context, &destination.namespace().unwrap_or_default(), |needs| {
         needs.destination.as_ref() == Some(&name)

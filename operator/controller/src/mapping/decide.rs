@@ -153,11 +153,18 @@ fn plan(mapping: &Mapping, references: &References) -> Result<String, Unfit> {
         .map_err(|_| unfit(Reason::SourceNotReady, "Source", source_name))?;
     let model_plan = backflow_plan::model(&model.name_any(), &model.spec)
         .map_err(|_| unfit(Reason::ModelNotReady, "Model", &model.name_any()))?;
-    let destination_plan = backflow_plan::destination(destination_name, &destination.spec, &Place::Cluster)
-        .map_err(|_| unfit(Reason::DestinationNotReady, "Destination", destination_name))?;
+    let definitions = &*references.definitions;
+    let destination_plan =
+        backflow_plan::destination(destination_name, &destination.spec, definitions, &Place::Cluster)
+            .map_err(|_| unfit(Reason::DestinationNotReady, "Destination", destination_name))?;
     let columns = columns(model);
-    let parts =
-        Parts { source: &source_plan, model: &model_plan, destination: &destination_plan, columns: columns.as_deref() };
+    let parts = Parts {
+        source: &source_plan,
+        model: &model_plan,
+        destination: &destination_plan,
+        definitions,
+        columns: columns.as_deref(),
+    };
     let namespace = mapping.namespace().unwrap_or_default();
     let plan = backflow_plan::mapping(&namespace, &mapping.name_any(), spec, parts).map_err(Unfit::Findings)?;
     let identity = backflow_plan::identity_fingerprint(&plan.identity);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use backflow_crds::v1alpha1::{Destination, Mapping, Model, Source, Sync};
+use backflow_plan::Definitions;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
@@ -20,6 +21,8 @@ pub struct References {
     pub source: Option<Arc<Source>>,
     /// Its Destination.
     pub destination: Option<Arc<Destination>>,
+    /// The definitions that its Destination may name.
+    pub definitions: Arc<Definitions>,
     /// The Mapping that it runs after.
     pub upstream: Option<Arc<Mapping>>,
     /// Mappings that run after each other in a circle, this one among them.
@@ -38,6 +41,7 @@ pub fn references(context: &Context, mapping: &Mapping) -> References {
         source,
         model,
         destination: context.stores.destinations.find(&namespace, &mapping.spec.destination_ref.name),
+        definitions: context.shelf.definitions(),
         upstream: follows(mapping).and_then(|upstream| context.stores.mappings.find(&namespace, upstream)),
         cycle: cycle(context, &namespace, mapping),
         shares_state_with: shares_state(context, &namespace, mapping),

@@ -164,7 +164,7 @@ pub fn plan(context: &Context, sync: &Sync) -> Result<Ready, NotReady> {
         let destination = context.stores.destinations.find(&namespace, name);
         let destination = destination.ok_or_else(|| missing(Reason::DestinationNotFound, "Destination", name))?;
         let template = context.worker([mapping.spec.worker.as_ref(), source.spec.worker.as_ref()]);
-        return mapping_run(sync, &mapping, &model, &source, &destination, template);
+        return mapping_run(context, sync, &mapping, (&model, &source, &destination), template);
     }
     let (source, resolved) = if let Some(reference) = &sync.spec.model_ref {
         let (model, source) = model_and_source(context, &namespace, &reference.name)?;
@@ -186,20 +186,26 @@ pub fn plan(context: &Context, sync: &Sync) -> Result<Ready, NotReady> {
 }
 
 fn mapping_run(
+    context: &Context,
     sync: &Sync,
     mapping: &Mapping,
-    model: &Model,
-    source: &Source,
-    destination: &Destination,
+    (model, source, destination): (&Model, &Source, &Destination),
     template: WorkerTemplate,
 ) -> Result<Ready, NotReady> {
     let namespace = sync.namespace().unwrap_or_default();
     let (source_part, model_part) = (source_plan(source)?, model_plan(model)?);
-    let destination_part = backflow_plan::destination(&destination.name_any(), &destination.spec, &Place::Cluster);
+    let definitions = context.shelf.definitions();
+    let destination_part =
+        backflow_plan::destination(&destination.name_any(), &destination.spec, &definitions, &Place::Cluster);
     let destination_part = destination_part.map_err(NotReady::Findings)?;
     let columns = columns(model);
-    let parts =
-        Parts { source: &source_part, model: &model_part, destination: &destination_part, columns: columns.as_deref() };
+    let parts = Parts {
+        source: &source_part,
+        model: &model_part,
+        destination: &destination_part,
+        definitions: &definitions,
+        columns: columns.as_deref(),
+    };
     let mut plan =
         backflow_plan::mapping(&namespace, &mapping.name_any(), &mapping.spec, parts).map_err(NotReady::Findings)?;
     if let Some(scratch) = template.scratch.as_ref().and_then(backflow_plan::bytes) {

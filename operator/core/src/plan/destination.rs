@@ -16,6 +16,9 @@ pub struct DestinationPlan {
     /// The definition.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The definition itself, if it is none of the built-in ones: as it was when the run was planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Value>,
     /// The definition's version that was validated against.
     pub definition_version: u32,
     /// The definition's authentication scheme.

@@ -42,15 +42,20 @@ pub(super) const ELEMENT: [Variable; 9] = [
 /// What the connection knows.
 const CONNECTION: [Variable; 2] = [Variable::Settings, Variable::Auth];
 
-/// Reads what a destination by HTTP has beside settings, auth and actions.
-pub(super) fn http(object: &mut Object<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Option<Http> {
+/// Reads what a destination by HTTP has beside settings, auth and actions. `supplied`: by a user, see [`hosts`].
+pub(super) fn http(
+    object: &mut Object<'_>,
+    allowed: Allowed<'_>,
+    supplied: bool,
+    problems: &mut Problems,
+) -> Option<Http> {
     let limits = object.need("limits", problems).and_then(|place| limits(&place, allowed, problems));
     let errors = object.get("errors").map(|place| error_rules(&place, allowed, problems)).unwrap_or_default();
     let check = object.get("check").and_then(|place| check(&place, allowed, problems));
     let discover = object.get("discover").map(|place| discoveries(&place, allowed, problems)).unwrap_or_default();
     let mut http = object.need("http", problems)?.object(problems)?;
     let connection = allowed.with(&CONNECTION);
-    let hosts = http.need("hosts", problems).and_then(|place| hosts(&place, problems));
+    let hosts = http.need("hosts", problems).and_then(|place| hosts(&place, supplied, problems));
     let user_defined = matches!(hosts, Some(Hosts::UserDefined { .. }));
     let base_url =
         http.need("baseUrl", problems).and_then(|place| base_url(&place, &connection, user_defined, problems));
@@ -77,7 +82,9 @@ pub(super) fn http(object: &mut Object<'_>, allowed: Allowed<'_>, problems: &mut
     })
 }
 
-fn hosts(place: &Place<'_>, problems: &mut Problems) -> Option<Hosts> {
+/// A definition that a user supplies calls private networks only where it says so itself: who may write definitions decides that, and
+/// not who may write Destinations.
+fn hosts(place: &Place<'_>, supplied: bool, problems: &mut Problems) -> Option<Hosts> {
     let mut object = place.object(problems)?;
     let allow = object.get("allow");
     let user_defined = object.get("userDefined").and_then(|place| place.boolean(problems)).unwrap_or_default();
@@ -85,12 +92,6 @@ fn hosts(place: &Place<'_>, problems: &mut Problems) -> Option<Hosts> {
     object.finish(problems);
     match (allow, user_defined) {
         (Some(place), false) => {
-            if deny.is_some() {
-                place.wrong(
-                    problems,
-                    "denyPrivateNetworks goes with userDefined: the hosts that are allowed are public",
-                );
-            }
             let mut patterns = Vec::new();
             for item in place.items(64, problems)? {
                 let Some(pattern) = item.text(problems) else { continue };
@@ -106,9 +107,9 @@ fn hosts(place: &Place<'_>, problems: &mut Problems) -> Option<Hosts> {
             if patterns.is_empty() {
                 place.wrong(problems, "no host is allowed; name one");
             }
-            Some(Hosts::Allow(patterns))
+            Some(Hosts::Allow { names: patterns, deny_private_networks: deny.unwrap_or(true) })
         }
-        (None, true) => Some(Hosts::UserDefined { deny_private_networks: deny.unwrap_or_default() }),
+        (None, true) => Some(Hosts::UserDefined { deny_private_networks: deny.unwrap_or(supplied) }),
         (Some(place), true) => {
             place.wrong(problems, "either allow or userDefined, not both");
             None

@@ -29,15 +29,28 @@ const LONGEST: usize = 1 << 20;
 /// Actions of one definition, at most.
 const ACTIONS: usize = 128;
 
+/// The longest definition that a user supplies, as JSON in bytes: with its Mapping it must fit into a plan.
+const LONGEST_SUPPLIED: usize = 256 << 10;
+
+/// Whose definition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin<'a> {
+    /// One that is part of the program: a file that says everything about itself.
+    BuiltIn,
+    /// A user's own, of this name. It is HTTP alone, and what is for the catalogue of the built-in ones may be left out.
+    Supplied(&'a str),
+}
+
+fn failed(at: Position, message: impl Into<String>) -> LoadError {
+    LoadError(vec![Problem { line: at.line, column: at.column, path: String::new(), message: message.into() }])
+}
+
 /// Reads a definition file, strictly.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
 pub fn load(yaml: &str) -> Result<Definition, LoadError> {
     let start = Position { line: 1, column: 1 };
-    let failed = |at: Position, message: String| {
-        LoadError(vec![Problem { line: at.line, column: at.column, path: String::new(), message }])
-    };
     if yaml.len() > LONGEST {
         return Err(failed(start, format!("the file is longer than {LONGEST} bytes")));
     }
@@ -46,43 +59,87 @@ pub fn load(yaml: &str) -> Result<Definition, LoadError> {
         return Err(failed(at, message));
     }
     match &stream.documents[..] {
-        [document] => from_node(document).map_err(LoadError),
-        [] => Err(failed(start, "the file is empty".to_owned())),
-        [_, second, ..] => {
-            Err(failed(second.at, "a file holds one definition; put the others into their own".to_owned()))
-        }
+        [document] => from_node(document, Origin::BuiltIn),
+        [] => Err(failed(start, "the file is empty")),
+        [_, second, ..] => Err(failed(second.at, "a file holds one definition; put the others into their own")),
     }
 }
 
-/// Reads a definition that is part of a document.
+/// Reads the definition that a user supplies under this name, as strictly: the spec of a DestinationDefinition.
+///
+/// Where it does not say otherwise, it calls no address of a private network.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of the file.
-fn from_node(node: &Node) -> Result<Definition, Vec<Problem>> {
+pub fn load_supplied(name: &str, spec: &Node) -> Result<Definition, LoadError> {
+    let bytes = spec.to_json().to_string().len();
+    if bytes > LONGEST_SUPPLIED {
+        let message = format!(
+            "the definition has {bytes} bytes, more than {LONGEST_SUPPLIED}; make two of it, with some of the actions in each"
+        );
+        return Err(failed(spec.at, message));
+    }
+    from_node(spec, Origin::Supplied(name))
+}
+
+fn from_node(node: &Node, origin: Origin<'_>) -> Result<Definition, LoadError> {
     let mut problems = Problems::default();
-    let definition = Place::new(node, "").object(&mut problems).and_then(|object| definition(object, &mut problems));
-    match definition {
+    let object = Place::new(node, "").object(&mut problems);
+    match object.and_then(|object| definition(object, origin, &mut problems)) {
         Some(definition) if problems.is_empty() => Ok(definition),
-        _ => Err(problems.finish()),
+        _ => Err(LoadError(problems.finish())),
     }
 }
 
-fn definition(mut object: Object<'_>, problems: &mut Problems) -> Option<Definition> {
-    let id = object.need("definition", problems).and_then(|place| {
-        let id = place.text(problems)?;
-        let letters = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
-        if !(id.starts_with(|char: char| char.is_ascii_lowercase()) && id.chars().all(letters) && id.len() <= 63) {
-            place.wrong(problems, "must be a name of lower-case letters, digits and -, at most 63");
+/// The name that it has.
+fn name(object: &mut Object<'_>, origin: Origin<'_>, problems: &mut Problems) -> Option<String> {
+    let place = match origin {
+        Origin::BuiltIn => object.need("definition", problems),
+        Origin::Supplied(_) => object.get("definition"),
+    };
+    let id = match (place, origin) {
+        (None, Origin::BuiltIn) => return None,
+        (None, Origin::Supplied(name)) => return Some(name.to_owned()),
+        (Some(place), origin) => {
+            let id = place.text(problems)?;
+            let letters = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+            if !(id.starts_with(|char: char| char.is_ascii_lowercase()) && id.chars().all(letters) && id.len() <= 63) {
+                place.wrong(problems, "must be a name of lower-case letters, digits and -, at most 63");
+            } else if let Origin::Supplied(name) = origin
+                && id != name
+            {
+                place.wrong(problems, format!("must be metadata.name, which is \"{name}\"; or leave it out"));
+            }
+            id
         }
-        Some(id)
-    });
+    };
+    Some(id)
+}
+
+fn definition(mut object: Object<'_>, origin: Origin<'_>, problems: &mut Problems) -> Option<Definition> {
+    let id = name(&mut object, origin, problems);
     let version = object.need("version", problems).and_then(|place| place.whole(1..=1_000_000, problems));
-    let title = object.need("title", problems).and_then(|place| place.text(problems));
-    let description = object.need("description", problems).and_then(|place| place.text(problems));
+    let supplied = matches!(origin, Origin::Supplied(_));
+    let mut about = |key| if supplied { object.get(key) } else { object.need(key, problems) };
+    let (title, description, category, verification) =
+        (about("title"), about("description"), about("category"), about("verification"));
+    let title = match title {
+        Some(place) => place.text(problems),
+        None => id.clone(),
+    };
+    let description = match description {
+        Some(place) => place.text(problems),
+        None => Some(String::new()),
+    };
+    let category = match category {
+        Some(place) => place.one(&Category::NAMES, problems),
+        None => Some(Category::Generic),
+    };
+    let verification = match verification {
+        Some(place) => place.one(&Verification::NAMES, problems),
+        None => Some(Verification::Fixture),
+    };
     let docs_url = object.get("docsUrl").and_then(|place| place.text(problems));
-    let category = object.need("category", problems).and_then(|place| place.one(&Category::NAMES, problems));
-    let verification =
-        object.need("verification", problems).and_then(|place| place.one(&Verification::NAMES, problems));
     let provenance = object.get("provenance").map(|place| facts(&place, problems)).unwrap_or_default();
 
     let reader = Reader { purpose: Purpose::Settings, conditions: None };
@@ -100,14 +157,15 @@ fn definition(mut object: Object<'_>, problems: &mut Problems) -> Option<Definit
         captured: &[],
         promised: Promised::default(),
     };
-    let native = object.get("native").and_then(|place| place.text(problems));
+    // What is code comes with the program.
+    let native = if supplied { None } else { object.get("native").and_then(|place| place.text(problems)) };
     let auth = object.need("auth", problems).and_then(|place| auth::auth(&place, allowed, native.is_some(), problems));
     // What one of the schemes captures may be named: a Destination with another scheme fails on it, and is told by its check.
     let captured: Vec<String> = auth.iter().flat_map(|auth| &auth.choose).flat_map(auth::captured).collect();
     let allowed = Allowed { captured: &captured, ..allowed };
     let delivery = match native {
         Some(name) => native_delivery(name, &mut object, problems),
-        None => connection::http(&mut object, allowed, problems).map(|http| Delivery::Http(Box::new(http))),
+        None => connection::http(&mut object, allowed, supplied, problems).map(|http| Delivery::Http(Box::new(http))),
     };
     let place = object.need("actions", problems);
     let http = !matches!(delivery, Some(Delivery::Native { .. }));

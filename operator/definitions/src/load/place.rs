@@ -184,7 +184,8 @@ impl<'n> Object<'n> {
     pub(crate) fn need(&mut self, key: &'static str, problems: &mut Problems) -> Option<Place<'n>> {
         let found = self.get(key);
         if found.is_none() {
-            problems.add(self.node.at, &self.path, format!("{key} is missing"));
+            let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+            problems.add(self.node.at, &path, "is missing; add it");
         }
         found
     }

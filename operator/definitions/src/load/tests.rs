@@ -1,4 +1,8 @@
-use super::load;
+use backflow_yaml::{Node, read};
+use serde_json::{Value, json};
+
+use super::{load, load_supplied};
+use crate::{Definition, Hosts, LoadError};
 
 const SAMPLE: &str = include_str!("sample.yaml");
 
@@ -33,7 +37,7 @@ fn every_mistake_is_found_at_its_line_with_its_cure() {
             4,
             "versoin: there is no key \"versoin\" here (did you mean \"version\"?",
         ),
-        ("title: Sample", "", 2, "title is missing"),
+        ("title: Sample", "", 2, "title: is missing"),
         ("version: 1", "version: 1\nversion: 2", 4, "is there twice"),
         ("definition: sample", "definition: Sample", 2, "lower-case"),
         ("category: crm", "category: crn", 7, "did you mean \"crm\"?"),
@@ -62,7 +66,7 @@ fn every_mistake_is_found_at_its_line_with_its_cure() {
         ("\"${settings.accessToken}\"", "\"${settings.acessToken}\"", 31, "did you mean \"accessToken\"?"),
         ("type: bearer", "type: barer", 31, "did you mean \"bearer\"?"),
         ("id: token, desc", "id: oauth, desc", 31, "is there twice"),
-        ("grant: refreshToken", "grant: password", 21, "username is missing"),
+        ("grant: refreshToken", "grant: password", 21, "username: is missing"),
         ("token: \"${settings.accessToken}\"", "token: x", 18, "no scheme of auth uses this secret"),
         (
             "refreshToken: \"${settings.refreshToken}\"",
@@ -104,7 +108,7 @@ fn every_mistake_of_an_action_is_found_at_its_line_with_its_cure() {
             "nothing leads to the operation for delete",
         ),
         ("for: [delete]", "for: [delete, upsert]", 78, "there are 2 operations for upsert"),
-        ("    idempotent: true\n    config", "    config", 59, "idempotent is missing"),
+        ("    idempotent: true\n    config", "    config", 59, "idempotent: is missing"),
         ("required: [id]\n", "required: [ident]\n", 71, "\"ident\" is not among properties"),
         ("x-normalize: [phone]", "x-normalize: [fone]", 74, "there is no way to normalize"),
         ("x-hash: sha256", "x-hash: sha3", 74, "cannot be \"sha3\""),
@@ -123,7 +127,7 @@ fn every_mistake_of_an_action_is_found_at_its_line_with_its_cure() {
         ("onMissing: succeed", "onMissing: ignore", 101, "cannot be \"ignore\""),
         ("onMissing: succeed", "onMissing: send", 102, "write rec.?remoteId"),
         ("mode: correlate", "mode: corelate", 90, "did you mean \"correlate\"?"),
-        ("ref: \"${it.trace}\", code", "code", 92, "ref is missing"),
+        ("ref: \"${it.trace}\", code", "code", 92, "ref: is missing"),
         ("of: failed", "of: faild", 127, "did you mean \"failed\"?"),
         ("state: \"${body.state", "state: \"${bdy.state", 123, "did you mean \"body\"?"),
         ("item: {id: \"${f.id}\", name: \"${f.?name}\"}", "body: {a: 1}", 112, "nothing of the records is sent"),
@@ -172,17 +176,97 @@ fn files_that_hold_no_definition_are_told_so() {
     }
 }
 
+/// The smallest definition that there is, with these members in place of its own; null takes one out.
+fn small(changes: Value) -> Value {
+    let mut definition = json!({
+        "definition": "small", "version": 1, "title": "Small", "description": "D.", "category": "generic", "verification": "fixture-verified",
+        "settings": {"type": "object"},
+        "auth": {"choose": [{"id": "none", "description": "Without.", "type": "none"}]},
+        "http": {"baseUrl": "https://api.example.com", "hosts": {"allow": ["api.example.com"]}},
+        "limits": {"concurrency": {"max": 2}},
+        "actions": {"send": {
+            "title": "Send", "description": "Sends records.", "syncModes": ["Upsert"], "idempotent": true,
+            "fields": {"type": "object", "additionalProperties": true}, "batch": {"maxRecords": 1000},
+            "operations": [{
+                "for": ["upsert"], "request": {"method": "POST", "path": "/", "item": "${f}", "body": "$items"}, "results": {"mode": "whole"},
+            }],
+        }},
+    });
+    for (name, change) in changes.as_object().expect("members") {
+        let members = definition.as_object_mut().expect("an object");
+        _ = if change.is_null() { members.remove(name) } else { members.insert(name.clone(), change.clone()) };
+    }
+    definition
+}
+
+/// As `load` says what is wrong.
+fn said(loaded: Result<Definition, LoadError>) -> Vec<String> {
+    loaded.err().map(|error| error.0.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
 #[test]
 fn a_native_destination_says_no_request() {
-    let native = "definition: native\nversion: 1\ntitle: Native\ndescription: D.\ncategory: warehouse\nverification: live-verified\n\
-        settings: {type: object, properties: {password: {type: string, x-secret: true, description: P.}}}\nnative: postgres\n\
-        auth: {choose: [{id: password, description: P., type: native, uses: [password]}]}\n\
-        limits: {concurrency: {max: 2}}\n\
-        actions:\n  rows:\n    title: Rows\n    description: Writes rows.\n    syncModes: [Mirror]\n    idempotent: true\n\
-    \x20   fields: {type: object, additionalProperties: true}\n    batch: {maxRecords: 1000}\n";
-    let definition = load(native).unwrap_or_else(|error| panic!("{error}"));
+    let mut rows = small(json!({}))["actions"]["send"].clone();
+    rows.as_object_mut().expect("an action").remove("operations");
+    let native = json!({
+        "native": "postgres", "http": null, "actions": {"rows": rows},
+        "settings": {"type": "object", "properties": {"password": {"type": "string", "x-secret": true, "description": "P."}}},
+        "auth": {"choose": [{"id": "password", "description": "P.", "type": "native", "uses": ["password"]}]},
+    });
+    let definition = load(&small(native.clone()).to_string()).unwrap_or_else(|error| panic!("{error}"));
     assert!(definition.http().is_none() && definition.concurrency() == 2);
-    let error =
-        load(&native.replace("native: postgres\n", "native: postgres\nhttp: {}\n")).expect_err("no http").to_string();
-    assert!(error.contains("there is no key \"http\""), "{error}");
+    let mut both = native;
+    both["http"] = json!({});
+    let found = said(load(&small(both).to_string()));
+    assert!(found.iter().any(|problem| problem.contains("there is no key \"http\"")), "{found:?}");
+}
+
+fn supplied(changes: Value) -> Result<Definition, LoadError> {
+    load_supplied("small", &Node::from(&small(changes)))
+}
+
+#[test]
+fn what_is_for_the_catalogue_may_be_left_out_of_a_definition_of_ones_own() {
+    let bare = json!({"definition": null, "title": null, "description": null, "category": null, "verification": null});
+    let definition = supplied(bare.clone()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((definition.id.as_str(), definition.title.as_str()), ("small", "small"));
+    assert_eq!(said(load(&small(bare).to_string())).len(), 5, "a file says everything about itself");
+    assert_eq!(said(supplied(json!({}))), [""; 0]);
+}
+
+#[test]
+fn a_definition_of_ones_own_has_its_name_and_no_code_and_a_size() {
+    let found = said(supplied(json!({"definition": "other", "native": "postgres"})));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("must be metadata.name, which is \"small\""), "{found:?}");
+    assert!(found[1].contains("there is no key \"native\""), "{found:?}");
+    let found = said(supplied(json!({"description": "x".repeat(300_000)})));
+    assert!(found[0].contains("make two of it"), "{found:?}");
+}
+
+#[test]
+fn a_definition_of_ones_own_is_found_wrong_at_its_place_in_the_manifest() {
+    let manifest = "kind: DestinationDefinition\nspec:\n  version: 0\n  settings: {type: object}\n  title: [x]\n";
+    let document = read(manifest).documents.remove(0);
+    let found = said(load_supplied("small", document.get("spec").expect("a spec")));
+    assert!(found[0].starts_with("line 3, column 3: actions: is missing"), "{found:?}");
+    assert!(found.iter().any(|problem| problem.starts_with("line 3, column 12: version: must be")), "{found:?}");
+    assert!(found.iter().any(|problem| problem.starts_with("line 5, column 10: title: must be text")), "{found:?}");
+}
+
+#[test]
+fn private_networks_are_for_who_writes_the_definition_to_allow() {
+    let denies = |definition: &Definition| definition.http().expect("http").hosts.deny_private_networks();
+    for (hosts, built_in, own) in [
+        (json!({"allow": ["crm.internal.example"]}), true, true),
+        (json!({"allow": ["crm.internal.example"], "denyPrivateNetworks": false}), false, false),
+        (json!({"userDefined": true}), false, true),
+        (json!({"userDefined": true, "denyPrivateNetworks": false}), false, false),
+        (json!({"userDefined": true, "denyPrivateNetworks": true}), true, true),
+    ] {
+        let with = || json!({"http": {"baseUrl": "https://crm.internal.example", "hosts": hosts}});
+        assert_eq!(denies(&load(&small(with()).to_string()).expect("it loads")), built_in, "{hosts}");
+        assert_eq!(denies(&supplied(with()).expect("it loads")), own, "{hosts}");
+    }
+    assert!(matches!(supplied(json!({})).expect("it loads").http().expect("http").hosts, Hosts::Allow { .. }));
 }

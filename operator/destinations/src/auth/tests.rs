@@ -59,7 +59,7 @@ fn oauth(server: &Server, grant: Grant) -> OAuth {
 }
 
 fn client() -> Client {
-    let hosts = Box::leak(Box::new(Hosts::Allow(vec!["127.0.0.1".into()])));
+    let hosts = Box::leak(Box::new(Hosts::Allow { names: vec!["127.0.0.1".into()], deny_private_networks: true }));
     let base: Url = "http://127.0.0.1".parse().unwrap();
     let timeouts = Timeouts { connect: Duration::from_secs(5), request: Duration::from_secs(30) };
     Client::new(hosts, Some(&base), true, 4, timeouts).unwrap()

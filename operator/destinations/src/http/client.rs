@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Request, Url};
 
 use super::answer::{RawAnswer, Reading};
-use super::hosts::{admit, deny_private, loopback};
+use super::hosts::{admit, loopback};
 use super::trouble::trouble;
 use super::{Outgoing, shown};
 use crate::address::Guard;
@@ -56,7 +56,7 @@ impl Client {
                 .pool_max_idle_per_host(connections)
         };
         let always = base.and_then(|url| url.host_str()).map(str::to_owned);
-        let deny_private = deny_private(hosts);
+        let deny_private = hosts.deny_private_networks();
         let plain = base.is_some_and(|url| url.scheme() == "http");
         let build = |local: bool| {
             let guarded = || {
@@ -102,7 +102,7 @@ impl Client {
     fn cure(&self) -> &'static str {
         match self.hosts {
             Hosts::UserDefined { .. } => "settings.url",
-            Hosts::Allow(_) => "spec.settings",
+            Hosts::Allow { .. } => "spec.settings",
         }
     }
 

@@ -9,14 +9,6 @@ use url::Host;
 
 use crate::address::{forbidden, private};
 
-/// Whether private addresses are nobody's destination: the hosts of a vendor are never there.
-pub(crate) fn deny_private(hosts: &Hosts) -> bool {
-    match hosts {
-        Hosts::Allow(_) => true,
-        Hosts::UserDefined { deny_private_networks } => *deny_private_networks,
-    }
-}
-
 /// Judges a URL. `local`: the run may call loopback, and may do so without TLS.
 ///
 /// # Errors
@@ -40,18 +32,20 @@ pub(crate) fn admit(hosts: &Hosts, url: &Url, local: bool) -> Result<(), Failure
             "is a loopback, link-local or metadata address, which a run in a cluster never calls; name a Service or a public host",
         );
     }
-    if !local && deny_private(hosts) && literal.is_some_and(private) {
+    if !local && hosts.deny_private_networks() && literal.is_some_and(private) {
         return forbidden_host("is a private address, which this destination never has; name its public host");
     }
     match hosts {
         Hosts::UserDefined { .. } if matches!(url.scheme(), "http" | "https") => Ok(()),
         Hosts::UserDefined { .. } => forbidden_host("is called by neither http nor https"),
-        Hosts::Allow(names) if !hosts.allow(url.host_str().unwrap_or_default()) => forbidden_host(&format!(
+        Hosts::Allow { names, .. } if !hosts.allow(url.host_str().unwrap_or_default()) => forbidden_host(&format!(
             "is not a host of this destination (its definition allows {}); check settings and credentials",
             names.join(", ")
         )),
-        Hosts::Allow(_) if url.scheme() == "https" || (local && loopback(url)) => Ok(()),
-        Hosts::Allow(_) => forbidden_host("is called without TLS, which only a local run may do to its own machine"),
+        Hosts::Allow { .. } if url.scheme() == "https" || (local && loopback(url)) => Ok(()),
+        Hosts::Allow { .. } => {
+            forbidden_host("is called without TLS, which only a local run may do to its own machine")
+        }
     }
 }
 
@@ -69,6 +63,10 @@ pub(crate) fn loopback(url: &Url) -> bool {
 mod tests {
     use super::*;
 
+    fn allow(names: &[&str]) -> Hosts {
+        Hosts::Allow { names: names.iter().map(|name| (*name).to_owned()).collect(), deny_private_networks: true }
+    }
+
     fn admitted(hosts: &Hosts, url: &str, local: bool) -> bool {
         let admitted = admit(hosts, &Url::parse(url).expect(url), local);
         if let Err(failure) = &admitted {
@@ -80,7 +78,7 @@ mod tests {
 
     #[test]
     fn only_hosts_on_the_list_are_called_and_only_by_tls() {
-        let hosts = Hosts::Allow(vec!["api.example.com".into(), "*.force.com".into()]);
+        let hosts = allow(&["api.example.com", "*.force.com"]);
         for good in ["https://api.example.com/a", "https://API.example.com./", "https://na1.my.force.com:443/"] {
             assert!(admitted(&hosts, good, false), "{good}");
         }
@@ -104,11 +102,22 @@ mod tests {
 
     #[test]
     fn a_local_run_may_call_its_own_machine_without_tls_if_the_list_has_it() {
-        let hosts = Hosts::Allow(vec!["127.0.0.1".into(), "api.example.com".into()]);
+        let hosts = allow(&["127.0.0.1", "api.example.com"]);
         assert!(admitted(&hosts, "http://127.0.0.1:8080/", true));
         assert!(!admitted(&hosts, "http://127.0.0.1:8080/", false));
         assert!(!admitted(&hosts, "http://api.example.com/", true));
         assert!(!admitted(&hosts, "http://localhost/", true), "not on the list");
+    }
+
+    #[test]
+    fn private_addresses_are_called_where_the_definition_allows_them() {
+        for (deny_private_networks, admits) in [(true, false), (false, true)] {
+            let hosts =
+                Hosts::Allow { names: vec!["10.0.0.7".into(), "169.254.169.254".into()], deny_private_networks };
+            assert_eq!(admitted(&hosts, "https://10.0.0.7/", false), admits);
+            assert!(!admitted(&hosts, "https://10.0.0.8/", false), "not on the list");
+            assert!(!admitted(&hosts, "https://169.254.169.254/", false));
+        }
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl<'a> Opening<'a> {
         let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
         let defined: &'static DefinedAction =
             self.definition.action(&mapping.action).map_err(|finding| invalid(finding.message))?;
-        if let Some(finding) = defined.check_config(&mapping.config).into_iter().next() {
+        let settings = complete(&self.definition.settings, &self.plan.settings);
+        if let Some(finding) = defined.check_config(&mapping.config, &settings).into_iter().next() {
             return Err(invalid(finding.message));
         }
         let connection = self.connection(complete(&defined.config, &mapping.config))?;

@@ -7,6 +7,7 @@ mod faults;
 mod native;
 mod requests;
 mod results;
+mod supplied;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -162,6 +163,7 @@ fn destination(definition: &Definition, url: &str, secrets: &[(&str, &str)]) -> 
     DestinationPlan {
         name: "account".into(),
         kind: definition.id.clone(),
+        definition: None,
         definition_version: definition.version,
         auth: definition.auth.choose[0].id.clone(),
         settings: BTreeMap::from([("url".to_owned(), json!(url))]),

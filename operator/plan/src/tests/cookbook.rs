@@ -75,7 +75,14 @@ fn sends(example: &Example<'_>) -> String {
         plan_model(&manifests::model()).unwrap(),
         plan_destination(&manifests::destination()).unwrap(),
     );
-    let parts = Parts { source: &source, model: &model, destination: &destination, columns: Some(&columns) };
+    let definitions = crate::Definitions::default();
+    let parts = Parts {
+        source: &source,
+        model: &model,
+        destination: &destination,
+        definitions: &definitions,
+        columns: Some(&columns),
+    };
     let manifest = with(manifests::mapping(), json!({"fields": null}));
     let manifest = with(manifest, json!({"fields": {"x": field}}));
     let plan = crate::mapping("shop", "crm", &read(&manifest), parts)

@@ -138,7 +138,9 @@ fn columns_are_checked_when_they_are_known() {
     let destination = plan_destination(&manifests::destination()).unwrap();
     let columns = ["id", "email"].map(|name| Column { name: name.into(), kind: "text".into() });
     let plan = |columns| {
-        let parts = Parts { source: &source, model: &model, destination: &destination, columns };
+        let definitions = crate::Definitions::default();
+        let parts =
+            Parts { source: &source, model: &model, destination: &destination, definitions: &definitions, columns };
         named(crate::mapping("shop", "crm", &read(&manifest), parts))
     };
     let mut found = plan(Some(&columns[..]));

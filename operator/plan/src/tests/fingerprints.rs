@@ -158,7 +158,14 @@ fn a_local_file_keeps_its_state_where_ever_it_lies() {
             manifests::plan_model(&manifests::model()).unwrap(),
             manifests::plan_destination(&manifests::destination()).unwrap(),
         );
-        let parts = crate::Parts { source: &source, model: &model, destination: &destination, columns: None };
+        let definitions = crate::Definitions::default();
+        let parts = crate::Parts {
+            source: &source,
+            model: &model,
+            destination: &destination,
+            definitions: &definitions,
+            columns: None,
+        };
         (
             source.connection.clone(),
             crate::mapping("shop", "crm", &read(&manifests::mapping()), parts).unwrap().identity,

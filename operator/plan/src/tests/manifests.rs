@@ -4,7 +4,7 @@ use backflow_core::plan::{DestinationPlan, MappingPlan, ModelPlan, SourcePlan};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{Finding, Parts, Place};
+use crate::{Definitions, Finding, Parts, Place};
 
 pub(super) fn source() -> Value {
     json!({"postgres": {"host": "db", "port": 5432, "database": "shop", "user": "backflow", "tls": {"mode": "VerifyFull"}}})
@@ -59,7 +59,7 @@ pub(super) fn plan_model(manifest: &Value) -> Result<ModelPlan, Vec<Finding>> {
 }
 
 pub(super) fn plan_destination(manifest: &Value) -> Result<DestinationPlan, Vec<Finding>> {
-    crate::destination("hook", &read(manifest), &Place::Cluster)
+    crate::destination("hook", &read(manifest), &Definitions::default(), &Place::Cluster)
 }
 
 pub(super) fn plan_mapping(manifest: &Value) -> Result<MappingPlan, Vec<Finding>> {
@@ -70,7 +70,9 @@ pub(super) fn plan_mapping(manifest: &Value) -> Result<MappingPlan, Vec<Finding>
 pub(super) fn plan_between(source: &Value, destination: &Value, manifest: &Value) -> Result<MappingPlan, Vec<Finding>> {
     let (source, model, destination) =
         (plan_source(source).unwrap(), plan_model(&model()).unwrap(), plan_destination(destination).unwrap());
-    let parts = Parts { source: &source, model: &model, destination: &destination, columns: None };
+    let definitions = Definitions::default();
+    let parts =
+        Parts { source: &source, model: &model, destination: &destination, definitions: &definitions, columns: None };
     crate::mapping("shop", "crm", &read(manifest), parts)
 }
 

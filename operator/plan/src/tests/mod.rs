@@ -2,6 +2,7 @@
 
 mod cloud;
 mod cookbook;
+mod definitions;
 mod fields;
 mod findings;
 mod fingerprints;

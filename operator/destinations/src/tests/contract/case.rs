@@ -179,6 +179,7 @@ impl<'a> Case<'a> {
         DestinationPlan {
             name: "account".into(),
             kind: self.folder.definition.id.clone(),
+            definition: None,
             definition_version: self.folder.definition.version,
             auth: destination["auth"].as_str().unwrap_or(first).to_owned(),
             settings: object(&destination["settings"]),

@@ -146,6 +146,7 @@ impl Place {
         let destination = DestinationPlan {
             name: "crm".into(),
             kind: "webhook".into(),
+            definition: None,
             definition_version: 1,
             auth: "none".into(),
             settings: BTreeMap::new(),
