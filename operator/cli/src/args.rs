@@ -1,8 +1,13 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+use crate::authorize;
+use crate::manifests::Resource;
 
 /// Sends warehouse data to business tools.
 #[derive(Debug, Parser)]
@@ -44,6 +49,12 @@ const TEST: &str = "Without --key: connects to each Source and Destination, read
         With --key: takes the row with this primary key and really sends it, once. Request and answer are printed, nothing is \
         remembered.";
 
+const AUTHORIZE: &str = "Asks a person to agree that your own application at a vendor acts for them, and prints the Secret that the Destination needs.\n\n\
+        The vendor's page opens in a browser; its answer comes to this machine and is exchanged for a refresh token. Standard output has the \
+        manifest and nothing else: pipe it into kubectl apply -f -.\n\n\
+        The Destination says the rest: its type, auth and clientId, and under spec.secrets the names and keys of the Secret. The \
+        application's own secret is given as for a run (--secret, environment, or a Secret manifest).";
+
 const STATE: &str = "Shows what is remembered of each Mapping: whose it is, how many rows, and when it last moved. It lives where the Source's \
         spec.state says, and outlives Mappings and clusters.";
 
@@ -62,6 +73,9 @@ pub(crate) enum Command {
     /// Try connections and queries, or really send one record
     #[command(long_about = TEST)]
     Test(TestArgs),
+    /// Ask a person's consent for a Destination, and print the Secret with its refresh token
+    #[command(long_about = AUTHORIZE)]
+    Authorize(AuthorizeArgs),
     /// Show what is remembered: of which Mappings, since when, how much
     #[command(long_about = STATE)]
     State {
@@ -112,6 +126,13 @@ impl RunArgs {
 }
 
 impl Input {
+    /// The namespace that a manifest beside this resource must name: none where `kubectl` puts both into its own.
+    #[must_use]
+    pub(crate) fn namespace_of<'r>(&self, resource: &'r Resource) -> Option<&'r str> {
+        let said = resource.node.get("metadata").is_some_and(|metadata| metadata.get("namespace").is_some());
+        (said || self.namespace != "default").then_some(resource.namespace.as_str())
+    }
+
     /// Findings are printed in the order in which the files were named.
     #[must_use]
     pub(crate) fn rank(&self, file: &str) -> usize {
@@ -275,6 +296,35 @@ pub(crate) struct TestArgs {
     /// text, or json: one object per line
     #[arg(short = 'o', long, value_enum, default_value = "text")]
     pub output: Output,
+}
+
+/// `backflow authorize`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        backflow authorize -f destination.yaml --secret crm/clientSecret=@secret.txt | kubectl apply -f -\n  \
+        backflow authorize -f manifests/ --destination crm --redirect-url http://localhost:8123/callback\n  \
+        backflow authorize -f destination.yaml --no-browser    on a machine without a desktop: open the address elsewhere,\n                                                         \
+        with ssh -L 8123:localhost:8123 and --redirect-url\n\n\
+        Exit codes: 0 the manifest is printed, 1 there was no consent, 64 wrong usage or manifests.")]
+pub(crate) struct AuthorizeArgs {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// The Destination; may be left out if there is only one
+    #[arg(long, value_name = "NAME")]
+    pub destination: Option<String>,
+    /// Where the vendor's answer comes to, on this machine; many vendors want to know the exact address. Port 0 is any free one
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:0/callback", value_parser = authorize::redirect_url)]
+    pub redirect_url: Url,
+    /// Print the address, and open no browser
+    #[arg(long)]
+    pub no_browser: bool,
+    /// How long the answer is waited for
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = authorize::patience)]
+    pub timeout: Duration,
+    /// Secret values.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
 }
 
 /// `backflow state`.

@@ -1,9 +1,10 @@
-//! The backflow command: run, validate, preview and test manifests without a cluster.
+//! The backflow command: run, validate, preview and test manifests without a cluster, and authorize Destinations.
 //!
 //! Manifests are read and checked here (`validate`), turned into plans by `backflow_plan`, and executed by `backflow_worker`: the
 //! same code that runs in a cluster.
 
 mod args;
+mod authorize;
 mod console;
 mod files;
 mod local;
@@ -62,6 +63,7 @@ pub async fn main(arguments: Vec<OsString>) -> u8 {
         Command::Validate(args) => validate(&args),
         Command::Preview(args) => preview::run(&args).await,
         Command::Test(args) => test::run(&args).await,
+        Command::Authorize(args) => authorize::run(&args).await,
         Command::State { command } => state::run(&command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut command, "backflow", &mut std::io::stdout());

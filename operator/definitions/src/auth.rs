@@ -137,6 +137,8 @@ pub enum Grant {
     RefreshToken {
         /// The refresh token.
         token: Template,
+        /// How a person's consent gives one, if the definition says.
+        consent: Option<Consent>,
     },
     /// With a signed assertion (RFC 7523).
     JwtBearer(Assertion),
@@ -147,6 +149,19 @@ pub enum Grant {
         /// Password.
         password: Template,
     },
+}
+
+/// Where a person agrees that the application acts for them (RFC 6749, 4.1). None of it is secret: a browser shows it.
+#[derive(Debug)]
+pub struct Consent {
+    /// The page.
+    pub url: Template,
+    /// Scopes, separated by blanks.
+    pub scope: Option<Template>,
+    /// More parameters of the page, such as those by which it gives a refresh token at all.
+    pub params: Vec<(String, Template)>,
+    /// The setting that the refresh token becomes.
+    pub setting: String,
 }
 
 /// A signed assertion.

@@ -28,7 +28,7 @@ mod tests;
 
 pub use action::{Action, Batch as ActionBatch, DeliveryPromise, Ordering};
 pub use auth::{
-    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need,
+    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Consent, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need,
     OAuth2, TokenPlace, TokenRequest,
 };
 pub use builtin::{builtin, builtin_ids};

@@ -1,6 +1,7 @@
 //! The delivery engine: batches in, one outcome for each record out, to any destination that a definition describes.
 //!
-//! [`open()`] makes the [`Sink`] of a run, [`check()`] tries a Destination without sending rows, [`discover()`] asks it for choices. Inside,
+//! [`open()`] makes the [`Sink`] of a run, [`check()`] tries a Destination without sending rows, [`discover()`] asks it for choices, [`Consent`]
+//! asks a person. Inside,
 //! `open` prepares a definition's requests with a Destination's settings and secrets; `delivery` decides (when to send, when to wait, when
 //! to split a batch, when to end the run) over a `Transport`; `action` is the transport of all that HTTP reaches: it says which requests
 //! a batch becomes and reads their answers; `native` holds the transports of what is no HTTP; `results` holds what answers say against what was sent; `pace` says how fast; `auth` says who sends; `encode` makes
@@ -14,6 +15,7 @@ mod address;
 mod auth;
 mod check;
 mod clock;
+mod consent;
 mod delivery;
 mod encode;
 mod http;
@@ -37,6 +39,7 @@ use tokio::sync::watch;
 
 pub use auth::{TokenStore, Unkept};
 pub use check::Choice;
+pub use consent::{Consent, NoConsent};
 use open::Opening;
 
 /// Asks a sink to stop. Once it holds a failure (why: cancelled, terminated, deadline), a request in flight is finished, nothing new is

@@ -160,6 +160,7 @@ fn scheme() -> Value {
             "grant": names(["clientCredentials", "refreshToken", "jwtBearer", "password"]), "tokenUrl": to("template"),
             "clientId": to("template"), "clientSecret": to("template"), "clientAuth": names(["basic", "body", "none"]),
             "scope": to("template"), "params": to("templates"), "headers": to("templates"), "refreshToken": to("template"),
+            "consent": object(&["url"], json!({"url": to("template"), "scope": to("template"), "params": to("templates")})),
             "assertion": object(&["alg", "key"], json!({
                 "alg": names(["RS256", "ES256", "HS256"]), "key": to("template"), "keyId": to("template"), "ttl": to("duration"),
                 "claims": to("templates"),

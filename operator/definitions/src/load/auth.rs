@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::place::{Object, Place};
 use super::{requests, values};
 use crate::auth::{
-    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need, OAuth2,
-    TokenPlace, TokenRequest,
+    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Consent, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need,
+    OAuth2, TokenPlace, TokenRequest,
 };
 use crate::problem::Problems;
 use crate::template::{Allowed, Template, Variable};
@@ -279,7 +279,12 @@ fn grant(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, probl
     let grants = [("clientCredentials", 0), ("refreshToken", 1), ("jwtBearer", 2), ("password", 3)];
     Some(match object.need("grant", problems)?.one(&grants, problems)? {
         0 => Grant::ClientCredentials,
-        1 => Grant::RefreshToken { token: needs.need(object, "refreshToken", allowed, problems)? },
+        1 => {
+            let consent = object.get("consent");
+            let token = needs.need(object, "refreshToken", allowed, problems)?;
+            let consent = consent.and_then(|place| self::consent(&place, &token, allowed, problems));
+            Grant::RefreshToken { token, consent }
+        }
         2 => {
             let mut inner = object.need("assertion", problems)?.object(problems)?;
             let assertion = assertion(&mut inner, allowed, needs, problems);
@@ -291,6 +296,34 @@ fn grant(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, probl
             password: needs.need(object, "password", allowed, problems)?,
         },
     })
+}
+
+/// A browser shows all of it, so it sees no secret.
+fn consent(place: &Place<'_>, token: &Template, allowed: Allowed<'_>, problems: &mut Problems) -> Option<Consent> {
+    let open = Allowed { secrets: false, ..allowed };
+    let mut object = place.object(problems)?;
+    let url = object.need("url", problems).and_then(|place| {
+        let url = values::template(&place, &open, problems)?;
+        if !url.source().starts_with("https://") && !url.source().starts_with("${") {
+            place.wrong(problems, "must begin with https://");
+        }
+        Some(url)
+    });
+    let scope = object.get("scope").and_then(|place| values::template(&place, &open, problems));
+    let params = object.get("params").map(|place| values::map(&place, &open, problems)).unwrap_or_default();
+    object.finish(problems);
+    let names: Vec<&str> = token.members(Variable::Settings).map(|(name, _)| name).collect();
+    let setting = match names.as_slice() {
+        [name] if token.source() == format!("${{settings.{name}}}") => Some((*name).to_owned()),
+        _ => {
+            place.wrong(
+                problems,
+                "goes with a refreshToken that is one setting alone, such as \"${settings.refreshToken}\"",
+            );
+            None
+        }
+    };
+    Some(Consent { url: url?, scope, params, setting: setting? })
 }
 
 fn assertion(

@@ -2,7 +2,7 @@ use backflow_yaml::{Node, read};
 use serde_json::{Value, json};
 
 use super::{load, load_supplied};
-use crate::{Definition, Hosts, LoadError};
+use crate::{AuthMethod, Definition, Grant, Hosts, LoadError};
 
 const SAMPLE: &str = include_str!("sample.yaml");
 
@@ -269,4 +269,32 @@ fn private_networks_are_for_who_writes_the_definition_to_allow() {
         assert_eq!(denies(&supplied(with()).expect("it loads")), own, "{hosts}");
     }
     assert!(matches!(supplied(json!({})).expect("it loads").http().expect("http").hosts, Hosts::Allow { .. }));
+}
+
+#[test]
+fn consent_gives_one_setting_and_shows_no_secret() {
+    let text =
+        |consent: &str| SAMPLE.replacen("capture: {shard", &format!("consent: {consent}\n      capture: {{shard"), 1);
+    let sample = load(&text("{url: \"https://a.example.com/authorize\", scope: a b, params: {prompt: consent}}"));
+    let sample = sample.unwrap_or_else(|error| panic!("{error}"));
+    let AuthMethod::OAuth2(oauth2) = &sample.auth.choose[0].method else { panic!("it is OAuth 2") };
+    let Grant::RefreshToken { consent: Some(consent), .. } = &oauth2.grant else { panic!("it has a consent") };
+    assert_eq!(consent.setting, "refreshToken");
+    for (consent, words) in [
+        ("{}", "url: is missing"),
+        ("{url: \"http://a.example.com\"}", "must begin with https://"),
+        ("{url: \"https://a.example.com\", scope: \"${settings.clientSecret}\"}", "is a secret"),
+        ("{url: \"https://a.example.com\", scopes: a}", "did you mean \"scope\"?"),
+    ] {
+        let found = said(load(&text(consent)));
+        assert!(
+            found.len() == 1 && found[0].starts_with("line 30, ") && found[0].contains(words),
+            "{consent}: {found:?}"
+        );
+    }
+    let found = said(load(
+        &text("{url: \"https://a.example.com\"}")
+            .replace("\"${settings.refreshToken}\"", "\"x${settings.refreshToken}\""),
+    ));
+    assert!(found[0].contains("one setting alone"), "{found:?}");
 }

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub(crate) use self::hmac::{HmacSignature, Mac};
 pub(crate) use assertion::{Algorithm, Assertion, SigningKey};
-pub(crate) use oauth::{ClientAuth, Grant, OAuth, Obtained, expires_in};
+pub(crate) use oauth::{ClientAuth, Grant, KNOWN_ERRORS, OAuth, Obtained, expires_in};
 pub(crate) use place::Place;
 pub(crate) use token::{Expiry, Token, TokenClient, TokenError, TokenSource};
 pub use token::{TokenStore, Unkept};

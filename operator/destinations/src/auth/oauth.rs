@@ -22,14 +22,17 @@ use crate::http::{Outgoing, RawAnswer};
 use crate::pace::{Hint, HintHeaders};
 
 /// Error codes of RFC 6749 and RFC 7523, which may be shown: they are the protocol's words, not the destination's.
-const KNOWN_ERRORS: &[&str] = &[
+pub(crate) const KNOWN_ERRORS: &[&str] = &[
     "access_denied",
     "invalid_client",
     "invalid_grant",
     "invalid_request",
     "invalid_scope",
+    "server_error",
+    "temporarily_unavailable",
     "unauthorized_client",
     "unsupported_grant_type",
+    "unsupported_response_type",
 ];
 
 /// How the application proves itself to the token endpoint.
@@ -46,6 +49,12 @@ pub(crate) enum Grant {
     RefreshToken(Mutex<SecretString>),
     JwtBearer(Box<Assertion>),
     Password(String, SecretString),
+    /// What a person's consent gave, for its redirect address and the verifier of its challenge (RFC 7636).
+    AuthorizationCode {
+        code: SecretString,
+        redirect: String,
+        verifier: SecretString,
+    },
     /// A log-in that is no OAuth: the request as it is.
     Request(Box<Outgoing>),
 }
@@ -128,6 +137,10 @@ impl OAuth {
                 form.append_pair("grant_type", "password");
                 form.append_pair("username", user).append_pair("password", password.expose_secret());
             }
+            Grant::AuthorizationCode { code, redirect, verifier } => {
+                form.append_pair("grant_type", "authorization_code").append_pair("code", code.expose_secret());
+                form.append_pair("redirect_uri", redirect).append_pair("code_verifier", verifier.expose_secret());
+            }
             Grant::Request(_) => {}
         }
         for (name, value) in &self.params {
@@ -197,6 +210,9 @@ impl OAuth {
                 "check the private key, who it belongs to (issuer, subject), and that the application was admitted"
             }
             (Grant::Password(..), _) => "check user and password",
+            (Grant::AuthorizationCode { .. }, _) => {
+                "the code of the consent is used up or too old, or the redirect address is not the application's; begin again"
+            }
             _ => "check the credentials",
         };
         let error = error.map_or_else(String::new, |error| format!(" ({error})"));

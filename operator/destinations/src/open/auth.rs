@@ -34,11 +34,11 @@ pub(super) fn base_url(schemes: &[&'static AuthScheme]) -> Option<&'static Templ
 }
 
 /// Schemes being prepared.
-pub(super) struct Building<'a> {
-    pub(super) opening: &'a Opening<'a>,
+pub(crate) struct Building<'a> {
+    pub(crate) opening: &'a Opening<'a>,
     /// Settings and secrets.
-    pub(super) settings: &'a Json,
-    pub(super) base: Option<&'a Url>,
+    pub(crate) settings: &'a Json,
+    pub(crate) base: Option<&'a Url>,
 }
 
 impl Building<'_> {
@@ -105,7 +105,8 @@ impl Building<'_> {
         Ok(())
     }
 
-    fn oauth(&self, defined: &'static OAuth2, what: &str) -> Result<TokenSource, Failure> {
+    /// How tokens are asked for, whatever they are asked for with.
+    pub(crate) fn client(&self, defined: &'static OAuth2, grant: Grant, what: &str) -> Result<OAuth, Failure> {
         let invalid = |what: String| Failure::new(Code::PlanInvalid, what);
         let url = self.text(&defined.token_url)?;
         let url = Url::parse(&url).map_err(|_| invalid("the definition's tokenUrl is no URL".to_owned()))?;
@@ -128,13 +129,7 @@ impl Building<'_> {
             _ if !id.is_empty() => ClientAuth::Body(id, None),
             _ => ClientAuth::None,
         };
-        let grant = match &defined.grant {
-            DefinedGrant::ClientCredentials => Grant::ClientCredentials,
-            DefinedGrant::RefreshToken { token } => Grant::RefreshToken(Mutex::new(secret(token)?)),
-            DefinedGrant::Password { username, password } => Grant::Password(self.text(username)?, secret(password)?),
-            DefinedGrant::JwtBearer(assertion) => Grant::JwtBearer(Box::new(self.assertion(assertion, what)?)),
-        };
-        let oauth = OAuth {
+        Ok(OAuth {
             destination: self.opening.plan.name.clone(),
             url,
             grant,
@@ -144,7 +139,18 @@ impl Building<'_> {
             read: Box::new(move |answer| read_oauth(defined, answer)),
             rotates: defined.rotates,
             store: Arc::clone(&self.opening.store),
+        })
+    }
+
+    fn oauth(&self, defined: &'static OAuth2, what: &str) -> Result<TokenSource, Failure> {
+        let secret = |template: &Template| self.secret(template, what);
+        let grant = match &defined.grant {
+            DefinedGrant::ClientCredentials => Grant::ClientCredentials,
+            DefinedGrant::RefreshToken { token, .. } => Grant::RefreshToken(Mutex::new(secret(token)?)),
+            DefinedGrant::Password { username, password } => Grant::Password(self.text(username)?, secret(password)?),
+            DefinedGrant::JwtBearer(assertion) => Grant::JwtBearer(Box::new(self.assertion(assertion, what)?)),
         };
+        let oauth = self.client(defined, grant, what)?;
         Ok(TokenSource::new(oauth, Expiry { unless_said: defined.expires_in, renew_before: defined.refresh_before }))
     }
 
@@ -197,7 +203,7 @@ impl Building<'_> {
         Scope::new().with(Variable::Settings, self.settings)
     }
 
-    fn text(&self, template: &Template) -> Result<String, Failure> {
+    pub(crate) fn text(&self, template: &Template) -> Result<String, Failure> {
         let text = template.text(&self.scope()).map_err(|error| self.not_given(&error.to_string()))?;
         Ok(text.unwrap_or_default())
     }
@@ -211,7 +217,7 @@ impl Building<'_> {
     }
 
     /// What messages call the credentials of a scheme.
-    fn what(&self, scheme: &AuthScheme) -> String {
+    pub(crate) fn what(&self, scheme: &AuthScheme) -> String {
         let definition = self.opening.definition;
         let names = scheme.needs.iter().map(|need| need.name.as_str()).filter(|name| definition.secret(name).is_some());
         let names: Vec<&str> = names.collect();
@@ -231,7 +237,7 @@ impl Building<'_> {
     }
 }
 
-fn pairs(all: &'static [(String, Template)]) -> impl Iterator<Item = (&'static str, &'static Template)> {
+pub(crate) fn pairs(all: &'static [(String, Template)]) -> impl Iterator<Item = (&'static str, &'static Template)> {
     all.iter().map(|(name, template)| (name.as_str(), template))
 }
 

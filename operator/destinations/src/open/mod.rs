@@ -23,6 +23,9 @@ use crate::delivery::{Backoff, Settings};
 use crate::http::{Client, Timeouts};
 use crate::pace::{Concurrency, HintHeaders};
 
+pub(crate) use auth::{Building, pairs};
+pub(crate) use secrets::read as read_secrets;
+
 /// What is known of a Destination without a Mapping.
 pub(crate) struct Opening<'a> {
     pub(crate) definition: &'static Definition,

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use crate::auth::unusable;
 
 /// The settings with those secrets that the chosen scheme uses, or that go with every scheme. Only authentication sees this.
-pub(super) fn read(
+pub(crate) fn read(
     definition: &Definition,
     plan: &DestinationPlan,
     secrets: &dyn Secrets,
