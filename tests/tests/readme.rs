@@ -56,6 +56,7 @@ fn every_link_leads_somewhere() {
         "docs/schedules.md",
         "docs/state.md",
         "docs/state-format.md",
+        "docs/write-a-definition.md",
         "docs/sources/bigquery.md",
         "docs/sources/clickhouse.md",
         "docs/sources/mysql.md",
