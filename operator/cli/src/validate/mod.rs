@@ -20,13 +20,7 @@ pub(crate) fn load(input: &Input, given: &Given) -> (Manifests, Vec<Problem>) {
     let mut problems = Vec::new();
     let files = files::read(&input.files, input.recursive, &mut problems);
     let manifests = Manifests::read(files, &input.namespace, &mut problems);
-    for resource in &manifests.resources {
-        let mut found = Vec::new();
-        shape::check(resource, &mut found);
-        parts::check(&manifests, resource, &mut found);
-        problems.extend(found);
-    }
-    references::check(&manifests, given, &mut problems);
+    found(&manifests, given, &mut problems);
     problems.sort_by_cached_key(|problem| {
         (input.rank(&problem.file), problem.file.clone(), problem.line, problem.column, problem.severity)
     });
@@ -34,5 +28,18 @@ pub(crate) fn load(input: &Input, given: &Given) -> (Manifests, Vec<Problem>) {
     (manifests, problems)
 }
 
+/// Finds all that is wrong with manifests.
+fn found(manifests: &Manifests, given: &Given, problems: &mut Vec<Problem>) {
+    for resource in &manifests.resources {
+        let mut found = Vec::new();
+        shape::check(resource, &mut found);
+        parts::check(manifests, resource, &mut found);
+        problems.extend(found);
+    }
+    references::check(manifests, given, problems);
+}
+
+#[cfg(test)]
+mod mistakes;
 #[cfg(test)]
 mod tests;

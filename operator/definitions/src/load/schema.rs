@@ -260,7 +260,13 @@ fn types(place: &Place<'_>, problems: &mut Problems) -> Vec<Type> {
 fn pattern(place: &Place<'_>, problems: &mut Problems) -> Option<regex::Regex> {
     let text = place.text(problems)?;
     let built = RegexBuilder::new(&text).size_limit(1 << 20).build();
-    built.map_err(|error| place.wrong(problems, format!("is no regular expression: {error}"))).ok()
+    let wrong = |error: regex::Error| {
+        let error = error.to_string();
+        // What comes before repeats the expression, with a mark below it.
+        let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        place.wrong(problems, format!("is no regular expression: {why}; write it as the crate regex does"));
+    };
+    built.map_err(wrong).ok()
 }
 
 fn bounds(object: &mut Object<'_>, problems: &mut Problems) -> Bounds {

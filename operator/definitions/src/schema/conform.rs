@@ -98,7 +98,12 @@ impl Schema {
                 let mismatch = mismatch.strip_prefix("it ").unwrap_or(&mismatch).to_owned();
                 // Which value it should have been is known from the definition; which it was is the row's.
                 let mismatch = mismatch.split(" \"").next().unwrap_or_default().to_owned();
-                return Err(Misfit::new("INVALID_FIELD", mismatch));
+                let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let message = match self.choices.iter().take(12).map(text).collect::<Vec<_>>().join(", ") {
+                    known if mismatch == "cannot be" => format!("cannot be this value; there are: {known}"),
+                    _ => mismatch,
+                };
+                return Err(Misfit::new("INVALID_FIELD", message));
             }
         }
         if let Some(most) = self.extra.max_bytes {
@@ -265,7 +270,11 @@ mod tests {
             ("properties: {a: {type: string}}", r#"{"a": 777}"#, "INVALID_FIELD.a must be text"),
             ("properties: {a: {type: integer}}", r#"{"a": 7.5}"#, "INVALID_FIELD.a must be a whole number"),
             ("properties: {a: {type: string}}", r#"{"b": 777}"#, "INVALID_FIELD.b is not known"),
-            ("properties: {a: {type: string, enum: [x, y]}}", r#"{"a": "777"}"#, "INVALID_FIELD.a cannot be"),
+            (
+                "properties: {a: {type: string, enum: [x, y]}}",
+                r#"{"a": "777"}"#,
+                "INVALID_FIELD.a cannot be this value; there are: x, true",
+            ),
             (
                 "properties: {a: {type: string, maxLength: 2}}",
                 r#"{"a": "777"}"#,

@@ -13,7 +13,7 @@ use backflow_core::plan::{DestinationLimits, DestinationPlan, MappingPlan};
 use backflow_core::record::{Outcome, Record, Rejection};
 use backflow_core::secret::{SecretRef, Secrets};
 use backflow_core::selection::Operation;
-use backflow_definitions::{Action, Definition, builtin};
+use backflow_definitions::{Action, Definition, Scope, Variable, builtin, complete};
 use backflow_expressions::Json;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -47,6 +47,13 @@ impl Folder {
             destination: yaml(&fixtures.join("destination.yaml")),
             api: yaml(&fixtures.join("api.yaml")),
         })
+    }
+}
+
+impl Folder {
+    /// The vendor's endpoints, by name.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.api["endpoints"].as_object().into_iter().flatten()
     }
 }
 
@@ -114,10 +121,12 @@ impl<'a> Case<'a> {
         let (match_by, group_by) = (action.match_field(&config, &mapped), action.group_field(&config, &mapped));
         let mapping = self.mapping(config, match_by.clone(), group_by.clone());
 
+        let plan = self.plan(&secrets);
+        let settings = complete(&self.folder.definition.settings, &plan.settings);
         let mut sent = Vec::new();
         let mut outcomes: Vec<Option<Outcome>> = vec![None; records.len()];
         for (at, record) in records.iter().enumerate() {
-            match shaped(action, &mapping, (operation, &tokens, at), &tokens.fill(record)) {
+            match shaped(action, &mapping, &settings, (operation, &tokens, at), &tokens.fill(record)) {
                 Ok(record) => sent.push((at, record)),
                 Err(rejected) => outcomes[at] = Some(rejected),
             }
@@ -126,7 +135,6 @@ impl<'a> Case<'a> {
         let token = self.token(&tokens);
         let unordered = action.batch.max_records == 1 || self.one_by_one(action, operation);
         let script = Arc::new(Script::new(self.exchanges(&mut tokens)?, token, unordered, stop));
-        let plan = self.plan(&secrets);
         let sink = on_network(script.clone(), || {
             open_with(self.folder.definition, &plan, &mapping, &Given(secrets.clone()), Arc::new(Unkept), stopped)
         });
@@ -228,7 +236,14 @@ impl<'a> Case<'a> {
                     Value::String(name) => self.named_answer(name, request["endpoint"].as_str().unwrap_or_default())?,
                     answer => answer.clone(),
                 };
-                let expected = Expected { request: tokens.fill(&request), base_url: base_url.clone() };
+                let expected = Expected {
+                    endpoint: request["endpoint"]
+                        .as_str()
+                        .map_or(Value::Null, |name| self.folder.api["endpoints"][name].clone()),
+                    fixtures: self.folder.path.join("fixtures"),
+                    request: tokens.fill(&request),
+                    base_url: base_url.clone(),
+                };
                 Ok(Exchange { expected, answer: tokens.fill(&answer) })
             })
             .collect()
@@ -293,6 +308,7 @@ impl<'a> Case<'a> {
 fn shaped(
     action: &Action,
     mapping: &MappingPlan,
+    settings: &Json,
     made: (Operation, &Tokens, usize),
     record: &Value,
 ) -> Result<Record, Outcome> {
@@ -308,6 +324,16 @@ fn shaped(
         let rejected = |code: &str, field: &str| Outcome::Rejected(Rejection::new(code, Some(field), "of the schema"));
         data =
             action.fields.conform(data).map_err(|misfit| rejected(misfit.code, misfit.path.trim_start_matches('.')))?;
+        let (config, op) = (complete(&action.config, &mapping.config), Json::Text(op.as_str().to_owned()));
+        let scope = Scope::new().with(Variable::Settings, settings).with(Variable::Cfg, &config);
+        let scope = scope.with(Variable::Op, &op).with(Variable::F, &data);
+        let lacking = action.fields.properties.iter().find(|(name, field)| {
+            let required = field.extra.required_when.as_ref().is_some_and(|condition| condition.holds(&scope));
+            required && data.get(name).is_none_or(|value| *value == Json::Null)
+        });
+        if let Some((name, _)) = lacking {
+            return Err(rejected("MISSING_FIELD", name));
+        }
         let kept: Value = serde_json::from_str(&data.to_string()).unwrap_or_default();
         let value =
             |path: &String| path.split('.').try_fold(&kept, |at, name| at.get(name)).filter(|value| !value.is_null());

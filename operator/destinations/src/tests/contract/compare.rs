@@ -1,8 +1,11 @@
 //! Whether a request is the one that a case expects.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::network::Made;
+use super::schema::Schema;
 use super::tokens::ANY;
 
 /// Stands for any request to the token endpoint.
@@ -12,6 +15,10 @@ pub(super) const TOKEN: &str = "token";
 pub(super) struct Expected {
     pub(super) request: Value,
     pub(super) base_url: String,
+    /// What api.yaml says of its endpoint; null if the case names none.
+    pub(super) endpoint: Value,
+    /// The folder that the paths of schemas begin at.
+    pub(super) fixtures: PathBuf,
 }
 
 impl Expected {
@@ -42,7 +49,43 @@ impl Expected {
                 return Some(format!("header {name} is {is:?} instead of {value:?}"));
             }
         }
-        fields("query", &wanted["query"], &made.query).or_else(|| self.body(made))
+        fields("query", &wanted["query"], &made.query).or_else(|| self.body(made)).or_else(|| self.invalid(made))
+    }
+
+    /// What the vendor would not take: its schema of the body, and how many records it takes at once.
+    fn invalid(&self, made: &Made) -> Option<String> {
+        let form = |read: &dyn Fn(String) -> Value| -> Value {
+            made.form().into_iter().map(|(name, text)| (name, read(text))).collect()
+        };
+        // Of a form a vendor may mean the text of a value, or the document in it.
+        let readings = match self.endpoint["encoding"].as_str() {
+            Some("ndjson") => vec![made.body().as_array().cloned().unwrap_or_default()],
+            Some("form") => vec![vec![form(&Value::String)], vec![form(&document)]],
+            Some("csv") => vec![made.rows()],
+            _ => vec![vec![made.body()]],
+        };
+        if let Some(file) = self.endpoint["schema"].as_str() {
+            let schema = match Schema::read(&self.fixtures.join(file)) {
+                Ok(schema) => schema,
+                Err(error) => return Some(format!("{error:#}")),
+            };
+            let judged = |bodies: &Vec<Value>| -> Vec<String> {
+                bodies.iter().flat_map(|body| schema.findings(body, 5)).collect()
+            };
+            let found = readings.iter().map(judged).min_by_key(Vec::len).unwrap_or_default();
+            if !found.is_empty() {
+                return Some(format!("a body that {file} does not take: {}", found.join("; ")));
+            }
+        }
+        let most = self.endpoint["maxItems"].as_u64()? as usize;
+        let pointers = match &self.endpoint["items"] {
+            Value::String(pointer) if pointer.is_empty() || pointer.starts_with('/') => vec![pointer.as_str()],
+            Value::Array(pointers) => pointers.iter().filter_map(Value::as_str).collect(),
+            _ => return None,
+        };
+        let body = made.body();
+        let count: usize = pointers.iter().filter_map(|pointer| Some(body.pointer(pointer)?.as_array()?.len())).sum();
+        (count > most).then(|| format!("{count} records at once, and the endpoint takes {most}"))
     }
 
     fn body(&self, made: &Made) -> Option<String> {
@@ -61,6 +104,12 @@ impl Expected {
             None => (!made.text().is_empty()).then(|| format!("a body where none is expected: {}", made.text())),
         }
     }
+}
+
+/// A value of a form: text, or the document that the text holds.
+fn document(text: String) -> Value {
+    let read = serde_json::from_str::<Value>(&text).ok().filter(|value| value.is_object() || value.is_array());
+    read.unwrap_or(Value::String(text))
 }
 
 /// Names and texts; a value `{json: …}` is text that holds this JSON.

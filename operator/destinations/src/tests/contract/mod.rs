@@ -1,11 +1,13 @@
 //! Every built-in definition against the cases in its `fixtures`: given the records, the engine makes exactly the requests that are written
-//! there, and with the answers that are written there every record has exactly the outcome that is written there.
+//! there, each valid at its endpoint by `fixtures/api.yaml` and `fixtures/schemas`, and with the answers that are written there every record
+//! has exactly the outcome that is written there.
 //!
 //! There is no socket: the client hands requests to a [`network::Script`], and the clock is tokio's paused one.
 
 mod case;
 mod compare;
 mod network;
+mod schema;
 mod tokens;
 
 use std::fs;
@@ -69,6 +71,31 @@ async fn every_case_of_every_definition_goes_as_its_fixture_says() {
     }
     assert!(run > 0, "there are no cases");
     assert!(wrong.is_empty(), "{} of {run} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_schema_is_read_and_every_endpoint_finds_its_own() {
+    let (mut read, mut wrong) = (0, Vec::new());
+    for folder in folders() {
+        let fixtures = folder.path.join("fixtures");
+        let mut named: Vec<PathBuf> = Vec::new();
+        for (endpoint, defined) in folder.endpoints() {
+            let Some(file) = defined["schema"].as_str() else { continue };
+            named.push(fixtures.join(file));
+            match schema::Schema::read(&fixtures.join(file)) {
+                Ok(_) => read += 1,
+                Err(error) => wrong.push(format!("{}: {endpoint}: {error:#}", folder.name)),
+            }
+        }
+        for entry in fs::read_dir(fixtures.join("schemas")).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if !named.contains(&path) {
+                wrong.push(format!("{}: no endpoint has the schema {}", folder.name, path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(read > 0, "there are no schemas");
 }
 
 #[test]

@@ -63,6 +63,16 @@ impl Made {
         serde_json::from_str(&text).unwrap_or(Value::String(text))
     }
 
+    /// The rows of a table, by the names of their columns.
+    pub(super) fn rows(&self) -> Vec<Value> {
+        let mut reader = csv::Reader::from_reader(self.body.as_slice());
+        let header = reader.headers().expect("a header").clone();
+        let row = |row: csv::StringRecord| {
+            header.iter().zip(&row).map(|(name, cell)| (name.to_owned(), Value::from(cell))).collect()
+        };
+        reader.records().map(|record| row(record.expect("a row"))).collect()
+    }
+
     pub(super) fn is_token_request(&self) -> bool {
         self.form().iter().any(|(name, _)| name == "grant_type")
     }
