@@ -86,6 +86,7 @@ impl Rows {
             )]),
             limits: DestinationLimits::default(),
             allow_loopback: true,
+            definition: None,
         };
         let mapping = MappingPlan {
             name: "people".into(),

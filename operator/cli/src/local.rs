@@ -106,7 +106,10 @@ impl<'a> Chain<'a> {
         let definitions = self.definitions;
         let parts = Parts { source: &source, model: &model, destination: &destination, definitions, columns: None };
         let mapping = backflow_plan::mapping(&self.mapping.namespace, &self.mapping.name, self.spec, parts)?;
-        backflow_plan::sync(sync, Resolved::Mapping { source, model, mapping: Box::new(mapping), destination })
+        backflow_plan::sync(
+            sync,
+            Resolved::Mapping { source, model, mapping: Box::new(mapping), destination: Box::new(destination) },
+        )
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Resolved {
         /// The Mapping.
         mapping: Box<MappingPlan>,
         /// The Destination.
-        destination: DestinationPlan,
+        destination: Box<DestinationPlan>,
     },
     /// A Model, for Preview.
     Model {
@@ -105,7 +105,7 @@ pub fn sync(spec: &SyncSpec, resolved: Resolved) -> Result<Task, Vec<Finding>> {
             source,
             model,
             mapping: *mapping,
-            destination,
+            destination: *destination,
             options: RunOptions {
                 approve_deletes: spec.approve_deletes.map(|ceiling| u64::try_from(ceiling).unwrap_or_default()),
                 retry_rejected: spec.retry_rejected,

@@ -172,7 +172,7 @@ fn plan(mapping: &Mapping, references: &References) -> Result<String, Unfit> {
         source: source_plan,
         model: model_plan,
         mapping: Box::new(plan),
-        destination: destination_plan,
+        destination: Box::new(destination_plan),
     };
     fits_an_annotation(mapping, resolved)?;
     if !source_is_ready(source) {

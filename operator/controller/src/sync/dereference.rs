@@ -216,7 +216,7 @@ fn mapping_run(
         source: source_part,
         model: model_part,
         mapping: Box::new(plan),
-        destination: destination_part,
+        destination: Box::new(destination_part),
     };
     Ok(Ready {
         task: backflow_plan::sync(&sync.spec, resolved).map_err(NotReady::Findings)?,

@@ -18,6 +18,7 @@ fn postgres(settings: Value) -> DestinationPlan {
         secrets: BTreeMap::new(),
         limits: DestinationLimits::default(),
         allow_loopback: false,
+        definition: None,
     }
 }
 

@@ -22,7 +22,14 @@ fn plan(mapping: &Value) -> Result<backflow_core::plan::MappingPlan, Vec<crate::
     let destination = plan_destination(&specs().0).unwrap();
     let columns = ["id", "email", "plan", "tags", "city"];
     let columns = columns.map(|name| Column { name: name.into(), kind: "text".into() });
-    let parts = Parts { source: &source, model: &model, destination: &destination, columns: Some(&columns) };
+    let definitions = crate::Definitions::default();
+    let parts = Parts {
+        source: &source,
+        model: &model,
+        destination: &destination,
+        definitions: &definitions,
+        columns: Some(&columns),
+    };
     crate::mapping("shop", "people", &read(mapping), parts)
 }
 

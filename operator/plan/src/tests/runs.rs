@@ -21,7 +21,12 @@ fn between(source: &Value, destination: &Value, manifest: &Value) -> Result<Task
         Resolved::Model { source: of_source, model }
     } else {
         let mapping = Box::new(plan_between(source, destination, &manifests::mapping()).unwrap());
-        Resolved::Mapping { source: of_source, model, mapping, destination: plan_destination(destination).unwrap() }
+        Resolved::Mapping {
+            source: of_source,
+            model,
+            mapping,
+            destination: Box::new(plan_destination(destination).unwrap()),
+        }
     };
     crate::sync(&spec, resolved)
 }

@@ -51,7 +51,7 @@ struct Key {
 enum Identity {
     Key(Box<Key>),
     /// The metadata server of the machine, or of the cluster, says it.
-    Machine(Service),
+    Machine(Box<Service>),
 }
 
 /// A token and until when it holds, in Unix seconds.
@@ -70,11 +70,11 @@ impl Credential {
         let endpoint = plan.endpoint.as_deref();
         let identity = match &plan.service_account_key {
             Some(key) => Identity::Key(Box::new(Key::read(&secrets.read(key)?)?)),
-            None => Identity::Machine(Service::metadata(
+            None => Identity::Machine(Box::new(Service::metadata(
                 "the metadata server".into(),
                 "metadata.google.internal",
                 endpoint,
-            )?),
+            )?)),
         };
         let impersonate = match &plan.impersonate {
             Some(account) => {

@@ -61,10 +61,10 @@ pub(super) fn open(given: Given<'_>, mapping: &MappingPlan) -> Result<(Postgres,
     let Given { definition, destination, .. } = given;
     let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
     let action = definition.action(&mapping.action).map_err(|finding| invalid(finding.message))?;
-    if let Some(finding) = action.check_config(&mapping.config).into_iter().next() {
+    let settings = complete(&definition.settings, &destination.settings);
+    if let Some(finding) = action.check_config(&mapping.config, &settings).into_iter().next() {
         return Err(invalid(finding.message));
     }
-    let settings = complete(&definition.settings, &destination.settings);
     let schema = match settings.get("schema") {
         Some(Json::Text(schema)) => schema.as_str(),
         _ => "public",

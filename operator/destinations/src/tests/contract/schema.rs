@@ -34,6 +34,7 @@ impl<'de> Deserialize<'de> for Rule {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[allow(clippy::mutable_key_type, reason = "a pattern is ordered by its text, which never changes")]
 struct Keywords {
     #[serde(rename = "$schema")]
     _schema: Option<String>,

@@ -207,7 +207,7 @@ async fn a_record_that_passed_to_a_row_that_moves_on_before_it_wrote_it_is_taken
     // And takes a third one.
     let rows = table(&[(1, "c", "list"), (2, "d", "list")]);
     let mut sent = run(&place, "r3", &rows).await;
-    sent.sort_by(|a, b| (a.0 != Deleted, a.1).cmp(&(b.0 != Deleted, b.1)));
+    sent.sort_by_key(|change| (change.0 != Deleted, change.1));
     let wanted = [change(Deleted, 1, "a", "list"), change(Deleted, 2, "b", "list"), change(Added, 2, "d", "list")];
     assert_eq!(sent, wanted);
     assert!(run(&place, "r4", &rows).await.is_empty());
