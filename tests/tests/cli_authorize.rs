@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
@@ -90,11 +90,9 @@ async fn page(State(behind): State<Arc<Behind>>, Query(query): Query<BTreeMap<St
     }
 }
 
-async fn exchange(
-    State(behind): State<Arc<Behind>>,
-    headers: HeaderMap,
-    Form(form): Form<BTreeMap<String, String>>,
-) -> Response {
+async fn exchange(State(behind): State<Arc<Behind>>, headers: HeaderMap, body: String) -> Response {
+    let form = reqwest::Url::parse(&format!("http://form/?{body}")).unwrap();
+    let form: BTreeMap<String, String> = form.query_pairs().into_owned().collect();
     let mut seen = behind.seen.lock().unwrap();
     seen.token_requests.push(form.clone());
     let basic = format!("Basic {}", STANDARD.encode(format!("app-1:{}", behind.secret)));
@@ -168,7 +166,7 @@ fn desk(url: &str) -> Desk {
 async fn authorize(server: &Server, more: &[&str]) -> Said {
     let desk = desk(&server.url);
     let secret = format!("acme/app={}", server.secret);
-    let arguments = [&["authorize", "-f", ".", "--no-browser", "--secret", &secret], more].concat();
+    let arguments = [&["authorize", "-f", ".", "--no-browser", "--secret", secret.as_str()], more].concat();
     let mut child = desk.start(&arguments).unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut said = String::new();

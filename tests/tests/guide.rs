@@ -132,7 +132,7 @@ fn every_block_does_what_the_page_says() {
     }
     if std::env::var_os("BACKFLOW_WRITE_DOCS").is_some() {
         for (line, count, text) in written.into_iter().rev() {
-            lines.splice(line - 1..line - 1 + count, text.lines().map(str::to_owned));
+            drop(lines.splice(line - 1..line - 1 + count, text.lines().map(str::to_owned)));
         }
         std::fs::write(PAGE, lines.join("\n") + "\n").unwrap();
         return;

@@ -88,10 +88,7 @@ async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlive
     scene.namespace.apply(&[allowed]).await.unwrap();
     says(&scene, ("mapping", MAPPING), "Ready", "Accepted").await;
     scene.succeed(json!({})).await.unwrap();
-    assert_eq!(
-        scene.taken().last().cloned().into_iter().collect::<Vec<_>>(),
-        scene.expected("upsert", "id = 7").await.unwrap()
-    );
+    assert_eq!(scene.taken(), scene.expected("upsert", "id = 7").await.unwrap());
     let text = scene.namespace.kubectl("get bfdef").await.unwrap();
     let line = text.lines().find(|line| line.starts_with(&name)).unwrap().split_whitespace().collect::<Vec<_>>();
     assert_eq!(&line[1..4], ["Webhook", "1", "True"], "{text}");
