@@ -2,8 +2,11 @@
 //! is loaded take a bit each.
 
 fn main() {
-    for argument in ["--icf=all", "--pack-dyn-relocs=relr"] {
-        println!("cargo::rustc-link-arg-bins={argument}");
+    // For the linker of .cargo/config.toml.
+    if std::env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|libc| libc == "musl") {
+        for argument in ["--icf=all", "--pack-dyn-relocs=relr"] {
+            println!("cargo::rustc-link-arg-bins={argument}");
+        }
     }
     println!("cargo::rerun-if-changed=build.rs");
 }

@@ -1,7 +1,8 @@
 //! The one program of the image. It is the controller or the worker by the name that it is called by, or else by its first argument:
 //! most of what they are made of is the same, and so each node pulls it once.
 
-#[cfg(target_arch = "x86_64")]
+// Not where a compiler that does not optimise would copy by a call of the function itself.
+#[cfg(all(target_arch = "x86_64", target_env = "musl", not(debug_assertions)))]
 mod memory;
 
 use std::ffi::OsString;

@@ -67,7 +67,7 @@ async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlive
     assert_eq!(reason(&judged(&scene, &name).await), "True Accepted");
     says(&scene, ("destination", DESTINATION), "Stalled", "AddressForbidden").await;
     let allowed = definition(&name, &json!({"userDefined": true, "denyPrivateNetworks": false}));
-    scene.namespace.apply(&[allowed.clone()]).await.unwrap();
+    scene.namespace.apply(std::slice::from_ref(&allowed)).await.unwrap();
     says(&scene, ("destination", DESTINATION), "Ready", "CheckSucceeded").await;
     says(&scene, ("mapping", MAPPING), "Ready", "Accepted").await;
 

@@ -172,7 +172,7 @@ async fn replaced(old_site: &DiffSite, site: &mut DiffSite, fault: Option<Fault>
         .into_iter()
         .map(|change| {
             let verdict = Verdict::Rejected(backflow_core::record::Rejection::new("HTTP_422", None, "too late"));
-            Ack { change: Change { row: Vec::new(), ..change }, verdict }
+            Ack { change: Change { row: EncodedRow::default(), ..change }, verdict }
         })
         .collect();
     let committed = old.commit(refused, &Counters::default()).await;

@@ -53,7 +53,8 @@ async fn run(site: &DiffSite, name: &str, answered: impl Fn(&Change) -> bool) ->
                     acks.push(Ack { change, verdict });
                     continue;
                 }
-                let memory = if kind == ChangeKind::Deleted { change.memory.clone() } else { identify(&change.row) };
+                let memory =
+                    if kind == ChangeKind::Deleted { change.memory.clone() } else { identify(&change.row.cells()) };
                 let text = |key: &Option<Box<str>>| key.as_deref().unwrap_or("-").replace('"', "");
                 let id = backflow_tests::oracle::id(&change);
                 sent.push((kind, id, text(&memory.match_key), text(&memory.group_key)));

@@ -1,4 +1,5 @@
 //! JSON Schema (2020-12) as far as the fixtures use it. Formats are asserted; a keyword that is not here is refused when a schema is read.
+#![allow(clippy::mutable_key_type, reason = "a pattern is ordered by its text, which never changes")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,7 +35,6 @@ impl<'de> Deserialize<'de> for Rule {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[allow(clippy::mutable_key_type, reason = "a pattern is ordered by its text, which never changes")]
 struct Keywords {
     #[serde(rename = "$schema")]
     _schema: Option<String>,
