@@ -67,7 +67,7 @@ async fn run(site: &DiffSite, name: &str, answered: impl Fn(&Change) -> bool) ->
     }
     let found = extraction.findings().clone();
     extraction.finish(&Counters::default(), Phase::Succeeded).await.unwrap();
-    sent.sort_by(|a, b| (a.0 != ChangeKind::Deleted, a.1).cmp(&(b.0 != ChangeKind::Deleted, b.1)));
+    sent.sort_by_key(|change| (change.0 != ChangeKind::Deleted, change.1));
     (found, sent)
 }
 
