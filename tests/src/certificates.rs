@@ -1,5 +1,6 @@
 //! Certificates made at run time with the `openssl` program.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -44,6 +45,15 @@ impl Authority {
         let names = if tls == ServerTls::WrongHost { "DNS:elsewhere.test" } else { "DNS:localhost,IP:127.0.0.1" };
         let days = if tls == ServerTls::Expired { "-1" } else { "2" };
         self.sign("server", &format!("subjectAltName={names}\nextendedKeyUsage=serverAuth\n"), days)
+    }
+
+    /// Certificate and key of a server that is all of these hosts, PEM.
+    ///
+    /// # Errors
+    /// If `openssl` fails.
+    pub fn hosts(&self, hosts: &BTreeSet<&str>) -> anyhow::Result<(String, String)> {
+        let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+        self.sign("hosts", &format!("subjectAltName={}\nextendedKeyUsage=serverAuth\n", names.join(",")), "2")
     }
 
     /// Certificate and key of a client with this common name, PEM.

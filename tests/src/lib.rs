@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod cli;
 pub mod cluster;
+pub mod destinations;
 pub mod diff_site;
 pub mod mariadb;
 pub mod memory;

@@ -58,7 +58,8 @@ struct Keywords {
     condition: Option<Rule>,
     then: Option<Rule>,
     properties: BTreeMap<String, Rule>,
-    pattern_properties: BTreeMap<Pattern, Rule>,
+    #[serde(deserialize_with = "by_pattern")]
+    pattern_properties: Vec<(Pattern, Rule)>,
     additional_properties: Option<Rule>,
     property_names: Option<Rule>,
     required: Vec<String>,
@@ -128,7 +129,7 @@ impl Format {
     }
 }
 
-/// A regular expression; two of the same text are the same.
+/// A regular expression.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 struct Pattern(Regex);
@@ -141,24 +142,9 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
-    }
-}
-
-impl Eq for Pattern {}
-
-impl PartialOrd for Pattern {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Pattern {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.as_str().cmp(other.0.as_str())
-    }
+fn by_pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(Pattern, Rule)>, D::Error> {
+    let rules = BTreeMap::<String, Rule>::deserialize(deserializer)?;
+    rules.into_iter().map(|(text, rule)| Ok((Pattern::try_from(text).map_err(D::Error::custom)?, rule))).collect()
 }
 
 fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Kind>, D::Error> {
@@ -310,7 +296,7 @@ impl Keywords {
         let lists = [&self.all_of, &self.any_of, &self.one_of, &self.prefix_items];
         let single =
             [&self.not, &self.condition, &self.then, &self.additional_properties, &self.property_names, &self.items];
-        let members = self.properties.values().chain(self.pattern_properties.values());
+        let members = self.properties.values().chain(self.pattern_properties.iter().map(|(_, rule)| rule));
         lists.into_iter().flatten().chain(single.into_iter().flatten()).chain(members)
     }
 }
