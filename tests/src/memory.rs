@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
+use backflow_core::notes::PREFIX;
 use backflow_core::state::{
     Commit, Head, KEPT_RUNS, PartitionId, RejectChange, RejectRow, RunRow, StateLine, StateStore,
 };
@@ -182,7 +183,7 @@ impl StateStore for MemoryStore {
 
     async fn list(&self, limit: u32) -> Result<Vec<StateLine>, Failure> {
         let lines = self.states();
-        let heads = lines.iter().filter_map(|(key, state)| {
+        let heads = lines.iter().filter(|(key, _)| !key.starts_with(PREFIX)).filter_map(|(key, state)| {
             let bytes = state.partitions.values().chain(state.journal.values()).map(|bytes| bytes.len() as u64).sum();
             state.head.clone().map(|head| StateLine { state_key: key.clone(), head, bytes })
         });

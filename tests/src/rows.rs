@@ -141,7 +141,7 @@ impl Rows {
     /// As [`backflow_destinations::open`].
     pub fn open(&self) -> Result<(Arc<dyn Sink>, Stopping), Failure> {
         let (stop, asked) = watch::channel(None);
-        Ok((backflow_destinations::open(&self.destination, &self.mapping, self, asked)?, stop))
+        Ok((backflow_destinations::open(&self.destination, &self.mapping, self, None, asked)?, stop))
     }
 
     /// Opens the sink and makes it ready for these fields.

@@ -29,6 +29,7 @@ pub async fn check(store: Arc<dyn StateStore>, other: Arc<dyn StateStore>) {
     keeps_the_runs_of_a_forgotten_state_out(&*store, &*other).await;
     shows_another_process_the_same(&*store, &*other).await;
     keeps_any_text_and_bytes(&*store).await;
+    lists_no_notes(&*store).await;
     lists_by_key(&*store).await;
 }
 
@@ -372,6 +373,13 @@ async fn keeps_any_text_and_bytes(store: &dyn StateStore) {
         let commit = Commit { state_key: key, head: &claimed, segment: None, run: &run("r", 1), rejects: &rejects };
         store.commit(commit).await.unwrap();
     }
+}
+
+async fn lists_no_notes(store: &dyn StateStore) {
+    store.claim("!account/0a", None, &head(1), &run("notes", 1), false).await.unwrap();
+    assert_eq!(store.head("!account/0a").await.unwrap(), Some(head(1)));
+    let listed = store.list(1000).await.unwrap();
+    assert!(listed.iter().all(|line| !line.state_key.contains("account")), "{listed:?}");
 }
 
 async fn lists_by_key(store: &dyn StateStore) {

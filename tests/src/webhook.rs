@@ -113,7 +113,7 @@ impl Webhook {
     /// As [`backflow_destinations::open`].
     pub fn open(&self) -> Result<(Arc<dyn Sink>, Stopping), Failure> {
         let (stop, asked) = watch::channel(None);
-        Ok((backflow_destinations::open(&self.destination, &self.mapping, self, asked)?, stop))
+        Ok((backflow_destinations::open(&self.destination, &self.mapping, self, None, asked)?, stop))
     }
 
     /// Checks the Destination.

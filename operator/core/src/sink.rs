@@ -53,6 +53,9 @@ pub trait Sink: Send + Sync {
     /// When the run is asked to stop, a request in flight is finished and nothing new is begun; what was not sent is `Retrying`.
     async fn deliver(&self, batch: &[Record]) -> Delivery;
 
+    /// Nothing more is delivered: what the next run has to know of this one is kept. Ends by itself.
+    async fn finish(&self) {}
+
     /// How much longer the destination wants to be left alone, if it asked for that.
     fn throttled(&self) -> Option<Duration> {
         None

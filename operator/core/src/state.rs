@@ -188,7 +188,7 @@ pub trait StateStore: Send + Sync {
     /// [`crate::code::Code::Fenced`].
     async fn forget(&self, state_key: &str, expected: u64) -> Result<bool, Failure>;
 
-    /// All states, by key, at most `limit`.
+    /// All states, by key, at most `limit`; not the notes ([`crate::notes`]) that lie beside them.
     ///
     /// # Errors
     /// What the store says.

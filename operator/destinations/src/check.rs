@@ -5,11 +5,14 @@ use std::time::Duration;
 use backflow_core::code::{Code, Failure};
 use backflow_definitions::{ErrorRule, Variable};
 use backflow_expressions::Json;
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
 use tokio::sync::watch;
 
 use crate::action::{Ask, Connection, Exchanged, Rates, Request, pages};
 use crate::delivery::{Line, Reply, Stopper, Tally};
-use crate::http::Reading;
+use crate::http::{Outgoing, Reading};
 use crate::open::{Opening, no_config};
 use crate::pace::{Concurrency, Gate};
 
@@ -30,6 +33,9 @@ pub struct Choice {
 /// Makes the definition's check; what the destination calls the account, or its server.
 pub(crate) async fn check(opening: &Opening<'_>) -> Result<String, Failure> {
     let connection = opening.connection(no_config())?;
+    if connection.auth.unkept() {
+        return reach(&connection).await;
+    }
     let Some(check) = &opening.http.check else {
         // Without a request that does no harm, a token is all that can be tried.
         let token = connection.auth.token(&connection.client).await;
@@ -74,6 +80,15 @@ pub(crate) async fn check(opening: &Opening<'_>) -> Result<String, Failure> {
         Exchanged::Ignored => Ok(connection.shown.clone()),
         other => Err(failed(&connection, other.reply(0))),
     }
+}
+
+/// Whether the server answers at all, whatever it says to a request without credentials.
+async fn reach(connection: &Connection) -> Result<String, Failure> {
+    if let Some(base) = &connection.base {
+        let request = Outgoing { method: Method::HEAD, url: base.clone(), headers: HeaderMap::new(), body: Bytes::new() };
+        connection.client.send(request, Reading::Sniff).await.map_err(|trouble| trouble.failure)?;
+    }
+    Ok(connection.shown.clone())
 }
 
 /// The choices of one of the definition's lists.
@@ -138,7 +153,7 @@ impl Apart {
     fn new(rates: &Rates) -> Self {
         let concurrency = Concurrency { max: 1, initial: 1, adaptive: false };
         let stopper = Stopper::new(watch::channel(None).1);
-        Self { gate: Gate::new(concurrency, &rates.gate()), stopper, tally: Tally::default() }
+        Self { gate: Gate::new(concurrency, &rates.gate(), None), stopper, tally: Tally::default() }
     }
 
     fn line(&self) -> Line<'_> {

@@ -2,7 +2,7 @@
 //! proved by a challenge (RFC 7636), in exchange for a refresh token.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use backflow_core::code::{Code, Failure, cut};
@@ -19,7 +19,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::{Grant, KNOWN_ERRORS, OAuth, Obtained, TokenError, Unkept};
+use crate::auth::{Expiry, Grant, KNOWN_ERRORS, OAuth, Obtained, TokenError};
 use crate::http::{Client, RawAnswer, Timeouts};
 use crate::open::{Building, Opening, pairs, read_secrets};
 
@@ -57,7 +57,7 @@ impl Consent {
         // What the consent is for does not exist yet.
         let mut known = plan.clone();
         known.secrets.remove(&defined.setting);
-        let opening = Opening::new(definition, &known, secrets, Arc::new(Unkept))?;
+        let opening = Opening::new(definition, &known, secrets, None)?;
         let settings = read_secrets(definition, &known, secrets, &complete(&definition.settings, &known.settings))?;
         let building = Building { opening: &opening, settings: &settings, base: None };
         let (state, verifier) = (random()?, random()?);
@@ -137,7 +137,9 @@ impl Consent {
             verifier: SecretString::from(self.verifier),
         };
         let oauth = OAuth { grant, ..self.oauth };
-        match oauth.obtain(&self.client).await {
+        // It is asked for once: how long it lasts is nobody's concern.
+        let once = Expiry { unless_said: None, renew_before: Duration::ZERO };
+        match oauth.obtain(&self.client, None, once).await {
             Ok(obtained) => Ok(obtained.value),
             Err(TokenError::Stop(failure)) => Err(failure),
             Err(TokenError::Trouble(trouble)) => Err(trouble.failure),

@@ -31,13 +31,13 @@ mod tests;
 use std::sync::Arc;
 
 use backflow_core::code::Failure;
+use backflow_core::notes::Notes;
 use backflow_core::plan::{DestinationPlan, MappingPlan};
 use backflow_core::secret::Secrets;
 use backflow_core::sink::Sink;
 use backflow_definitions::{Definition, Delivery, planned};
 use tokio::sync::watch;
 
-pub use auth::{TokenStore, Unkept};
 pub use check::Choice;
 pub use consent::{Consent, NoConsent};
 use open::Opening;
@@ -46,8 +46,20 @@ use open::Opening;
 /// begun, and deliveries return with that failure.
 pub type Stop = watch::Receiver<Option<Failure>>;
 
-/// Opens the sink of a run: reads the secrets, sends nothing and connects to nothing (see [`Sink::ready`]). Refresh tokens that a destination gives in exchange for older ones are
-/// known to this run alone; see [`open_with`].
+/// Where what is true of a Destination's account outlives a run: refresh tokens that the destination gave in exchange for older ones, and
+/// what runs used of its rates.
+#[derive(Clone)]
+pub struct Keeping {
+    /// Beside the states of the Destination's Mappings.
+    pub notes: Arc<dyn Notes>,
+    /// The plan's owner: two clusters have Destinations of one name.
+    pub cluster: String,
+    /// The Destination's.
+    pub namespace: String,
+}
+
+/// Opens the sink of a run: reads the secrets, sends nothing and connects to nothing (see [`Sink::ready`]). Without `keeping`, an account
+/// whose refresh tokens work once cannot be sent to.
 ///
 /// # Errors
 /// Secrets that are absent or unusable, a host that is a forbidden address, a plan that its definition does not know.
@@ -55,12 +67,13 @@ pub fn open(
     destination: &DestinationPlan,
     mapping: &MappingPlan,
     secrets: &dyn Secrets,
+    keeping: Option<Keeping>,
     stop: Stop,
 ) -> Result<Arc<dyn Sink>, Failure> {
-    open_with(planned(destination)?, destination, mapping, secrets, Arc::new(Unkept), stop)
+    open_with(planned(destination)?, destination, mapping, secrets, keeping, stop)
 }
 
-/// As [`open()`], with another definition than the plan names, and with a place for refresh tokens that outlives the run.
+/// As [`open()`], with another definition than the plan names.
 ///
 /// # Errors
 /// As [`open()`].
@@ -69,27 +82,28 @@ pub fn open_with(
     destination: &DestinationPlan,
     mapping: &MappingPlan,
     secrets: &dyn Secrets,
-    store: Arc<dyn TokenStore>,
+    keeping: Option<Keeping>,
     stop: Stop,
 ) -> Result<Arc<dyn Sink>, Failure> {
     if let Delivery::Native { name, .. } = &definition.delivery {
         return native::open(name, native::Given { definition, destination, secrets }, mapping, stop);
     }
-    let (action, settings) = Opening::new(definition, destination, secrets, store)?.action(mapping)?;
+    let (action, settings) = Opening::new(definition, destination, secrets, keeping)?.action(mapping)?;
     Ok(Arc::new(delivery::Engine::new(action, settings, stop)))
 }
 
 /// Tries a Destination without sending rows, and returns what it calls the account. For a webhook: its host resolves, accepts the
-/// connection, proves itself by TLS, speaks HTTP, and does not refuse the credentials on an OPTIONS request.
+/// connection, proves itself by TLS, speaks HTTP, and does not refuse the credentials on an OPTIONS request. Of an account whose refresh
+/// tokens work once, only the server is tried: the token that comes in exchange could not be kept.
 ///
 /// # Errors
 /// [`Code::DestinationUnreachable`], [`Code::TlsFailed`], [`Code::AddressForbidden`], [`Code::DestinationUnauthorized`],
 /// [`Code::DestinationMisconfigured`], or secrets that are absent or unusable.
 pub async fn check(destination: &DestinationPlan, secrets: &dyn Secrets) -> Result<String, Failure> {
-    check_with(planned(destination)?, destination, secrets, Arc::new(Unkept)).await
+    check_with(planned(destination)?, destination, secrets).await
 }
 
-/// As [`check()`], with another definition than the plan names, and with a place for refresh tokens.
+/// As [`check()`], with another definition than the plan names.
 ///
 /// # Errors
 /// As [`check()`].
@@ -97,12 +111,11 @@ pub async fn check_with(
     definition: &'static Definition,
     destination: &DestinationPlan,
     secrets: &dyn Secrets,
-    store: Arc<dyn TokenStore>,
 ) -> Result<String, Failure> {
     if let Delivery::Native { name, .. } = &definition.delivery {
         return native::check(name, native::Given { definition, destination, secrets }).await;
     }
-    check::check(&Opening::new(definition, destination, secrets, store)?).await
+    check::check(&Opening::new(definition, destination, secrets, None)?).await
 }
 
 /// The choices that a Destination offers in one of its definition's lists: object types, lists, audiences.
@@ -113,8 +126,7 @@ pub async fn discover(
     definition: &'static Definition,
     destination: &DestinationPlan,
     secrets: &dyn Secrets,
-    store: Arc<dyn TokenStore>,
     list: &str,
 ) -> Result<Vec<Choice>, Failure> {
-    check::discover(&Opening::new(definition, destination, secrets, store)?, list).await
+    check::discover(&Opening::new(definition, destination, secrets, None)?, list).await
 }

@@ -1,8 +1,13 @@
 //! A scripted receiver on loopback: answers request number `n` as the script says, and keeps what it got.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
+use backflow_core::code::{Code, Failure};
+use backflow_core::notes::{Note, Notes};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -176,4 +181,45 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Received> {
     request.body = vec![0; length];
     stream.read_exact(&mut request.body).await.ok()?;
     Some(request)
+}
+
+/// Notes in memory.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryNotes {
+    pub(crate) notes: Mutex<BTreeMap<String, Note>>,
+    /// So many more writings succeed; the store is away for the others.
+    pub(crate) writings: Option<AtomicU32>,
+}
+
+impl MemoryNotes {
+    /// One text of all.
+    pub(crate) fn only(&self) -> Note {
+        let notes = self.notes.lock().expect("not poisoned");
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        notes.values().next().cloned().expect("a note")
+    }
+}
+
+#[async_trait]
+impl Notes for MemoryNotes {
+    async fn read(&self, name: &str) -> Result<Option<Note>, Failure> {
+        Ok(self.notes.lock().expect("not poisoned").get(name).cloned())
+    }
+
+    async fn write(&self, name: &str, before: Option<&Note>, text: &str) -> Result<Option<Note>, Failure> {
+        // Whoever writes at the same time gets between.
+        tokio::task::yield_now().await;
+        if let Some(left) = &self.writings
+            && left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_err()
+        {
+            return Err(Failure::new(Code::StateStoreUnavailable, "the store is away"));
+        }
+        let mut notes = self.notes.lock().expect("not poisoned");
+        if notes.get(name) != before {
+            return Ok(None);
+        }
+        let note = Note { version: before.map_or(0, |note| note.version) + 1, text: text.to_owned() };
+        notes.insert(name.to_owned(), note.clone());
+        Ok(Some(note))
+    }
 }

@@ -10,6 +10,7 @@ mod clickhouse;
 pub mod diff;
 mod model;
 mod mysql;
+pub mod notes;
 mod postgres;
 mod rest;
 mod snowflake;

@@ -11,8 +11,11 @@ use backflow_core::guard::{DeletesAction, Deletions};
 use backflow_core::plan::{Plan, SyncPlan};
 use backflow_core::result::{Phase, RunResult};
 use backflow_core::sink::Sink;
+use backflow_destinations::Keeping;
 use backflow_mapping::Compiled;
 use backflow_sources::diff;
+use backflow_sources::notes::StoredNotes;
+use backflow_sources::warehouse::Warehouse;
 
 use crate::deliver::{Delivering, deliver};
 use crate::ledger::Ledger;
@@ -47,7 +50,9 @@ pub(crate) async fn open(
         let columns = warehouse.describe(&sync.model).await?;
         let mapping = compile(sync, &columns)?;
         let stop = environment.stop.watch();
-        let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+        let keeping = Some(keeping(plan, &*warehouse));
+        let sink =
+            backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, keeping, stop)?;
         let bound = bound(sync, sink.ready(&mapping.members()).await?);
         let renderer = mapping.bind(&row_columns(&columns, mapping.used_columns(), &sync.model.primary_key))?;
         let identifies = renderer.identifies();
@@ -127,6 +132,7 @@ async fn conclude(
     let mut ended = guard(sync, &mut found, extraction, &mut ledger);
     if ended.is_none() {
         ended = deliver(extraction, delivering, &mut ledger).await?;
+        delivering.sink.finish().await;
     }
     let found = Ledger::extracted(extraction.carried(), &found);
     let base = RunResult {
@@ -245,6 +251,12 @@ fn verdict(
         }
         None => (Phase::Succeeded, None),
     }
+}
+
+/// What is true of the Destination's account lies beside the states of its Mappings.
+pub(crate) fn keeping(plan: &Plan, warehouse: &dyn Warehouse) -> Keeping {
+    let notes = Arc::new(StoredNotes::new(warehouse.state()));
+    Keeping { notes, cluster: plan.owner.clone(), namespace: plan.namespace.clone() }
 }
 
 pub(crate) fn compile(sync: &SyncPlan, columns: &[backflow_core::cell::Column]) -> Result<Compiled, Failure> {

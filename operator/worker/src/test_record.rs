@@ -13,7 +13,7 @@ use backflow_sources::warehouse::Query;
 use futures::StreamExt as _;
 
 use crate::preview::write_line;
-use crate::run::compile;
+use crate::run::{compile, keeping};
 use crate::{Environment, application, empty, failed};
 
 /// Sends the row with this key, prints record and outcome, and leaves the state as it is.
@@ -91,9 +91,12 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
                 &format!("request: {{\"id\":{},\"op\":\"{}\",\"data\":{}}}", record.id, op.as_str(), record.data),
             )?;
             let stop = environment.stop.watch();
-            let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, stop)?;
+            let keeping = Some(keeping(plan, &*warehouse));
+            let sink =
+                backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, keeping, stop)?;
             sink.ready(&fields).await?;
             let mut delivery = sink.deliver(&[record]).await;
+            sink.finish().await;
             counters.requests = delivery.requests;
             counters.bytes = delivery.bytes;
             if let Some(failure) = delivery.stop {

@@ -77,7 +77,7 @@ async fn appended_rows_whose_answer_was_lost_are_not_appended_again_unless_the_t
         mapping.config = serde_json::from_value(config).unwrap();
         mapping.selection = backflow_core::selection::Selection::SyncMode(SyncMode::Insert);
         let stop = tokio::sync::watch::channel(None).1;
-        let sink = backflow_destinations::open(&shop.destination, &mapping, &shop, stop).unwrap();
+        let sink = backflow_destinations::open(&shop.destination, &mapping, &shop, None, stop).unwrap();
         sink.ready(&["n".to_owned()]).await.unwrap();
         wire.lose_commits(1);
         let delivery = deliver(&*sink, &rows).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backflow_definitions::{Rate as Defined, Template};
 
-use crate::pace::Rate;
+use crate::pace::{Kept, Rate};
 
 /// All rates of a run.
 #[derive(Default)]
@@ -63,6 +63,12 @@ impl Rates {
             spend.push((self.all.len(), None));
         }
         spend
+    }
+
+    /// Those of which the next run has to know what is used.
+    pub(crate) fn kept(&self) -> Vec<Kept> {
+        let all = self.all.iter().enumerate();
+        all.filter_map(|(place, (defined, rate))| Kept::of(place, &defined.id, rate.per)).collect()
     }
 
     /// What the gate is given, in the order of the places.

@@ -1,7 +1,6 @@
 //! Signatures by a shared key: HMAC over what the definition names, in a header of its form.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use backflow_core::code::{Code, Failure};
@@ -15,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha1::Sha1;
 use sha2::Sha256;
 
+use crate::encode::hex;
 use crate::http::Outgoing;
 
 /// The hash of an HMAC.
@@ -57,11 +57,7 @@ impl HmacSignature {
             Mac::Sha256 => digest(Hmac::<Sha256>::new_from_slice(key).ok(), message.as_bytes()),
             Mac::Sha1 => digest(Hmac::<Sha1>::new_from_slice(key).ok(), message.as_bytes()),
         };
-        let hex = mac.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        let signature = Json::Object(BTreeMap::from([member("hex", hex), member("base64", STANDARD.encode(&mac))]));
+        let signature = Json::Object(BTreeMap::from([member("hex", hex(&mac)), member("base64", STANDARD.encode(&mac))]));
         let header = self.format.text(&scope.with(Variable::Signature, &signature)).map_err(invalid)?;
         let value = HeaderValue::from_str(&header.unwrap_or_default());
         let mut value =

@@ -7,6 +7,7 @@ mod hmac;
 mod oauth;
 mod place;
 mod token;
+mod vault;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,10 +17,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 pub(crate) use self::hmac::{HmacSignature, Mac};
 pub(crate) use assertion::{Algorithm, Assertion, SigningKey};
-pub(crate) use oauth::{ClientAuth, Grant, KNOWN_ERRORS, OAuth, Obtained, expires_in};
+pub(crate) use oauth::{ClientAuth, Grant, KNOWN_ERRORS, OAuth, Obtained, Refreshing, expires_in};
 pub(crate) use place::Place;
 pub(crate) use token::{Expiry, Token, TokenClient, TokenError, TokenSource};
-pub use token::{TokenStore, Unkept};
+pub(crate) use vault::{Account, Vault};
 
 use crate::http::Outgoing;
 
@@ -47,6 +48,11 @@ impl Auth {
             Some(tokens) => tokens.token(client).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Whether asking for a token here would lose the refresh token that comes with it.
+    pub(crate) fn unkept(&self) -> bool {
+        self.tokens.as_ref().is_some_and(TokenSource::unkept)
     }
 
     /// The destination refused this token: whether another one may do. Each token is given up once, however many requests went with it.

@@ -1,9 +1,8 @@
 //! Asking for tokens: the grants of OAuth 2.0, and APIs with a log-in of their own.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use backflow_core::code::{Code, Failure};
+use backflow_core::code::{Class, Code, Failure};
 use backflow_expressions::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,9 +14,11 @@ use tokio::sync::Mutex;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::assertion::Assertion;
-use super::token::{TokenClient, TokenError, TokenStore};
+use super::token::{Expiry, TokenClient, TokenError};
 use super::unusable;
+use super::vault::{Turn, Vault};
 use crate::clock;
+use crate::delivery::Trouble;
 use crate::http::{Outgoing, RawAnswer};
 use crate::pace::{Hint, HintHeaders};
 
@@ -45,8 +46,7 @@ pub(crate) enum ClientAuth {
 /// What a token is asked for with.
 pub(crate) enum Grant {
     ClientCredentials,
-    /// The refresh token in use: a destination may give another with each answer.
-    RefreshToken(Mutex<SecretString>),
+    RefreshToken(Refreshing),
     JwtBearer(Box<Assertion>),
     Password(String, SecretString),
     /// What a person's consent gave, for its redirect address and the verifier of its challenge (RFC 7636).
@@ -59,13 +59,21 @@ pub(crate) enum Grant {
     Request(Box<Outgoing>),
 }
 
+/// The refresh token, which a destination may exchange for another with each answer.
+pub(crate) enum Refreshing {
+    /// It stays, or what comes in its place is worth no more than it: known to this run.
+    InMemory(Mutex<SecretString>),
+    /// Each works once, and what comes in its place is kept. The first is the Secret's.
+    Kept(SecretString, Box<Vault>),
+    /// Each works once, and there is no place for the next.
+    Unkept,
+}
+
 /// Finds the token, and what else the definition takes, in an answer; or says, in words of the definition, what is not there.
 pub(crate) type Read = Box<dyn Fn(&RawAnswer) -> Result<Obtained, String> + Send + Sync>;
 
 /// One way to a token.
 pub(crate) struct OAuth {
-    /// Name of the Destination, which the store files refresh tokens under.
-    pub(crate) destination: String,
     pub(crate) url: Url,
     pub(crate) grant: Grant,
     pub(crate) client: ClientAuth,
@@ -73,9 +81,6 @@ pub(crate) struct OAuth {
     pub(crate) params: Vec<(String, SecretString)>,
     pub(crate) headers: HeaderMap,
     pub(crate) read: Read,
-    /// The destination gives a new refresh token with each access token: it must be kept.
-    pub(crate) rotates: bool,
-    pub(crate) store: Arc<dyn TokenStore>,
 }
 
 /// A token as it came.
@@ -86,31 +91,83 @@ pub(crate) struct Obtained {
 }
 
 impl OAuth {
-    /// Asks for a token.
-    pub(crate) async fn obtain(&self, client: &dyn TokenClient) -> Result<Obtained, TokenError> {
-        let mut refresh = match &self.grant {
-            Grant::RefreshToken(token) => Some(token.lock().await),
-            _ => None,
-        };
-        if let Some(refresh) = refresh.as_deref_mut()
-            && self.rotates
-            && let Some(kept) = self.store.kept(&self.destination).await.map_err(TokenError::Stop)?
-        {
-            *refresh = kept;
+    /// Whether it must not be asked for a token, for what came in place of the refresh token would be lost.
+    pub(crate) fn unkept(&self) -> bool {
+        matches!(self.grant, Grant::RefreshToken(Refreshing::Unkept))
+    }
+
+    /// Asks for a token. `refused`: the one that is not to be used again.
+    pub(crate) async fn obtain(
+        &self,
+        client: &dyn TokenClient,
+        refused: Option<&SecretString>,
+        expiry: Expiry,
+    ) -> Result<Obtained, TokenError> {
+        match &self.grant {
+            Grant::RefreshToken(Refreshing::InMemory(token)) => {
+                let mut token = token.lock().await;
+                let answer = self.ask(client, Some(&token)).await?;
+                if let Some(rotated) = rotated(&answer, &token) {
+                    *token = rotated;
+                }
+                self.obtained(&answer)
+            }
+            Grant::RefreshToken(Refreshing::Kept(first, vault)) => {
+                self.exchange(client, first, vault, refused, expiry).await
+            }
+            Grant::RefreshToken(Refreshing::Unkept) => Err(TokenError::Stop(Failure::new(
+                Code::DestinationMisconfigured,
+                "each refresh token of this account works once, and there is no state here to keep the next one in: it is asked for a token \
+                 by the runs of its Mappings only",
+            ))),
+            _ => self.obtained(&self.ask(client, None).await?),
         }
-        let request = self.request(refresh.as_deref(), clock::now()).map_err(TokenError::Stop)?;
+    }
+
+    /// Exchanges a refresh token that works once, when it is this run's turn, and keeps what comes in its place before using it.
+    async fn exchange(
+        &self,
+        client: &dyn TokenClient,
+        first: &SecretString,
+        vault: &Vault,
+        refused: Option<&SecretString>,
+        expiry: Expiry,
+    ) -> Result<Obtained, TokenError> {
+        let lease = match vault.turn(first, refused, expiry).await.map_err(unread)? {
+            Turn::Access(obtained) => return Ok(obtained),
+            Turn::Exchange(lease) => lease,
+        };
+        let answer = match self.ask(client, Some(&lease.refresh)).await {
+            Ok(answer) => answer,
+            Err(TokenError::Stop(failure)) if lease.interrupted => {
+                vault.give_back(lease).await;
+                let message = format!(
+                    "{}; a run ended while it exchanged the refresh token before, so that the one which came of it may be lost",
+                    failure.message
+                );
+                return Err(TokenError::Stop(Failure::new(failure.code, message)));
+            }
+            Err(error) => {
+                vault.give_back(lease).await;
+                return Err(error);
+            }
+        };
+        let refresh = rotated(&answer, &lease.refresh).unwrap_or_else(|| lease.refresh.clone());
+        let obtained = self.obtained(&answer);
+        vault.keep(lease, &refresh, obtained.as_ref().ok(), expiry).await.map_err(TokenError::Stop)?;
+        obtained
+    }
+
+    /// Makes the request, and gives an answer that is not refused.
+    async fn ask(&self, client: &dyn TokenClient, refresh: Option<&SecretString>) -> Result<RawAnswer, TokenError> {
+        let request = self.request(refresh, clock::now()).map_err(TokenError::Stop)?;
         let answer = client.exchange(request).await.map_err(TokenError::Trouble)?;
         self.judge(&answer)?;
-        if let Some(refresh) = refresh.as_deref_mut()
-            && let Some(rotated) = rotated(&answer, refresh)
-        {
-            *refresh = rotated;
-            if self.rotates {
-                // Before it is used: from now on the old one is worth nothing.
-                self.store.keep(&self.destination, refresh).await.map_err(TokenError::Stop)?;
-            }
-        }
-        (self.read)(&answer).map_err(|what| {
+        Ok(answer)
+    }
+
+    fn obtained(&self, answer: &RawAnswer) -> Result<Obtained, TokenError> {
+        (self.read)(answer).map_err(|what| {
             let host = self.url.host_str().unwrap_or_default();
             let message =
                 format!("the answer of {host} to the request for a token is not as the definition says: {what}");
@@ -220,6 +277,14 @@ impl OAuth {
             Code::DestinationUnauthorized,
             format!("{host} gives no token: it answers {status}{error}; {cure}"),
         )
+    }
+}
+
+/// What it means that kept tokens could not be read: a store that is away for a moment is asked again.
+fn unread(failure: Failure) -> TokenError {
+    match failure.code.class() {
+        Class::Transient => TokenError::Trouble(Trouble::unsent(failure)),
+        _ => TokenError::Stop(failure),
     }
 }
 

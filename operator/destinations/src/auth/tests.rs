@@ -1,36 +1,16 @@
 //! Tokens from a scripted endpoint.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex as Lock;
 
-use async_trait::async_trait;
 use backflow_definitions::Hosts;
 use futures::future::join_all;
 use serde_json::json;
 
 use super::super::assertion::{Algorithm, SigningKey};
-use super::super::token::{Expiry, Token, TokenSource, Unkept};
+use super::super::token::{Expiry, Token, TokenSource};
 use super::*;
 use crate::http::{Client, Timeouts};
 use crate::testing::{Answer, Received, Server};
-
-/// Keeps refresh tokens, so that tests see them.
-#[derive(Default)]
-struct Kept(Lock<Vec<String>>);
-
-#[async_trait]
-impl TokenStore for Kept {
-    async fn kept(&self, destination: &str) -> Result<Option<SecretString>, Failure> {
-        assert_eq!(destination, "crm");
-        Ok(self.0.lock().unwrap().last().map(|token| SecretString::from(token.as_str())))
-    }
-
-    async fn keep(&self, destination: &str, token: &SecretString) -> Result<(), Failure> {
-        assert_eq!(destination, "crm");
-        self.0.lock().unwrap().push(token.expose_secret().to_owned());
-        Ok(())
-    }
-}
 
 /// `access_token` of the answer, and all of it captured.
 fn access_token(answer: &RawAnswer) -> Result<Obtained, String> {
@@ -46,15 +26,12 @@ fn access_token(answer: &RawAnswer) -> Result<Obtained, String> {
 
 fn oauth(server: &Server, grant: Grant) -> OAuth {
     OAuth {
-        destination: "crm".into(),
         url: format!("{}/oauth/token", server.url).parse().unwrap(),
         grant,
         client: ClientAuth::Basic("app".into(), SecretString::from("s3cret:canary")),
         params: vec![("scope".into(), SecretString::from("write all"))],
         headers: HeaderMap::new(),
         read: Box::new(access_token),
-        rotates: true,
-        store: Arc::new(Unkept),
     }
 }
 
@@ -75,7 +52,7 @@ async fn numbered() -> Server {
 }
 
 fn refresh(token: &str) -> Grant {
-    Grant::RefreshToken(Mutex::new(SecretString::from(token)))
+    Grant::RefreshToken(Refreshing::InMemory(Mutex::new(SecretString::from(token))))
 }
 
 fn pairs(request: &Received) -> BTreeMap<String, String> {
@@ -188,15 +165,13 @@ async fn a_refused_token_is_replaced_once_for_all_and_a_second_refusal_is_the_en
 }
 
 #[tokio::test]
-async fn a_rotated_refresh_token_is_kept_and_used() {
+async fn a_refresh_token_that_comes_in_place_of_another_is_used_from_then_on() {
     let server = Server::start(|n, request| {
-        let expected = format!("r{n}");
-        assert_eq!(pairs(request)["refresh_token"], expected, "each works once");
+        assert_eq!(pairs(request)["refresh_token"], format!("r{n}"));
         Answer::json(200, &json!({"access_token": format!("token-{n}"), "refresh_token": format!("r{}", n + 1)}))
     })
     .await;
-    let store = Arc::new(Kept::default());
-    let source = source(OAuth { store: store.clone(), ..oauth(&server, refresh("r1")) });
+    let source = source(oauth(&server, refresh("r1")));
     let client = client();
     for n in 1..=3 {
         let token = source.token(&client).await.unwrap();
@@ -204,13 +179,6 @@ async fn a_rotated_refresh_token_is_kept_and_used() {
         token.accepted();
         assert!(source.refused(&token).await);
     }
-    assert_eq!(*store.0.lock().unwrap(), ["r2", "r3", "r4"]);
-    // Another run, with the Secret's old token.
-    let next = super::super::token::TokenSource::new(
-        OAuth { store, ..oauth(&server, refresh("r1")) },
-        Expiry { unless_said: None, renew_before: Duration::ZERO },
-    );
-    assert_eq!(shown(&next.token(&client).await.unwrap()), "token-4");
 }
 
 #[tokio::test]

@@ -22,38 +22,6 @@ pub(crate) trait TokenClient: Send + Sync {
     async fn exchange(&self, request: Outgoing) -> Result<RawAnswer, Trouble>;
 }
 
-/// Where refresh tokens are kept that a destination gave in exchange for older ones: the old ones do not work any more. A run keeps them
-/// in memory; who wants them to outlive it gives a store.
-#[async_trait]
-pub trait TokenStore: Send + Sync {
-    /// The refresh token that was kept last for this Destination, if any. It goes before that of the Secret.
-    ///
-    /// # Errors
-    /// The store cannot be read: the run ends, for the Secret's token may long be invalid.
-    async fn kept(&self, destination: &str) -> Result<Option<SecretString>, Failure>;
-
-    /// Keeps a refresh token.
-    ///
-    /// # Errors
-    /// It cannot be kept: the run ends, for the next one could not authenticate.
-    async fn keep(&self, destination: &str, token: &SecretString) -> Result<(), Failure>;
-}
-
-/// Keeps nothing beyond the run.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unkept;
-
-#[async_trait]
-impl TokenStore for Unkept {
-    async fn kept(&self, _: &str) -> Result<Option<SecretString>, Failure> {
-        Ok(None)
-    }
-
-    async fn keep(&self, _: &str, _: &SecretString) -> Result<(), Failure> {
-        Ok(())
-    }
-}
-
 /// A token in use.
 pub(crate) struct Token {
     pub(crate) value: SecretString,
@@ -107,8 +75,8 @@ pub(crate) struct TokenSource {
 struct State {
     token: Option<Arc<Token>>,
     fetched: u64,
-    /// The last token was refused.
-    refused: bool,
+    /// The last token, if it was refused.
+    refused: Option<SecretString>,
 }
 
 impl TokenSource {
@@ -123,15 +91,21 @@ impl TokenSource {
         if let Some(token) = state.token.as_ref().filter(|token| token.renew.is_none_or(|renew| renew > now)) {
             return Ok(Arc::clone(token));
         }
-        let Obtained { value, captured, expires_in } = self.oauth.obtain(client).await?;
+        let obtained = self.oauth.obtain(client, state.refused.as_ref(), self.expiry).await?;
+        let Obtained { value, captured, expires_in } = obtained;
         state.fetched += 1;
         let lives = expires_in.or(self.expiry.unless_said);
         // A token that lives shorter than it is renewed early is used for half of its life.
         let renew = lives.map(|lives| now + lives.saturating_sub(self.expiry.renew_before).max(lives / 2));
-        let (number, second) = (state.fetched, std::mem::take(&mut state.refused));
+        let (number, second) = (state.fetched, state.refused.take().is_some());
         let token = Arc::new(Token { value, captured, number, renew, second, proved: AtomicBool::new(false) });
         state.token = Some(Arc::clone(&token));
         Ok(token)
+    }
+
+    /// See [`super::Auth::unkept`].
+    pub(crate) fn unkept(&self) -> bool {
+        self.oauth.unkept()
     }
 
     /// See [`super::Auth::refused`]. A token that was fetched because the one before it was refused, and is refused before any request
@@ -146,7 +120,7 @@ impl TokenSource {
             return false;
         }
         state.token = None;
-        state.refused = true;
+        state.refused = Some(token.value.clone());
         true
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::lanes::Lanes;
 use super::{Backoff, Line, Prepared, Reply, Stopper, Tally, Transport};
 use crate::Stop;
-use crate::pace::{Concurrency, Gate, LONGEST, Rate};
+use crate::pace::{Concurrency, Gate, LONGEST, Rate, Usage};
 use crate::results::{Fault, Verdict};
 
 /// Refusals that a run may follow up by splitting, and how many deliveries earn one more. A poison record among a thousand costs ten
@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) limits: BatchLimits,
     pub(crate) concurrency: Concurrency,
     pub(crate) rates: Vec<Rate>,
+    /// What other runs use of them.
+    pub(crate) usage: Option<Usage>,
     /// Bounds each part of a batch.
     pub(crate) retry: Retry,
     pub(crate) backoff: Backoff,
@@ -95,10 +97,10 @@ struct Said {
 }
 
 impl<T: Transport> Engine<T> {
-    pub(crate) fn new(transport: T, settings: Settings, stop: Stop) -> Self {
+    pub(crate) fn new(transport: T, mut settings: Settings, stop: Stop) -> Self {
         Self {
             transport,
-            gate: Gate::new(settings.concurrency, &settings.rates),
+            gate: Gate::new(settings.concurrency, &settings.rates, settings.usage.take()),
             stopper: Stopper::new(stop),
             lanes: Lanes::default(),
             opened: OnceCell::new(),
@@ -344,6 +346,10 @@ impl<T: Transport> Sink for Engine<T> {
         Ok(account)
     }
 
+    async fn finish(&self) {
+        self.gate.share(true).await;
+    }
+
     async fn deliver(&self, records: &[Record]) -> Delivery {
         // Whatever is not said otherwise below was not acknowledged.
         let mut outcomes = vec![Outcome::Retrying; records.len()];
@@ -358,6 +364,7 @@ impl<T: Transport> Sink for Engine<T> {
         for (at, outcome) in settled {
             outcomes[at as usize] = outcome;
         }
+        self.gate.share(false).await;
         let _held = self.lanes.enter(lanes).await;
         let tally = Tally::default();
         let line = self.line(&tally);

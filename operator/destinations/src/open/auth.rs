@@ -20,8 +20,8 @@ use tokio::sync::Mutex;
 use super::Opening;
 use crate::action::{Rates, Request, header};
 use crate::auth::{
-    Algorithm, Assertion, Auth, ClientAuth, Expiry, Grant, HmacSignature, Mac, OAuth, Obtained, Part, Place,
-    SigningKey, TokenSource, expires_in, unusable,
+    Account, Algorithm, Assertion, Auth, ClientAuth, Expiry, Grant, HmacSignature, Mac, OAuth, Obtained, Part, Place,
+    Refreshing, SigningKey, TokenSource, Vault, expires_in, unusable,
 };
 use crate::http::RawAnswer;
 
@@ -129,24 +129,30 @@ impl Building<'_> {
             _ if !id.is_empty() => ClientAuth::Body(id, None),
             _ => ClientAuth::None,
         };
-        Ok(OAuth {
-            destination: self.opening.plan.name.clone(),
-            url,
-            grant,
-            client,
-            params,
-            headers,
-            read: Box::new(move |answer| read_oauth(defined, answer)),
-            rotates: defined.rotates,
-            store: Arc::clone(&self.opening.store),
-        })
+        Ok(OAuth { url, grant, client, params, headers, read: Box::new(move |answer| read_oauth(defined, answer)) })
+    }
+
+    /// The refresh token in use. One that works once is kept where the states are.
+    fn refreshing(&self, defined: &'static OAuth2, first: SecretString) -> Result<Refreshing, Failure> {
+        if !defined.rotates {
+            return Ok(Refreshing::InMemory(Mutex::new(first)));
+        }
+        let Some(keeping) = &self.opening.keeping else { return Ok(Refreshing::Unkept) };
+        let account = Account {
+            destination: format!("{}/{}", keeping.namespace, self.opening.plan.name),
+            token_url: &self.text(&defined.token_url)?,
+            client_id: &defined.client_id.as_ref().map(|id| self.text(id)).transpose()?.unwrap_or_default(),
+            first: &first,
+        };
+        let vault = Vault::new(Arc::clone(&keeping.notes), &account, self.opening.http.timeout)?;
+        Ok(Refreshing::Kept(first, Box::new(vault)))
     }
 
     fn oauth(&self, defined: &'static OAuth2, what: &str) -> Result<TokenSource, Failure> {
         let secret = |template: &Template| self.secret(template, what);
         let grant = match &defined.grant {
             DefinedGrant::ClientCredentials => Grant::ClientCredentials,
-            DefinedGrant::RefreshToken { token, .. } => Grant::RefreshToken(Mutex::new(secret(token)?)),
+            DefinedGrant::RefreshToken { token, .. } => Grant::RefreshToken(self.refreshing(defined, secret(token)?)?),
             DefinedGrant::Password { username, password } => Grant::Password(self.text(username)?, secret(password)?),
             DefinedGrant::JwtBearer(assertion) => Grant::JwtBearer(Box::new(self.assertion(assertion, what)?)),
         };
@@ -183,15 +189,12 @@ impl Building<'_> {
         let outgoing = request.render(base, &HeaderMap::new(), &self.scope(), None);
         let outgoing = outgoing.map_err(|error| self.not_given(&error.0))?;
         let oauth = OAuth {
-            destination: self.opening.plan.name.clone(),
             url: outgoing.url.clone(),
             grant: Grant::Request(Box::new(outgoing)),
             client: ClientAuth::None,
             params: Vec::new(),
             headers: HeaderMap::new(),
             read: Box::new(move |answer| read_request(defined, answer)),
-            rotates: false,
-            store: Arc::clone(&self.opening.store),
         };
         let lives = defined.expires_in;
         // A tenth of its life, so that short tokens are not asked for all the time.

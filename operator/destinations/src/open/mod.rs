@@ -16,12 +16,14 @@ use backflow_definitions::{
 };
 use backflow_expressions::Json;
 use reqwest::header::HeaderName;
+use sha2::{Digest as _, Sha256};
 
 use crate::action::{AROUND, Action, Connection, Ensured, Rates, base, shown_or};
-use crate::auth::TokenStore;
+use crate::Keeping;
+use crate::encode::hex;
 use crate::delivery::{Backoff, Settings};
 use crate::http::{Client, Timeouts};
-use crate::pace::{Concurrency, HintHeaders};
+use crate::pace::{Concurrency, HintHeaders, Usage};
 
 pub(crate) use auth::{Building, pairs};
 pub(crate) use secrets::read as read_secrets;
@@ -32,7 +34,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) http: &'static Http,
     pub(crate) plan: &'a DestinationPlan,
     pub(crate) secrets: &'a dyn Secrets,
-    pub(crate) store: Arc<dyn TokenStore>,
+    /// Where the account is remembered; none where only a question is asked.
+    pub(crate) keeping: Option<Keeping>,
 }
 
 /// Checks a plan against the definition that it was made for.
@@ -56,14 +59,14 @@ impl<'a> Opening<'a> {
         definition: &'static Definition,
         plan: &'a DestinationPlan,
         secrets: &'a dyn Secrets,
-        store: Arc<dyn TokenStore>,
+        keeping: Option<Keeping>,
     ) -> Result<Self, Failure> {
         fitting(definition, plan)?;
         let invalid = |message: String| Failure::new(Code::PlanInvalid, message);
         let http = definition
             .http()
             .ok_or_else(|| invalid(format!("{} is not spoken to by HTTP in this version", definition.title)))?;
-        Ok(Self { definition, http, plan, secrets, store })
+        Ok(Self { definition, http, plan, secrets, keeping })
     }
 
     /// The most requests in flight.
@@ -71,6 +74,24 @@ impl<'a> Opening<'a> {
         let defined = self.http.limits.concurrency;
         let max = self.plan.limits.concurrency.unwrap_or(defined.max).max(1) as usize;
         Concurrency { max, initial: (defined.initial as usize).clamp(1, max), adaptive: defined.adaptive }
+    }
+
+    /// What runs of this Destination use of its rates is kept by its account as far as settings say it: another account begins anew.
+    fn usage(&self, rates: &Rates) -> Option<Usage> {
+        let (keeping, kept) = (self.keeping.as_ref()?, rates.kept());
+        if kept.is_empty() {
+            return None;
+        }
+        let plan = self.plan;
+        let settings = serde_json::to_string(&plan.settings).unwrap_or_default();
+        let mut hash = Sha256::new();
+        for part in [&keeping.cluster, &keeping.namespace, &plan.name, &plan.kind, &plan.auth, &settings] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let name = format!("rates/{}", &hex(&hash.finalize())[..32]);
+        let destination = format!("{}/{}", keeping.namespace, plan.name);
+        Some(Usage::new(Arc::clone(&keeping.notes), name, destination, kept))
     }
 
     /// The connection of all requests. `cfg`: the Mapping's config.
@@ -144,6 +165,7 @@ impl<'a> Opening<'a> {
             limits,
             concurrency,
             rates: rates.gate(),
+            usage: self.usage(&rates),
             retry: mapping.retry,
             backoff: Backoff { base: self.http.limits.retry_base, max: self.http.limits.retry_max },
         };

@@ -1,5 +1,6 @@
 //! The one way to a destination, shared by all batches of a run: pauses, rates, requests in flight.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::adaptive::{Adaptive, Concurrency};
-use super::hints::Hint;
+use super::hints::{Hint, LONGEST};
+use super::usage::Usage;
 use super::windows::{Rate, Window};
 use crate::delivery::Stopper;
 
@@ -18,9 +20,20 @@ const NONE_LEFT: Duration = Duration::from_secs(1);
 /// What a request takes of the rates: which of them (by their order in [`Gate::new`]), and how much.
 pub(crate) type Spend<'a> = &'a [(usize, u64)];
 
+/// How often a run says what it used, and learns what others did.
+const SHARED: Duration = Duration::from_secs(60);
+/// How long that may take.
+const SHARING: Duration = Duration::from_secs(10);
+
 pub(crate) struct Gate {
     state: Mutex<State>,
     changed: Notify,
+    /// What runs before and beside this one use of the same rates.
+    usage: Option<Usage>,
+    /// When that was looked at last.
+    shared: tokio::sync::Mutex<Option<Instant>>,
+    /// It was looked at.
+    known: AtomicBool,
 }
 
 struct State {
@@ -65,14 +78,51 @@ impl Permit<'_> {
 }
 
 impl Gate {
-    pub(crate) fn new(concurrency: Concurrency, rates: &[Rate]) -> Self {
+    pub(crate) fn new(concurrency: Concurrency, rates: &[Rate], usage: Option<Usage>) -> Self {
         let state = State {
             in_flight: Adaptive::new(concurrency),
             windows: rates.iter().map(|rate| Window::new(*rate)).collect(),
             paused_until: None,
             asked_until: None,
         };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new(), usage, shared: tokio::sync::Mutex::default(), known: AtomicBool::new(false) }
+    }
+
+    /// Says what this run used, and learns what others did: before its first request, then once a minute, and at its `end`.
+    pub(crate) async fn share(&self, end: bool) {
+        let Some(usage) = &self.usage else { return };
+        let mut shared = match self.shared.try_lock() {
+            Ok(shared) => shared,
+            // Another batch does it, and this one knows enough to go on.
+            Err(_) if self.known.load(Relaxed) => return,
+            Err(_) => self.shared.lock().await,
+        };
+        if !end && shared.is_some_and(|at| at.elapsed() < SHARED) {
+            return;
+        }
+        // Also if it fails: not each batch is to wait for a store that is away.
+        *shared = Some(Instant::now());
+        match tokio::time::timeout(SHARING, usage.exchange()).await {
+            Ok(Ok(others)) => {
+                let mut state = self.lock();
+                let now = Instant::now();
+                for (place, used) in &others.used {
+                    if let Some(window) = state.windows.get_mut(*place) {
+                        window.learn(used, now);
+                    }
+                }
+                if let Some(wait) = others.wait {
+                    state.pause(now + wait.min(LONGEST), true);
+                }
+                drop(state);
+                self.changed.notify_waiters();
+            }
+            Ok(Err(failure)) => {
+                tracing::warn!(code = %failure.code, message = failure.message, "what other runs use of the destination's rates is not known");
+            }
+            Err(_) => tracing::warn!("the state does not answer: what other runs use of the destination's rates is not known"),
+        }
+        self.known.store(true, Relaxed);
     }
 
     /// Waits until a request may begin. A rate that is used up for longer than `patience` is not waited for: a day's requests are not
@@ -95,8 +145,10 @@ impl Gate {
             let until = match self.try_enter(spend, now) {
                 Ok(()) => return Ok(Permit { gate: self, begun: now }),
                 Err(Closed::Rate(until, rate)) if until - now > patience => {
+                    self.lock().asked(until);
                     return Err(used_up(&rate, until - now, patience));
                 }
+                Err(Closed::Paused(until)) if until - now > patience => return Err(left_alone(until - now, patience)),
                 Err(Closed::Paused(until) | Closed::Rate(until, _)) => Some(until),
                 Err(Closed::InFlight) => None,
             };
@@ -134,6 +186,9 @@ impl Gate {
             if let Some(window) = state.windows.get_mut(*at) {
                 window.spend(*weight, now);
             }
+            if let Some(usage) = &self.usage {
+                usage.spent(*at, *weight);
+            }
         }
         Ok(())
     }
@@ -143,6 +198,15 @@ impl Gate {
         let mut state = self.lock();
         state.pause(until, asked);
         state.in_flight.throttled();
+        drop(state);
+        self.remember(until, asked);
+    }
+
+    /// A destination that says when it may be asked again says it to the next run, too.
+    fn remember(&self, until: Instant, asked: bool) {
+        if let Some(usage) = self.usage.as_ref().filter(|_| asked) {
+            usage.wait(until.saturating_duration_since(Instant::now()));
+        }
     }
 
     /// A request was taken, and its answer says that the next one would not be.
@@ -155,6 +219,8 @@ impl Gate {
             None => back().unwrap_or(now + NONE_LEFT),
         };
         state.pause(until, hint.reset.is_some());
+        drop(state);
+        self.remember(until, hint.reset.is_some());
     }
 
     /// How much longer the destination wants to be left alone.
@@ -169,12 +235,25 @@ impl Gate {
 }
 
 impl State {
+    fn asked(&mut self, until: Instant) {
+        self.asked_until = Some(self.asked_until.map_or(until, |paused| paused.max(until)));
+    }
+
     fn pause(&mut self, until: Instant, asked: bool) {
         if asked {
-            self.asked_until = Some(self.asked_until.map_or(until, |paused| paused.max(until)));
+            self.asked(until);
         }
         self.paused_until = Some(self.paused_until.map_or(until, |paused| paused.max(until)));
     }
+}
+
+fn left_alone(wait: Duration, patience: Duration) -> Failure {
+    let message = format!(
+        "the destination asked to be left alone for another {:.0} s, longer than the {} s of retry.window; the next run after that goes on",
+        wait.as_secs_f64(),
+        patience.as_secs()
+    );
+    Failure::new(Code::RetriesExhausted, message)
 }
 
 fn used_up(rate: &str, wait: Duration, patience: Duration) -> Failure {

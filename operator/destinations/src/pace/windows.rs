@@ -30,6 +30,9 @@ pub(crate) struct Window {
     tick: Duration,
     spent: VecDeque<Spent>,
     used: u64,
+    /// What other runs have used: when it comes back, in that order, and how much.
+    others: VecDeque<(Instant, u64)>,
+    others_used: u64,
 }
 
 /// What was spent within one tick.
@@ -42,7 +45,16 @@ struct Spent {
 impl Window {
     pub(crate) fn new(rate: Rate) -> Self {
         let span = rate.per + (rate.per / SLACK).min(MOST_SLACK);
-        Self { limit: rate.limit.max(1), per: rate.per, span, tick: rate.per / TICKS, spent: VecDeque::new(), used: 0 }
+        Self {
+            limit: rate.limit.max(1),
+            per: rate.per,
+            span,
+            tick: rate.per / TICKS,
+            spent: VecDeque::new(),
+            used: 0,
+            others: VecDeque::new(),
+            others_used: 0,
+        }
     }
 
     /// When `weight` more may be spent; nothing if it may now. What weighs more than the limit counts as the limit: it would never go.
@@ -51,17 +63,34 @@ impl Window {
             self.used -= oldest.weight;
             self.spent.pop_front();
         }
+        while let Some((_, weight)) = self.others.front().filter(|(back, _)| *back <= now) {
+            self.others_used -= weight;
+            self.others.pop_front();
+        }
         let room = self.limit - weight.min(self.limit);
-        let mut used = self.used;
+        let mut used = self.used.saturating_add(self.others_used);
         let mut opens = None;
-        for entry in &self.spent {
-            if used <= room {
-                break;
-            }
-            used -= entry.weight;
-            opens = Some(entry.last + self.span);
+        let own = self.spent.iter().map(|entry| (entry.last + self.span, entry.weight));
+        let (mut own, mut others) = (own.peekable(), self.others.iter().copied().peekable());
+        while used > room {
+            let first = match (own.peek(), others.peek()) {
+                (Some((mine, _)), Some((theirs, _))) if theirs < mine => others.next(),
+                (None, _) => others.next(),
+                _ => own.next(),
+            };
+            let Some((back, weight)) = first else { break };
+            used = used.saturating_sub(weight);
+            opens = Some(back);
         }
         opens
+    }
+
+    /// Other runs have used this much: how long until it comes back, and how much; in place of what was known of them.
+    pub(crate) fn learn(&mut self, others: &[(Duration, u64)], now: Instant) {
+        let mut all: Vec<(Instant, u64)> = others.iter().map(|(back, weight)| (now + *back, *weight)).collect();
+        all.sort_unstable();
+        self.others_used = all.iter().fold(0, |sum, (_, weight)| sum.saturating_add(*weight));
+        self.others = all.into();
     }
 
     /// Spends what [`Window::opens`] allowed.
@@ -79,7 +108,8 @@ impl Window {
 
     /// When the first of what is spent comes back: the earliest that a destination which says "none left" can have one again.
     pub(crate) fn next_back(&self) -> Option<Instant> {
-        self.spent.front().map(|oldest| oldest.last + self.span)
+        let own = self.spent.front().map(|oldest| oldest.last + self.span);
+        own.into_iter().chain(self.others.front().map(|(back, _)| *back)).min()
     }
 
     /// The limit in words.
@@ -173,6 +203,28 @@ mod tests {
         }
         assert!(window.spent.len() <= TICKS as usize + 1, "{}", window.spent.len());
         assert!(window.opens(1, begin + Duration::from_secs(75_100)).is_some(), "used up");
+    }
+
+    #[test]
+    fn what_other_runs_used_is_not_there_until_it_comes_back() {
+        let mut window = Window::new(Rate { limit: 10, per: Duration::from_secs(3600) });
+        let now = Instant::now();
+        let seconds = Duration::from_secs;
+        window.learn(&[(seconds(900), 3), (seconds(600), 4)], now);
+        (0..3).for_each(|_| {
+            assert_eq!(window.opens(1, now), None);
+            window.spend(1, now);
+        });
+        assert_eq!(window.opens(1, now), Some(now + seconds(600)));
+        assert_eq!(window.opens(5, now), Some(now + seconds(900)));
+        assert_eq!(window.next_back(), Some(now + seconds(600)));
+        assert!(window.opens(8, now).is_some_and(|opens| opens >= now + seconds(3600)), "its own too");
+        assert_eq!(window.opens(4, now + seconds(601)), None);
+        // They used more than there is: it opens as soon as enough of it is back.
+        window.learn(&[(seconds(60), 8), (seconds(120), 8)], now);
+        assert_eq!(window.opens(1, now), Some(now + seconds(120)));
+        window.learn(&[], now);
+        assert_eq!(window.opens(7, now), None);
     }
 
     #[test]

@@ -199,7 +199,7 @@ async fn a_job_is_ended_when_the_run_is() {
     .await;
     let definition = made.definition();
     let plan = destination(definition, &server.url, &[]);
-    let sink = open_with(definition, &plan, &mapping(), &Fixed(&[]), Arc::new(Unkept), asked).unwrap();
+    let sink = open_with(definition, &plan, &mapping(), &Fixed(&[]), None, asked).unwrap();
     let task = tokio::spawn(async move { sink.deliver(&records(1)).await });
     polled.notified().await;
     stop.send_replace(Some(Failure::new(Code::Canceled, "a person cancelled the run")));

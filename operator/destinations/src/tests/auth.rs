@@ -164,7 +164,7 @@ async fn a_captured_host_is_held_against_the_allowed_ones() {
     let mut plan = destination(definition, "", &[("key", "k")]);
     plan.settings.clear();
     let open =
-        || open_with(definition, &plan, &mapping(), &Fixed(&[("key", "k")]), Arc::new(Unkept), watch::channel(None).1);
+        || open_with(definition, &plan, &mapping(), &Fixed(&[("key", "k")]), None, watch::channel(None).1);
     let delivery = open().unwrap().deliver(&records(1)).await;
     assert_eq!(code(&delivery), Some(Code::AddressForbidden), "{:?}", delivery.stop);
     assert!(elsewhere.received().is_empty());
@@ -183,7 +183,7 @@ async fn a_check_tries_the_credentials_and_names_the_account() {
     let check = |key: &'static str| {
         let secrets: &'static [(&str, &str)] = Box::leak(Box::new([("key", key)]));
         let plan = destination(definition, &server.url, secrets);
-        async move { crate::check_with(definition, &plan, &Fixed(secrets), Arc::new(Unkept)).await }
+        async move { crate::check_with(definition, &plan, &Fixed(secrets)).await }
     };
     assert_eq!(check("right").await, Ok("portal 7".to_owned()));
     let wrong = check("wrong").await.unwrap_err();
@@ -210,7 +210,7 @@ async fn choices_are_read_page_by_page() {
     })
     .await;
     let plan = destination(definition, &server.url, &[]);
-    let ask = |list: &'static str| crate::discover(definition, &plan, &Fixed(&[]), Arc::new(Unkept), list);
+    let ask = |list: &'static str| crate::discover(definition, &plan, &Fixed(&[]), list);
     let choices = ask("lists").await.unwrap();
     let shown: Vec<(&str, Option<&str>)> =
         choices.iter().map(|choice| (choice.value.as_str(), choice.label.as_deref())).collect();

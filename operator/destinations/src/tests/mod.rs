@@ -7,6 +7,7 @@ mod faults;
 mod native;
 mod requests;
 mod results;
+mod runs;
 mod supplied;
 mod webhook;
 
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::testing::{Answer, Received, Server};
-use crate::{Unkept, open_with};
+use crate::{Keeping, open_with};
 
 /// A definition with these parts.
 #[derive(Clone)]
@@ -132,10 +133,19 @@ actions:
         server: &Server,
         secrets: &'static [(&'static str, &'static str)],
     ) -> Result<Arc<dyn Sink>, Failure> {
+        self.try_open_keeping(server, secrets, None)
+    }
+
+    fn try_open_keeping(
+        &self,
+        server: &Server,
+        secrets: &'static [(&'static str, &'static str)],
+        keeping: Option<Keeping>,
+    ) -> Result<Arc<dyn Sink>, Failure> {
         let definition = self.definition();
         let plan = destination(definition, &server.url, secrets);
         // Nobody ever asks it to stop.
-        open_with(definition, &plan, &mapping(), &Fixed(secrets), Arc::new(Unkept), watch::channel(None).1)
+        open_with(definition, &plan, &mapping(), &Fixed(secrets), keeping, watch::channel(None).1)
     }
 
     async fn deliver(&self, server: &Server, records: &[Record]) -> Delivery {

@@ -31,7 +31,7 @@ async fn every_definition_that_names_code_names_one_that_there_is() {
     }
     let code = |plan: DestinationPlan| async move {
         let definition = builtin("postgres").expect("built in");
-        check_with(definition, &plan, &Fixed(&[]), Arc::new(Unkept)).await.expect_err("cannot be").code
+        check_with(definition, &plan, &Fixed(&[])).await.expect_err("cannot be").code
     };
     let settings = json!({"host": "127.0.0.1", "port": 1, "database": "shop", "user": "u", "tlsMode": "Disable"});
     assert_eq!(code(postgres(settings.clone())).await, Code::AddressForbidden);

@@ -239,7 +239,7 @@ async fn what_is_about_one_record_never_goes_side_by_side() {
     let lanes = |action: &'static str| {
         let definition = Made { action, ..Made::default() }.definition();
         let plan = destination(definition, "http://127.0.0.1:9", &[]);
-        let opening = crate::open::Opening::new(definition, &plan, &Fixed(&[]), Arc::new(Unkept)).unwrap();
+        let opening = crate::open::Opening::new(definition, &plan, &Fixed(&[]), None).unwrap();
         let mut batch = records(3);
         for (record, key) in batch.iter_mut().zip(["\"a\"", "\"b\"", "\"a\""]) {
             record.memory.match_key = Some(key.into());

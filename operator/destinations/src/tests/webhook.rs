@@ -16,7 +16,7 @@ fn plan(url: &str, settings: &[(&str, Value)], secrets: &[&str]) -> DestinationP
 }
 
 fn open(plan: &DestinationPlan, secrets: &'static [(&'static str, &'static str)]) -> Result<Arc<dyn Sink>, Failure> {
-    crate::open(plan, &mapping(), &Fixed(secrets), watch::channel(None).1)
+    crate::open(plan, &mapping(), &Fixed(secrets), None, watch::channel(None).1)
 }
 
 fn sent(id: &str, op: Operation, data: &str, key: &str) -> Record {

@@ -433,7 +433,7 @@ impl StateStore for SqliteState {
                 .sql(&format!(
                     "SELECT {HEAD}, coalesce((SELECT sum(length(p.bytes)) FROM {{}}partitions\" p WHERE p.state_key = m.state_key), 0) \
                      + coalesce((SELECT sum(length(j.bytes)) FROM {{}}journal\" j WHERE j.state_key = m.state_key), 0) AS bytes \
-                     FROM {{}}mappings\" m ORDER BY state_key LIMIT ?",
+                     FROM {{}}mappings\" m WHERE substr(m.state_key, 1, 1) <> '!' ORDER BY state_key LIMIT ?",
                 ))
                 .bind(i64::from(limit))
                 .fetch_all(&mut connection)

@@ -1,6 +1,7 @@
 //! All states of a place, for people.
 
 use backflow_core::code::Failure;
+use backflow_core::notes::PREFIX;
 use backflow_core::state::StateLine;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
@@ -16,7 +17,11 @@ const SIDE_BY_SIDE: usize = 8;
 /// The states, by key, at most `limit`. The names of folders sort in another order, so that all of them are read.
 pub(super) async fn list(objects: &dyn Objects, limit: u32) -> Result<Vec<StateLine>, Failure> {
     let folders = objects.folders().await?;
-    let looks = folders.into_iter().map(|folder| async move { line(objects, &folder).await });
+    let notes = name::part(PREFIX);
+    let looks = folders
+        .into_iter()
+        .filter(|folder| !folder.starts_with(&notes))
+        .map(|folder| async move { line(objects, &folder).await });
     let found: Vec<Option<StateLine>> = futures::stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
     let mut lines: Vec<StateLine> = found.into_iter().flatten().collect();
     lines.sort_by(|a, b| a.state_key.cmp(&b.state_key));

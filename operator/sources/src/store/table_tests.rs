@@ -2,7 +2,11 @@
 
 use std::sync::Mutex;
 
+use backflow_core::notes::{LONGEST, Notes as _};
+use backflow_core::state::StateStore;
+
 use super::*;
+use crate::notes::StoredNotes;
 use crate::store::PackedState;
 
 // The suites of all stores on real servers run it too.
@@ -147,4 +151,47 @@ async fn a_state_in_a_table_does_what_every_state_does() {
     state().probe().await.unwrap();
     assert!(memory.rows().is_empty(), "the probe leaves nothing");
     state_conformance::check(Arc::new(state()), Arc::new(state())).await;
+}
+
+#[tokio::test]
+async fn notes_lie_beside_the_states() {
+    let memory = Arc::<Memory>::default();
+    let state = || Arc::new(PackedState::in_table(Arc::clone(&memory) as Arc<dyn ObjectTable>)) as Arc<dyn StateStore>;
+    let (store, other) = (&state(), &state());
+    let (mine, theirs) = (StoredNotes::new(Arc::clone(store)), StoredNotes::new(Arc::clone(other)));
+    let name = "account/0123456789abcdef0123456789abcdef";
+    assert_eq!(mine.read(name).await.unwrap(), None);
+    let first = mine.write(name, None, "{\"n\":1}").await.unwrap().expect("there was none");
+    assert_eq!(theirs.read(name).await.unwrap().as_ref(), Some(&first));
+    assert_eq!(theirs.write(name, None, "late").await.unwrap(), None, "somebody was first");
+    let second = theirs.write(name, Some(&first), "{\"n\":2}").await.unwrap().expect("nobody else wrote");
+    assert_eq!(mine.write(name, Some(&first), "late").await.unwrap(), None, "it has moved");
+    assert_eq!(mine.read(name).await.unwrap(), Some(second.clone()));
+    let long = "x".repeat(LONGEST);
+    let third = mine.write(name, Some(&second), &long).await.unwrap();
+    assert_eq!(theirs.read(name).await.unwrap(), third);
+    let longer = mine.write(name, third.as_ref(), &format!("{long}x")).await;
+    assert_eq!(longer.map_err(|failure| failure.code), Err(Code::LimitExceeded));
+
+    // Of many at once one writes, and a text that was read is never lost.
+    let tasks: Vec<_> = (0..6)
+        .map(|n| {
+            let notes = StoredNotes::new(Arc::clone(if n % 2 == 0 { store } else { other }));
+            tokio::spawn(async move {
+                loop {
+                    let before = notes.read("sum").await.unwrap();
+                    let sum = before.as_ref().map_or(0, |note| note.text.parse::<u32>().unwrap());
+                    if notes.write("sum", before.as_ref(), &(sum + 1).to_string()).await.unwrap().is_some() {
+                        break;
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(mine.read("sum").await.unwrap().map(|note| (note.version, note.text)), Some((6, "6".to_owned())));
+    let listed = store.list(1000).await.unwrap();
+    assert!(listed.iter().all(|line| !line.state_key.contains("sum") && !line.state_key.contains(name)), "{listed:?}");
 }

@@ -165,6 +165,7 @@ impl Bench {
             limits: BatchLimits { max_records: 1000, max_bytes: 1 << 20, concurrency },
             concurrency: Concurrency::fixed(concurrency),
             rates,
+            usage: None,
             retry,
             backoff: Backoff::default(),
         };

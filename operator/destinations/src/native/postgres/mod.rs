@@ -80,6 +80,7 @@ pub(super) fn open(given: Given<'_>, mapping: &MappingPlan) -> Result<(Postgres,
         },
         concurrency: Concurrency { max: concurrency, initial: concurrency, adaptive: false },
         rates: rates.gate(),
+        usage: None,
         retry: mapping.retry,
         backoff: Backoff::default(),
     };

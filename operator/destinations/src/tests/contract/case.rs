@@ -24,7 +24,7 @@ use super::network::{Exchange, Script};
 use super::tokens::{Tokens, batch_key};
 use super::yaml;
 use crate::testing::on_network;
-use crate::{Unkept, clock, open_with};
+use crate::{clock, open_with};
 
 /// A definition with the files that its cases share.
 pub(super) struct Folder {
@@ -136,7 +136,7 @@ impl<'a> Case<'a> {
         let unordered = action.batch.max_records == 1 || self.one_by_one(action, operation);
         let script = Arc::new(Script::new(self.exchanges(&mut tokens)?, token, unordered, stop));
         let sink = on_network(script.clone(), || {
-            open_with(self.folder.definition, &plan, &mapping, &Given(secrets.clone()), Arc::new(Unkept), stopped)
+            open_with(self.folder.definition, &plan, &mapping, &Given(secrets.clone()), None, stopped)
         });
         let sink = sink.map_err(|failure| format!("it does not open: {failure}"))?;
         let batch: Vec<Record> = sent.iter().map(|(_, record)| record.clone()).collect();

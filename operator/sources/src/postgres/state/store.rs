@@ -240,7 +240,7 @@ impl StateStore for PostgresState {
                 .sql(&format!(
                     "SELECT {HEAD}, (coalesce((SELECT sum(octet_length(p.bytes)) FROM {{}}.partitions p WHERE p.state_key = m.state_key), 0) \
                      + coalesce((SELECT sum(octet_length(j.bytes)) FROM {{}}.journal j WHERE j.state_key = m.state_key), 0))::bigint AS bytes \
-                     FROM {{}}.mappings m ORDER BY state_key COLLATE \"C\" LIMIT $1",
+                     FROM {{}}.mappings m WHERE left(m.state_key, 1) <> '!' ORDER BY state_key COLLATE \"C\" LIMIT $1",
                 ))
                 .bind(i64::from(limit));
             let rows = query.fetch_all(&mut connection).await?;
