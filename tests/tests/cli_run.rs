@@ -375,3 +375,22 @@ async fn test_tries_everything_and_with_a_key_sends_one_record() {
     let said = desk.backflow(&["test", "-f", ".", "--source", "shop", "-o", "json"]).await.unwrap();
     assert_eq!(status(&said)["ok"], true);
 }
+
+#[tokio::test]
+async fn lists_of_choices_are_named_with_what_takes_their_values() {
+    let desk = Desk::empty().unwrap();
+    let spec = "{type: hubspot, secrets: {accessToken: {secretKeyRef: {name: crm, key: token}}}}";
+    desk.write("destination.yaml", &manifest("Destination", "crm", spec)).unwrap();
+    // The account is not asked: its Secret is not even there.
+    let said = desk.backflow(&["discover", "-f", ".", "--destination", "crm"]).await.unwrap();
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let lines: Vec<Vec<&str>> = said.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["LIST", "FOR"], "{said:?}");
+    assert!(lines.iter().any(|line| line[..] == ["customObjects", "upsertObject", "config.object"]), "{said:?}");
+    let said = desk.backflow(&["discover", "-f", ".", "-o", "json"]).await.unwrap();
+    assert!(said.out.contains(r#""usedBy":["upsertObject config.object"]"#), "{said:?}");
+    let said = desk.backflow(&["discover", "-f", ".", "nothing"]).await.unwrap();
+    assert!(said.code == Some(64) && said.err.contains("customObjects"), "{said:?}");
+    let said = desk.backflow(&["discover", "-f", ".", "customObjects"]).await.unwrap();
+    assert!(said.code == Some(1) && said.err.contains("SecretNotFound"), "{said:?}");
+}

@@ -55,6 +55,9 @@ const AUTHORIZE: &str = "Asks a person to agree that your own application at a v
         The Destination says the rest: its type, auth and clientId, and under spec.secrets the names and keys of the Secret. The \
         application's own secret is given as for a run (--secret, environment, or a Secret manifest).";
 
+const DISCOVER: &str = "Asks the account of a Destination what it offers for a setting, config or field: its lists, object types, audiences. Without LIST, \
+        says which lists there are and what takes their values, and contacts nothing. Nothing is sent and nothing is remembered.";
+
 const STATE: &str = "Shows what is remembered of each Mapping: whose it is, how many rows, and when it last moved. It lives where the Source's \
         spec.state says, and outlives Mappings and clusters.";
 
@@ -76,6 +79,9 @@ pub(crate) enum Command {
     /// Ask a person's consent for a Destination, and print the Secret with its refresh token
     #[command(long_about = AUTHORIZE)]
     Authorize(AuthorizeArgs),
+    /// Show what an account offers for a setting or a field
+    #[command(long_about = DISCOVER)]
+    Discover(DiscoverArgs),
     /// Show what is remembered: of which Mappings, since when, how much
     #[command(long_about = STATE)]
     State {
@@ -325,6 +331,31 @@ pub(crate) struct AuthorizeArgs {
     /// Secret values.
     #[command(flatten)]
     pub secrets: SecretArgs,
+}
+
+/// `backflow discover`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        backflow discover -f manifests/ --destination crm\n  \
+        backflow discover -f manifests/ --destination crm customObjects\n  \
+        backflow discover -f manifests/ lists -o json | jq -r .value\n\n\
+        Exit codes: 0 they are shown, 1 the account cannot be asked, 64 wrong usage or manifests.")]
+pub(crate) struct DiscoverArgs {
+    /// Where manifests are.
+    #[command(flatten)]
+    pub input: Input,
+    /// The Destination; may be left out if there is only one
+    #[arg(long, value_name = "NAME")]
+    pub destination: Option<String>,
+    /// The list of choices; without it, the lists that there are
+    #[arg(value_name = "LIST")]
+    pub list: Option<String>,
+    /// Secret values.
+    #[command(flatten)]
+    pub secrets: SecretArgs,
+    /// text, or json: one object per line
+    #[arg(short = 'o', long, value_enum, default_value = "text")]
+    pub output: Output,
 }
 
 /// `backflow state`.

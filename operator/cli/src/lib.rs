@@ -6,6 +6,7 @@
 mod args;
 mod authorize;
 mod console;
+mod discover;
 mod files;
 mod local;
 mod manifests;
@@ -64,6 +65,7 @@ pub async fn main(arguments: Vec<OsString>) -> u8 {
         Command::Preview(args) => preview::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Authorize(args) => authorize::run(&args).await,
+        Command::Discover(args) => discover::run(&args).await,
         Command::State { command } => state::run(&command).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut command, "backflow", &mut std::io::stdout());

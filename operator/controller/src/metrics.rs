@@ -1,5 +1,8 @@
 //! What the controller counts. The table of metrics in `docs/metrics.md` is made from [`METRICS`].
 
+use std::sync::atomic::AtomicU64;
+
+use backflow_core::traffic::Traffic;
 use backflow_crds::v1alpha1::{RunMode, SyncStatus};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -79,6 +82,11 @@ struct Records {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Requests {
+    answer: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Objects {
     kind: Kind,
     ready: &'static str,
@@ -98,7 +106,7 @@ pub struct Metric {
 }
 
 /// Every metric of the controller.
-pub const METRICS: [Metric; 9] = [
+pub const METRICS: [Metric; 14] = [
     Metric {
         name: "backflow_reconcile_total",
         kind: "counter",
@@ -130,6 +138,36 @@ pub const METRICS: [Metric; 9] = [
         help: "Records of ended Syncs: delivered, rejected, retrying, withheld, skipped",
     },
     Metric {
+        name: "backflow_delivery_requests_total",
+        kind: "counter",
+        labels: &["answer"],
+        help: "Requests of ended Syncs to destinations: taken, rejected, throttled, failed (no answer, or a fault of the destination), refused (credentials, configuration)",
+    },
+    Metric {
+        name: "backflow_delivery_request_seconds_total",
+        kind: "counter",
+        labels: &[],
+        help: "How long these requests took, together",
+    },
+    Metric {
+        name: "backflow_delivery_retries_total",
+        kind: "counter",
+        labels: &[],
+        help: "How often a batch, or a part of it, was tried again",
+    },
+    Metric {
+        name: "backflow_delivery_throttled_seconds_total",
+        kind: "counter",
+        labels: &[],
+        help: "How long batches waited because a destination, or a rate of its, allowed no more",
+    },
+    Metric {
+        name: "backflow_delivery_breaks_total",
+        kind: "counter",
+        labels: &[],
+        help: "How often a run left its destination alone because one request after the other failed",
+    },
+    Metric {
         name: "backflow_sync_start_skew_seconds",
         kind: "histogram",
         labels: &[],
@@ -159,6 +197,11 @@ pub struct Metrics {
     syncs: Family<Ended, Counter>,
     sync_durations: Family<OfMode, Histogram, fn() -> Histogram>,
     records: Family<Records, Counter>,
+    requests: Family<Requests, Counter>,
+    request_seconds: Counter<f64, AtomicU64>,
+    retries: Counter,
+    throttled_seconds: Counter<f64, AtomicU64>,
+    breaks: Counter,
     start_skew: Histogram,
     missed_slots: Counter,
     leader: Gauge,
@@ -182,6 +225,11 @@ impl Default for Metrics {
             syncs: Family::default(),
             sync_durations: Family::new_with_constructor(sync_buckets),
             records: Family::default(),
+            requests: Family::default(),
+            request_seconds: Counter::default(),
+            retries: Counter::default(),
+            throttled_seconds: Counter::default(),
+            breaks: Counter::default(),
             start_skew: Histogram::new([0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3_600.0]),
             missed_slots: Counter::default(),
             leader: Gauge::default(),
@@ -196,6 +244,21 @@ impl Default for Metrics {
                 "backflow_sync_duration_seconds" => registry.register(name, help, metrics.sync_durations.clone()),
                 "backflow_sync_records_total" => {
                     registry.register("backflow_sync_records", help, metrics.records.clone())
+                }
+                "backflow_delivery_requests_total" => {
+                    registry.register("backflow_delivery_requests", help, metrics.requests.clone())
+                }
+                "backflow_delivery_request_seconds_total" => {
+                    registry.register("backflow_delivery_request_seconds", help, metrics.request_seconds.clone())
+                }
+                "backflow_delivery_retries_total" => {
+                    registry.register("backflow_delivery_retries", help, metrics.retries.clone())
+                }
+                "backflow_delivery_throttled_seconds_total" => {
+                    registry.register("backflow_delivery_throttled_seconds", help, metrics.throttled_seconds.clone())
+                }
+                "backflow_delivery_breaks_total" => {
+                    registry.register("backflow_delivery_breaks", help, metrics.breaks.clone())
                 }
                 "backflow_sync_start_skew_seconds" => registry.register(name, help, metrics.start_skew.clone()),
                 "backflow_missed_slots_total" => {
@@ -237,6 +300,24 @@ impl Metrics {
             let count = count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default();
             self.records.get_or_create(&Records { outcome }).inc_by(count);
         }
+    }
+
+    /// What an ended Sync saw of its destination.
+    pub fn delivered(&self, traffic: &Traffic) {
+        for (answer, count) in [
+            ("taken", traffic.taken),
+            ("rejected", traffic.rejected),
+            ("throttled", traffic.throttled),
+            ("failed", traffic.failed),
+            ("refused", traffic.refused),
+        ] {
+            self.requests.get_or_create(&Requests { answer }).inc_by(count);
+        }
+        let seconds = |milliseconds: u64| std::time::Duration::from_millis(milliseconds).as_secs_f64();
+        self.request_seconds.inc_by(seconds(traffic.request_ms));
+        self.retries.inc_by(traffic.retries);
+        self.throttled_seconds.inc_by(seconds(traffic.throttled_ms));
+        self.breaks.inc_by(traffic.breaks);
     }
 
     /// A Job was created this long after its slot.
@@ -282,6 +363,7 @@ mod tests {
         let now = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
         let ended = SyncStatus { started_at: now.clone(), finished_at: now, ..SyncStatus::default() };
         metrics.sync_ended(RunMode::Full, &ended);
+        metrics.delivered(&Traffic::default());
         metrics.objects(Kind::Source, 1, 0);
         let text = metrics.encode().unwrap();
         for metric in METRICS {

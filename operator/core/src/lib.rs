@@ -24,5 +24,7 @@ pub mod result;
 pub mod schedule;
 pub mod secret;
 pub mod selection;
+pub mod sigv4;
 pub mod sink;
 pub mod state;
+pub mod traffic;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::Column;
 use crate::code::{Failure, cut};
 use crate::extraction::{Checkpoint, Findings};
+use crate::traffic::Traffic;
 
 /// The version of [`RunResult`] that this program writes. Unknown fields are ignored, an unknown version is a lost result.
 pub const RESULT_VERSION: u32 = 1;
@@ -62,6 +63,9 @@ pub struct Counters {
     pub settled_updated: u64,
     /// Deleted rows that have a final outcome.
     pub settled_deleted: u64,
+    /// What the destination answered, and how long that took.
+    #[serde(skip_serializing_if = "Traffic::is_empty")]
+    pub traffic: Traffic,
 }
 
 impl Counters {
@@ -99,6 +103,7 @@ impl Counters {
         self.settled_added += other.settled_added;
         self.settled_updated += other.settled_updated;
         self.settled_deleted += other.settled_deleted;
+        self.traffic.add(&other.traffic);
     }
 }
 

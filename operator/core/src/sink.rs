@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::code::Failure;
 use crate::record::{Outcome, Record};
+use crate::traffic::Traffic;
 
 /// How large a batch may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +28,14 @@ pub struct Delivery {
     pub requests: u64,
     /// Body bytes that were sent, with retries.
     pub bytes: u64,
+    /// What was answered, and how long that took.
+    pub traffic: Traffic,
     /// Set when the run should end instead of sending more: credentials, configuration, retries used up, or a stop was asked for.
     pub stop: Option<Failure>,
 }
+
+/// Characters of a record's key by which [`Sink::unfinished`] names it: enough to tell the records of a run apart.
+pub const KEY_BEGINNING: usize = 8;
 
 /// A batch of records in, one outcome for each record out. Implementations retry, honour the destination's limits and never
 /// keep a record back: when they return, everything is said.
@@ -52,6 +58,12 @@ pub trait Sink: Send + Sync {
     ///
     /// When the run is asked to stop, a request in flight is finished and nothing new is begun; what was not sent is `Retrying`.
     async fn deliver(&self, batch: &[Record]) -> Delivery;
+
+    /// Batches that an earlier pod sent and whose outcome the destination can still be asked for: the first [`KEY_BEGINNING`] characters of
+    /// their records' keys, in order. If just these records are delivered as one batch, in this order, they are not sent again.
+    async fn unfinished(&self) -> Vec<Vec<String>> {
+        Vec::new()
+    }
 
     /// Nothing more is delivered: what the next run has to know of this one is kept. Ends by itself.
     async fn finish(&self) {}

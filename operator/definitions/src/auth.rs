@@ -91,8 +91,72 @@ pub enum AuthMethod {
     TokenRequest(Box<TokenRequest>),
     /// A signature over each request.
     Hmac(Box<Hmac>),
+    /// Signature version 4 of AWS.
+    SigV4(Box<SigV4>),
+    /// OAuth 1.0a, with tokens that were given once.
+    OAuth1(Box<OAuth1>),
     /// The code of a native destination knows how.
     Native,
+}
+
+/// The kinds of [`AuthMethod`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants of AuthMethod say it")]
+pub enum AuthKind {
+    None,
+    Bearer,
+    Basic,
+    Header,
+    Query,
+    Body,
+    BaseUrl,
+    OAuth2,
+    TokenRequest,
+    Hmac,
+    SigV4,
+    OAuth1,
+    Native,
+}
+
+impl AuthKind {
+    /// Their names, as `type` says them.
+    pub const NAMES: [(&'static str, Self); 13] = [
+        ("none", Self::None),
+        ("bearer", Self::Bearer),
+        ("basic", Self::Basic),
+        ("header", Self::Header),
+        ("query", Self::Query),
+        ("body", Self::Body),
+        ("baseUrl", Self::BaseUrl),
+        ("oauth2", Self::OAuth2),
+        ("tokenRequest", Self::TokenRequest),
+        ("hmac", Self::Hmac),
+        ("sigv4", Self::SigV4),
+        ("oauth1", Self::OAuth1),
+        ("native", Self::Native),
+    ];
+}
+
+impl AuthMethod {
+    /// What kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> AuthKind {
+        match self {
+            Self::None => AuthKind::None,
+            Self::Bearer { .. } => AuthKind::Bearer,
+            Self::Basic { .. } => AuthKind::Basic,
+            Self::Header { .. } => AuthKind::Header,
+            Self::Query { .. } => AuthKind::Query,
+            Self::Body { .. } => AuthKind::Body,
+            Self::BaseUrl { .. } => AuthKind::BaseUrl,
+            Self::OAuth2(_) => AuthKind::OAuth2,
+            Self::TokenRequest(_) => AuthKind::TokenRequest,
+            Self::Hmac(_) => AuthKind::Hmac,
+            Self::SigV4(_) => AuthKind::SigV4,
+            Self::OAuth1(_) => AuthKind::OAuth1,
+            Self::Native => AuthKind::Native,
+        }
+    }
 }
 
 /// OAuth 2.
@@ -247,6 +311,38 @@ pub struct Hmac {
     pub header: String,
     /// Its value, over `request` and `signature`.
     pub format: Template,
+}
+
+/// Signature version 4 of AWS.
+#[derive(Debug)]
+pub struct SigV4 {
+    /// The service, as its signatures name it.
+    pub service: Template,
+    /// The region.
+    pub region: Template,
+    /// Whose key.
+    pub access_key_id: Template,
+    /// The key.
+    pub secret_access_key: Template,
+    /// Of temporary credentials.
+    pub session_token: Option<Template>,
+}
+
+/// OAuth 1.0a (RFC 5849), with tokens that were given once.
+#[derive(Debug)]
+pub struct OAuth1 {
+    /// The application.
+    pub consumer_key: Template,
+    /// Its secret.
+    pub consumer_secret: Template,
+    /// The token.
+    pub token: Option<Template>,
+    /// Its secret.
+    pub token_secret: Option<Template>,
+    /// Of whom the token is, where the destination wants that said.
+    pub realm: Option<Template>,
+    /// The hash.
+    pub algorithm: HmacAlgorithm,
 }
 
 /// The hash of a signature.

@@ -28,8 +28,8 @@ mod tests;
 
 pub use action::{Action, Batch as ActionBatch, DeliveryPromise, Ordering};
 pub use auth::{
-    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Consent, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need,
-    OAuth2, TokenPlace, TokenRequest,
+    Assertion, Auth, AuthKind, AuthMethod, AuthScheme, ClientAuth, Consent, Grant, Hmac, HmacAlgorithm, JwtAlgorithm,
+    Need, OAuth1, OAuth2, SigV4, TokenPlace, TokenRequest,
 };
 pub use builtin::{builtin, builtin_ids};
 pub use catalogue::{CATALOGUE_FOLDER, catalogue};
@@ -44,7 +44,7 @@ pub use planned::planned;
 pub use problem::{LoadError, Problem};
 pub use request::{
     Asking, Batch, Csv, Dedupe, Encoding, Ensure, Failed, Job, JobResult, Lookup, OnFound, OnMissing, Operation, Poll,
-    Request, Results, ResultsMode, Succeeded, Unaccounted, UnaccountedRule, Verdict,
+    Request, Results, ResultsKind, ResultsMode, Succeeded, Unaccounted, UnaccountedRule, Verdict,
 };
 pub use schema::{RESERVED_HEADERS, Schema};
 pub use settings::complete;

@@ -51,16 +51,19 @@ pub enum Encoding {
     Csv,
     /// A text.
     Text,
+    /// `multipart/form-data`: parts by the members of an object, files among them.
+    Multipart,
 }
 
 impl Encoding {
     /// Their names.
-    pub const NAMES: [(&'static str, Self); 5] = [
+    pub const NAMES: [(&'static str, Self); 6] = [
         ("json", Self::Json),
         ("ndjson", Self::Ndjson),
         ("form", Self::Form),
         ("csv", Self::Csv),
         ("text", Self::Text),
+        ("multipart", Self::Multipart),
     ];
 
     /// The content type, unless the request says another.
@@ -72,6 +75,8 @@ impl Encoding {
             Self::Form => "application/x-www-form-urlencoded",
             Self::Csv => "text/csv",
             Self::Text => "text/plain; charset=utf-8",
+            // With a boundary behind it.
+            Self::Multipart => "multipart/form-data",
         }
     }
 }
@@ -368,6 +373,51 @@ pub enum ResultsMode {
         /// Of how many.
         sent: Option<Template>,
     },
+}
+
+/// The kinds of [`ResultsMode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants of ResultsMode say it")]
+pub enum ResultsKind {
+    Whole,
+    Accepted,
+    ByIndex,
+    ErrorsByIndex,
+    IndexMaps,
+    Correlate,
+    FailedKeys,
+    Counts,
+}
+
+impl ResultsKind {
+    /// Their names, as `mode` says them.
+    pub const NAMES: [(&'static str, Self); 8] = [
+        ("whole", Self::Whole),
+        ("accepted", Self::Accepted),
+        ("byIndex", Self::ByIndex),
+        ("errorsByIndex", Self::ErrorsByIndex),
+        ("indexMaps", Self::IndexMaps),
+        ("correlate", Self::Correlate),
+        ("failedKeys", Self::FailedKeys),
+        ("counts", Self::Counts),
+    ];
+}
+
+impl ResultsMode {
+    /// What kind it is.
+    #[must_use]
+    pub const fn kind(&self) -> ResultsKind {
+        match self {
+            Self::Whole => ResultsKind::Whole,
+            Self::Accepted => ResultsKind::Accepted,
+            Self::ByIndex { .. } => ResultsKind::ByIndex,
+            Self::ErrorsByIndex { .. } => ResultsKind::ErrorsByIndex,
+            Self::IndexMaps { .. } => ResultsKind::IndexMaps,
+            Self::Correlate { .. } => ResultsKind::Correlate,
+            Self::FailedKeys { .. } => ResultsKind::FailedKeys,
+            Self::Counts { .. } => ResultsKind::Counts,
+        }
+    }
 }
 
 /// Failures in an answer.

@@ -11,7 +11,7 @@ use reqwest::header::HeaderMap;
 use tokio::sync::watch;
 
 use crate::action::{Ask, Connection, Exchanged, Rates, Request, pages};
-use crate::delivery::{Line, Reply, Stopper, Tally};
+use crate::delivery::{Backoff, Line, Reply, Stopper, Tally};
 use crate::http::{Outgoing, Reading};
 use crate::open::{Opening, no_config};
 use crate::pace::{Concurrency, Gate};
@@ -85,7 +85,8 @@ pub(crate) async fn check(opening: &Opening<'_>) -> Result<String, Failure> {
 /// Whether the server answers at all, whatever it says to a request without credentials.
 async fn reach(connection: &Connection) -> Result<String, Failure> {
     if let Some(base) = &connection.base {
-        let request = Outgoing { method: Method::HEAD, url: base.clone(), headers: HeaderMap::new(), body: Bytes::new() };
+        let request =
+            Outgoing { method: Method::HEAD, url: base.clone(), headers: HeaderMap::new(), body: Bytes::new() };
         connection.client.send(request, Reading::Sniff).await.map_err(|trouble| trouble.failure)?;
     }
     Ok(connection.shown.clone())
@@ -153,7 +154,7 @@ impl Apart {
     fn new(rates: &Rates) -> Self {
         let concurrency = Concurrency { max: 1, initial: 1, adaptive: false };
         let stopper = Stopper::new(watch::channel(None).1);
-        Self { gate: Gate::new(concurrency, &rates.gate(), None), stopper, tally: Tally::default() }
+        Self { gate: Gate::new(concurrency, &rates.gate(), Backoff::default(), None), stopper, tally: Tally::default() }
     }
 
     fn line(&self) -> Line<'_> {

@@ -118,11 +118,24 @@ pub async fn check_with(
     check::check(&Opening::new(definition, destination, secrets, None)?).await
 }
 
-/// The choices that a Destination offers in one of its definition's lists: object types, lists, audiences.
+/// The choices that a Destination offers in one of its definition's lists: object types, lists, audiences. An account whose refresh
+/// tokens work once cannot be asked: see [`check()`].
 ///
 /// # Errors
 /// As [`check()`]; there is no such list.
 pub async fn discover(
+    destination: &DestinationPlan,
+    secrets: &dyn Secrets,
+    list: &str,
+) -> Result<Vec<Choice>, Failure> {
+    discover_with(planned(destination)?, destination, secrets, list).await
+}
+
+/// As [`discover()`], for a definition that may be the user's own.
+///
+/// # Errors
+/// As [`discover()`].
+pub async fn discover_with(
     definition: &'static Definition,
     destination: &DestinationPlan,
     secrets: &dyn Secrets,

@@ -14,6 +14,7 @@ use backflow_core::selection::Operation;
 use backflow_core::sink::{BatchLimits, Delivery, Sink};
 use tokio::task::JoinSet;
 
+use crate::gather::{Gathered, Gathering};
 use crate::ledger::Ledger;
 use crate::render::{Page, Rendered, Rendering};
 use crate::stop::Stop;
@@ -57,6 +58,8 @@ struct Loop<'a, 'b> {
     records_in_flight: usize,
     acks: Vec<Ack>,
     oldest_ack: Option<Instant>,
+    /// What an earlier pod of this run sent.
+    gathering: Gathering,
     first: bool,
     ended: Option<Failure>,
 }
@@ -92,6 +95,7 @@ pub(crate) async fn deliver(
         records_in_flight: 0,
         acks: Vec::new(),
         oldest_ack: None,
+        gathering: Gathering::new(given.sink.unfinished().await),
         first: true,
         ended: None,
     };
@@ -109,6 +113,8 @@ pub(crate) async fn deliver(
                 break;
             }
         }
+        let rest = running.gathering.rest();
+        running.send_anew(extraction, rest).await?;
         // Deletions are through before updates begin, and updates before additions.
         running.settle_all(extraction).await?;
         running.commit(extraction).await?;
@@ -146,6 +152,11 @@ impl Loop<'_, '_> {
                     self.acknowledge(change, Verdict::Rejected(rejection));
                     self.stop_on_mass_rejection();
                 }
+                Rendered::Record(change, record) if self.gathering.wants(&record) => {
+                    if let Some(whole) = self.gathering.take(change, record) {
+                        self.send(extraction, Batch::of(whole)).await?;
+                    }
+                }
                 Rendered::Record(change, record) => {
                     if batch.full(self.batch_records(), self.limits.max_bytes, record.data.len()) {
                         let full = std::mem::take(&mut batch);
@@ -159,6 +170,20 @@ impl Loop<'_, '_> {
             self.send(extraction, batch).await?;
         }
         self.commit_if_due(extraction).await
+    }
+
+    /// Sends records whose batch did not come together again.
+    async fn send_anew(&mut self, extraction: &mut dyn Extraction, records: Gathered) -> Result<(), Failure> {
+        let mut batch = Batch::default();
+        for (change, record) in records {
+            let other = batch.records.first().is_some_and(|first| first.op != record.op);
+            if other || batch.full(self.batch_records(), self.limits.max_bytes, record.data.len()) {
+                let full = std::mem::take(&mut batch);
+                self.send(extraction, full).await?;
+            }
+            batch.push(change, record);
+        }
+        if batch.records.is_empty() { Ok(()) } else { self.send(extraction, batch).await }
     }
 
     fn batch_records(&self) -> usize {
@@ -248,6 +273,7 @@ impl Loop<'_, '_> {
         self.records_in_flight -= changes.len();
         self.ledger.counters.requests += delivery.requests;
         self.ledger.counters.bytes += delivery.bytes;
+        self.ledger.counters.traffic.add(&delivery.traffic);
         for (change, outcome) in changes.into_iter().zip(delivery.outcomes) {
             self.ledger.outcome(&change, op, &outcome);
             match outcome {
@@ -301,6 +327,12 @@ impl Loop<'_, '_> {
 }
 
 impl Batch {
+    fn of(records: Gathered) -> Self {
+        let mut batch = Self::default();
+        records.into_iter().for_each(|(change, record)| batch.push(change, record));
+        batch
+    }
+
     fn full(&self, max_records: usize, max_bytes: usize, next: usize) -> bool {
         batch_is_full(self.records.len(), self.bytes, next, max_records, max_bytes)
     }
@@ -311,3 +343,7 @@ impl Batch {
         self.changes.push(change);
     }
 }
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

@@ -3,8 +3,10 @@
 //! [`execute`] does what a [`Plan`] says, in a pod or on a desk: the [`Environment`] says where secrets, scratch and output are.
 
 mod check;
+pub mod choices;
 mod deliver;
 mod dry_run;
+mod gather;
 mod ledger;
 pub mod pod;
 mod preview;

@@ -51,8 +51,7 @@ pub(crate) async fn open(
         let mapping = compile(sync, &columns)?;
         let stop = environment.stop.watch();
         let keeping = Some(keeping(plan, &*warehouse));
-        let sink =
-            backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, keeping, stop)?;
+        let sink = backflow_destinations::open(&sync.destination, &sync.mapping, &*environment.secrets, keeping, stop)?;
         let bound = bound(sync, sink.ready(&mapping.members()).await?);
         let renderer = mapping.bind(&row_columns(&columns, mapping.used_columns(), &sync.model.primary_key))?;
         let identifies = renderer.identifies();

@@ -99,6 +99,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
             sink.finish().await;
             counters.requests = delivery.requests;
             counters.bytes = delivery.bytes;
+            counters.traffic = std::mem::take(&mut delivery.traffic);
             if let Some(failure) = delivery.stop {
                 return Err(failure);
             }

@@ -15,6 +15,11 @@ const METRICS: &[(&str, &[&str])] = &[
     ("backflow_syncs_total", &["mode", "phase", "reason"]),
     ("backflow_sync_duration_seconds", &["le", "mode"]),
     ("backflow_sync_records_total", &["outcome"]),
+    ("backflow_delivery_requests_total", &["answer"]),
+    ("backflow_delivery_request_seconds_total", &[]),
+    ("backflow_delivery_retries_total", &[]),
+    ("backflow_delivery_throttled_seconds_total", &[]),
+    ("backflow_delivery_breaks_total", &[]),
     ("backflow_sync_start_skew_seconds", &["le"]),
     ("backflow_missed_slots_total", &[]),
 ];

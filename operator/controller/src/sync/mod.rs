@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backflow_core::extraction::Resend;
+use backflow_core::traffic::Traffic;
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{Sync, SyncPhase};
 use kube::ResourceExt as _;
@@ -72,7 +73,8 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
         now,
     };
     let decision = decide(&view);
-    let mut step = Step { context: &context, key: &key, sync: &sync, draft: Draft::of(&sync, now) };
+    let mut step =
+        Step { context: &context, key: &key, sync: &sync, draft: Draft::of(&sync, now), traffic: Traffic::default() };
     let next = match decision {
         Decision::Nothing => return Ok(Next::Wait),
         Decision::Refuse(reason, message) => {
@@ -110,6 +112,7 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
             let frozen = if let JobView::Own(own) = &job { own.annotations.clone() } else { Default::default() };
             step.draft.ended(&ending, &frozen);
             step.throttled(&ending);
+            step.traffic = ending.ended.result.map(|result| result.counters.traffic).unwrap_or_default();
             Next::Wait
         }
     };
@@ -123,6 +126,8 @@ struct Step<'a> {
     key: &'a Key,
     sync: &'a Sync,
     draft: Draft,
+    /// What a run that has ended saw of its destination.
+    traffic: Traffic,
 }
 
 impl Step<'_> {
@@ -237,6 +242,7 @@ impl Step<'_> {
             }
             if after.is_finished() {
                 self.context.metrics.sync_ended(self.sync.spec.mode, &after);
+                self.context.metrics.delivered(&self.traffic);
                 tracing::info!(
                     phase = after.phase.map(|phase| format!("{phase:?}")),
                     reason = after.reason,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{flag, list, map, names, object, text, to, whole};
-use crate::request::{Encoding, Unaccounted};
+use crate::request::{Encoding, ResultsKind, Unaccounted};
 
 pub(super) fn definitions() -> Value {
     let choice = || object(&["config"], json!({"config": text("A setting with format: field.")}));
@@ -65,7 +65,7 @@ pub(super) fn definitions() -> Value {
             "reason": to("template"), "field": to("template"),
         })),
         "results": object(&["mode"], json!({
-            "mode": names(["whole", "accepted", "byIndex", "errorsByIndex", "indexMaps", "correlate", "failedKeys", "counts"]),
+            "mode": names(ResultsKind::NAMES.iter().map(|(name, _)| *name)),
             "unaccounted": {"anyOf": [names(Unaccounted::NAMES.iter().map(|(name, _)| *name)), {"type": "string", "pattern": "^\\$\\{"}]},
             "bisectOnReject": flag(), "requires": to("condition"), "of": text("One of the job's results."), "from": to("template"),
             "ok": to("template"), "remoteId": to("template"), "class": to("template"), "code": to("template"), "reason": to("template"),

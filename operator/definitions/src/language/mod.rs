@@ -5,6 +5,7 @@ mod actions;
 
 use serde_json::{Value, json};
 
+use crate::auth::AuthKind;
 use crate::definition::{Category, Verification};
 use crate::http::Class;
 use crate::schema::{Format, NormalizeStep, Type};
@@ -150,11 +151,11 @@ fn scheme() -> Value {
             "as": names(["bearer", "header", "query"]), "name": text("Its name."), "prefix": text("Usually Bearer."),
         }),
     );
-    object(
+    let mut scheme = object(
         &["type"],
         json!({
             "id": text("Name, as Destination.spec.auth says it."), "description": text("One sentence."), "optional": flag(),
-            "type": names(["none", "bearer", "basic", "header", "query", "body", "baseUrl", "oauth2", "tokenRequest", "hmac", "native"]),
+            "type": names(AuthKind::NAMES.iter().map(|(name, _)| *name)),
             "token": to("template"), "prefix": text("Usually Bearer."), "username": to("template"), "password": to("template"),
             "name": text("Its name."), "value": to("template"), "pointer": text("JSON pointer."), "url": to("template"),
             "grant": names(["clientCredentials", "refreshToken", "jwtBearer", "password"]), "tokenUrl": to("template"),
@@ -170,7 +171,22 @@ fn scheme() -> Value {
             "algorithm": names(["sha256", "sha1"]), "signs": list(to("template")), "header": text("A header."), "format": to("template"),
             "uses": list(text("A setting.")),
         }),
-    )
+    );
+    let signatures = [
+        "service",
+        "region",
+        "accessKeyId",
+        "secretAccessKey",
+        "sessionToken",
+        "consumerKey",
+        "consumerSecret",
+        "tokenSecret",
+        "realm",
+    ];
+    for key in signatures {
+        scheme["properties"][key] = to("template");
+    }
+    scheme
 }
 
 fn object(required: &[&str], properties: Value) -> Value {

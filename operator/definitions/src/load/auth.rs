@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::place::{Object, Place};
 use super::{requests, values};
 use crate::auth::{
-    Assertion, Auth, AuthMethod, AuthScheme, ClientAuth, Consent, Grant, Hmac, HmacAlgorithm, JwtAlgorithm, Need,
-    OAuth2, TokenPlace, TokenRequest,
+    Assertion, Auth, AuthKind, AuthMethod, AuthScheme, ClientAuth, Consent, Grant, Hmac, HmacAlgorithm, JwtAlgorithm,
+    Need, OAuth1, OAuth2, SigV4, TokenPlace, TokenRequest,
 };
 use crate::problem::Problems;
 use crate::template::{Allowed, Template, Variable};
@@ -71,22 +71,9 @@ fn scheme(
         description = object.need("description", problems).and_then(|place| place.text(problems));
     }
     let optional = object.get("optional").and_then(|place| place.boolean(problems)).unwrap_or_default();
-    let kinds = [
-        ("none", Kind::None),
-        ("bearer", Kind::Bearer),
-        ("basic", Kind::Basic),
-        ("header", Kind::Header),
-        ("query", Kind::Query),
-        ("body", Kind::Body),
-        ("baseUrl", Kind::BaseUrl),
-        ("oauth2", Kind::OAuth2),
-        ("tokenRequest", Kind::TokenRequest),
-        ("hmac", Kind::Hmac),
-        ("native", Kind::Native),
-    ];
     let kind = object.need("type", problems).and_then(|place| {
-        let kind = place.one(&kinds, problems)?;
-        if (kind == Kind::Native) != native && kind != Kind::None {
+        let kind = place.one(&AuthKind::NAMES, problems)?;
+        if (kind == AuthKind::Native) != native && kind != AuthKind::None {
             place.wrong(problems, "type: native is for definitions with native, and they have no other");
         }
         Some(kind)
@@ -95,21 +82,6 @@ fn scheme(
     let method = method(kind, &mut object, allowed, &mut needs, problems);
     object.finish(problems);
     Some(AuthScheme { id: id?, description: description?, optional, needs: needs.0, method: method? })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    None,
-    Bearer,
-    Basic,
-    Header,
-    Query,
-    Body,
-    BaseUrl,
-    OAuth2,
-    TokenRequest,
-    Hmac,
-    Native,
 }
 
 /// The settings that a scheme's templates name.
@@ -170,34 +142,34 @@ impl Needs {
 }
 
 fn method(
-    kind: Kind,
+    kind: AuthKind,
     object: &mut Object<'_>,
     allowed: Allowed<'_>,
     needs: &mut Needs,
     problems: &mut Problems,
 ) -> Option<AuthMethod> {
     Some(match kind {
-        Kind::None => AuthMethod::None,
-        Kind::Bearer => {
+        AuthKind::None => AuthMethod::None,
+        AuthKind::Bearer => {
             let token = needs.need(object, "token", allowed, problems);
             AuthMethod::Bearer { prefix: prefix(object, problems), token: token? }
         }
-        Kind::Basic => {
+        AuthKind::Basic => {
             let username = needs.need(object, "username", allowed, problems);
             let password = needs.need(object, "password", allowed, problems);
             AuthMethod::Basic { username: username?, password: password? }
         }
-        Kind::Header => {
+        AuthKind::Header => {
             let name = header_name(object, "name", problems);
             let value = needs.need(object, "value", allowed, problems);
             AuthMethod::Header { name: name?, value: value? }
         }
-        Kind::Query => {
+        AuthKind::Query => {
             let name = object.need("name", problems).and_then(|place| place.text(problems));
             let value = needs.need(object, "value", allowed, problems);
             AuthMethod::Query { name: name?, value: value? }
         }
-        Kind::Body => {
+        AuthKind::Body => {
             let pointer = object.need("pointer", problems).and_then(|place| {
                 let pointer = place.text(problems)?;
                 if !pointer.starts_with('/') || pointer.ends_with('/') {
@@ -208,11 +180,13 @@ fn method(
             let value = needs.need(object, "value", allowed, problems);
             AuthMethod::Body { pointer: pointer?, value: value? }
         }
-        Kind::BaseUrl => AuthMethod::BaseUrl { url: needs.need(object, "url", allowed, problems)? },
-        Kind::OAuth2 => AuthMethod::OAuth2(Box::new(oauth2(object, allowed, needs, problems)?)),
-        Kind::TokenRequest => AuthMethod::TokenRequest(Box::new(token_request(object, allowed, needs, problems)?)),
-        Kind::Hmac => AuthMethod::Hmac(Box::new(hmac(object, allowed, needs, problems)?)),
-        Kind::Native => {
+        AuthKind::BaseUrl => AuthMethod::BaseUrl { url: needs.need(object, "url", allowed, problems)? },
+        AuthKind::OAuth2 => AuthMethod::OAuth2(Box::new(oauth2(object, allowed, needs, problems)?)),
+        AuthKind::TokenRequest => AuthMethod::TokenRequest(Box::new(token_request(object, allowed, needs, problems)?)),
+        AuthKind::Hmac => AuthMethod::Hmac(Box::new(hmac(object, allowed, needs, problems)?)),
+        AuthKind::SigV4 => AuthMethod::SigV4(Box::new(sigv4(object, allowed, needs, problems)?)),
+        AuthKind::OAuth1 => AuthMethod::OAuth1(Box::new(oauth1(object, allowed, needs, problems)?)),
+        AuthKind::Native => {
             let place = object.need("uses", problems)?;
             for item in place.items(64, problems)? {
                 let Some(name) = item.text(problems) else { continue };
@@ -384,9 +358,7 @@ fn hmac(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, proble
     let request = [Variable::Settings, Variable::Request];
     let signed = [Variable::Settings, Variable::Request, Variable::Signature];
     let key = needs.need(object, "key", allowed, problems);
-    let algorithms = [("sha256", HmacAlgorithm::Sha256), ("sha1", HmacAlgorithm::Sha1)];
-    let algorithm =
-        object.get("algorithm").map_or(Some(HmacAlgorithm::Sha256), |place| place.one(&algorithms, problems));
+    let algorithm = hash(object, HmacAlgorithm::Sha256, problems);
     let signs = object.need("signs", problems).and_then(|place| {
         let items = place.items(16, problems)?;
         let signed = allowed.with(&request);
@@ -396,4 +368,45 @@ fn hmac(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, proble
     let format =
         object.need("format", problems).and_then(|place| values::template(&place, &allowed.with(&signed), problems));
     Some(Hmac { key: key?, algorithm: algorithm?, signs: signs?, header: header?, format: format? })
+}
+
+/// The hash of a signature.
+fn hash(object: &mut Object<'_>, default: HmacAlgorithm, problems: &mut Problems) -> Option<HmacAlgorithm> {
+    let algorithms = [("sha256", HmacAlgorithm::Sha256), ("sha1", HmacAlgorithm::Sha1)];
+    object.get("algorithm").map_or(Some(default), |place| place.one(&algorithms, problems))
+}
+
+fn sigv4(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<SigV4> {
+    let service = needs.need(object, "service", allowed, problems);
+    let region = needs.need(object, "region", allowed, problems);
+    let access_key_id = needs.need(object, "accessKeyId", allowed, problems);
+    let secret_access_key = needs.need(object, "secretAccessKey", allowed, problems);
+    let session_token = needs.get(object, "sessionToken", allowed, problems);
+    Some(SigV4 {
+        service: service?,
+        region: region?,
+        access_key_id: access_key_id?,
+        secret_access_key: secret_access_key?,
+        session_token,
+    })
+}
+
+fn oauth1(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<OAuth1> {
+    let consumer_key = needs.need(object, "consumerKey", allowed, problems);
+    let consumer_secret = needs.need(object, "consumerSecret", allowed, problems);
+    let token = needs.get(object, "token", allowed, problems);
+    let token_secret = needs.get(object, "tokenSecret", allowed, problems);
+    if token.is_some() != token_secret.is_some() {
+        object.wrong(problems, "token and tokenSecret go together");
+    }
+    let realm = needs.get(object, "realm", allowed, problems);
+    let algorithm = hash(object, HmacAlgorithm::Sha1, problems);
+    Some(OAuth1 {
+        consumer_key: consumer_key?,
+        consumer_secret: consumer_secret?,
+        token,
+        token_secret,
+        realm,
+        algorithm: algorithm?,
+    })
 }

@@ -15,6 +15,7 @@ pub(super) fn check(definition: &Definition, root: &Place<'_>, problems: &mut Pr
     choices(definition, root, problems);
     secrets(definition, root, problems);
     bodies(definition, root, problems);
+    signed_bytes(definition, root, problems);
 }
 
 /// Every `x-choices` is a discovery.
@@ -42,6 +43,16 @@ fn secrets(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
             let path = format!("settings.properties.{name}");
             problems.add(root.node.locate(&path), &path, "no scheme of auth uses this secret; remove it");
         }
+    }
+}
+
+/// A signature over the bytes that are sent is made before they are compressed.
+fn signed_bytes(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
+    let mut schemes = definition.auth.choose.iter().chain(&definition.auth.always);
+    let signed = schemes.any(|scheme| matches!(scheme.method, AuthMethod::SigV4(_)));
+    if signed && definition.http().is_some_and(|http| http.gzip) {
+        let message = "type: sigv4 signs the body as it is sent, before it is compressed: remove compress";
+        problems.add(root.node.locate("http.compress"), "http.compress", message);
     }
 }
 

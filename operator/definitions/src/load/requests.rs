@@ -73,9 +73,16 @@ fn check(object: &Object<'_>, request: &Request, problems: &mut Problems) {
     match (&request.body, request.encoding) {
         (Some(Tree::Object { .. } | Tree::Leaf(_)), Encoding::Form) => {}
         (Some(_), Encoding::Form) => object.wrong(problems, "the body of a form is an object"),
+        (Some(Tree::Object { .. } | Tree::Leaf(_)), Encoding::Multipart) => {}
+        (Some(_), Encoding::Multipart) => {
+            object.wrong(problems, "the body of multipart is an object: a member for each part")
+        }
         (Some(Tree::Leaf(_)), Encoding::Text) => {}
         (Some(_), Encoding::Text) => object.wrong(problems, "the body of encoding: text is one text"),
         _ => {}
+    }
+    if object.has("contentType") && request.encoding == Encoding::Multipart {
+        object.wrong(problems, "the content type of multipart names its boundary: remove contentType");
     }
     if object.has("csv") && request.encoding != Encoding::Csv {
         object.wrong(problems, "csv says how encoding: csv is written");

@@ -7,20 +7,8 @@ use super::place::{Object, Place};
 use super::{connection, values};
 use crate::http::Class;
 use crate::problem::Problems;
-use crate::request::{Failed, Results, ResultsMode, Succeeded, Unaccounted, UnaccountedRule, Verdict};
+use crate::request::{Failed, Results, ResultsKind, ResultsMode, Succeeded, Unaccounted, UnaccountedRule, Verdict};
 use crate::template::{Allowed, Template};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Whole,
-    Accepted,
-    ByIndex,
-    ErrorsByIndex,
-    IndexMaps,
-    Correlate,
-    FailedKeys,
-    Counts,
-}
 
 /// Reads `results`. `sources`: the job's results, which `of` may name; nothing if they are not known.
 pub(super) fn results(
@@ -29,18 +17,8 @@ pub(super) fn results(
     sources: Option<&[&str]>,
     problems: &mut Problems,
 ) -> Option<Results> {
-    let modes = [
-        ("whole", Mode::Whole),
-        ("accepted", Mode::Accepted),
-        ("byIndex", Mode::ByIndex),
-        ("errorsByIndex", Mode::ErrorsByIndex),
-        ("indexMaps", Mode::IndexMaps),
-        ("correlate", Mode::Correlate),
-        ("failedKeys", Mode::FailedKeys),
-        ("counts", Mode::Counts),
-    ];
     let mut object = place.object(problems)?;
-    let mode = object.need("mode", problems).and_then(|place| place.one(&modes, problems));
+    let mode = object.need("mode", problems).and_then(|place| place.one(&ResultsKind::NAMES, problems));
     let bisect = object.get("bisectOnReject").and_then(|place| place.boolean(problems)).unwrap_or(true);
     let answer = allowed.with(&connection::ANSWER);
     let requires = object.get("requires").and_then(|place| values::condition(&place, &answer, problems));
@@ -67,11 +45,11 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn mode(&self, mode: Mode, object: &mut Object<'_>, problems: &mut Problems) -> Option<ResultsMode> {
+    fn mode(&self, mode: ResultsKind, object: &mut Object<'_>, problems: &mut Problems) -> Option<ResultsMode> {
         Some(match mode {
-            Mode::Whole => ResultsMode::Whole,
-            Mode::Accepted => ResultsMode::Accepted,
-            Mode::ByIndex => {
+            ResultsKind::Whole => ResultsMode::Whole,
+            ResultsKind::Accepted => ResultsMode::Accepted,
+            ResultsKind::ByIndex => {
                 let of = self.of(object, problems);
                 let from = self.answer(object, "from", problems);
                 let ok = self.element(object, "ok", problems);
@@ -79,14 +57,16 @@ impl Reader<'_> {
                 let verdict = self.verdict(object, problems);
                 ResultsMode::ByIndex { of, from: from?, ok: ok?, remote_id, verdict }
             }
-            Mode::ErrorsByIndex => ResultsMode::ErrorsByIndex { failed: self.failed(object, Some("index"), problems)? },
-            Mode::IndexMaps => ResultsMode::IndexMaps { failed: self.failed(object, None, problems)? },
-            Mode::Correlate => {
+            ResultsKind::ErrorsByIndex => {
+                ResultsMode::ErrorsByIndex { failed: self.failed(object, Some("index"), problems)? }
+            }
+            ResultsKind::IndexMaps => ResultsMode::IndexMaps { failed: self.failed(object, None, problems)? },
+            ResultsKind::Correlate => {
                 let succeeded = object.get("succeeded").and_then(|place| self.succeeded(&place, problems));
                 ResultsMode::Correlate { succeeded, failed: self.failed(object, Some("ref"), problems)? }
             }
-            Mode::FailedKeys => ResultsMode::FailedKeys { failed: self.failed(object, Some("key"), problems)? },
-            Mode::Counts => {
+            ResultsKind::FailedKeys => ResultsMode::FailedKeys { failed: self.failed(object, Some("key"), problems)? },
+            ResultsKind::Counts => {
                 let failed = self.answer(object, "failed", problems);
                 let answer = self.allowed.with(&connection::ANSWER);
                 let sent = object.get("sent").and_then(|place| values::expression(&place, &answer, problems));

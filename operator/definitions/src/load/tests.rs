@@ -67,6 +67,24 @@ fn every_mistake_is_found_at_its_line_with_its_cure() {
         ("type: bearer", "type: barer", 31, "did you mean \"bearer\"?"),
         ("id: token, desc", "id: oauth, desc", 31, "is there twice"),
         ("grant: refreshToken", "grant: password", 21, "username: is missing"),
+        (
+            "type: bearer, token: \"${settings.accessToken}\"",
+            "type: sigv4, service: s3, accessKeyId: a, secretAccessKey: \"${settings.accessToken}\"",
+            31,
+            "region: is missing",
+        ),
+        (
+            "type: bearer, token: \"${settings.accessToken}\"",
+            "type: oauth1, consumerKey: k, consumerSecret: \"${settings.accessToken}\", token: t",
+            31,
+            "go together",
+        ),
+        (
+            "type: bearer, token: \"${settings.accessToken}\"",
+            "type: oauth1, consumerKey: k, consumerSecret: \"${settings.accessToken}\", algorithm: md5",
+            31,
+            "sha256",
+        ),
         ("token: \"${settings.accessToken}\"", "token: x", 18, "no scheme of auth uses this secret"),
         (
             "refreshToken: \"${settings.refreshToken}\"",
@@ -132,6 +150,7 @@ fn every_mistake_of_an_action_is_found_at_its_line_with_its_cure() {
         ("state: \"${body.state", "state: \"${bdy.state", 123, "did you mean \"body\"?"),
         ("item: {id: \"${f.id}\", name: \"${f.?name}\"}", "body: {a: 1}", 112, "nothing of the records is sent"),
         ("method: DELETE", "method: REMOVE", 102, "must be one of GET"),
+        ("method: DELETE", "encoding: multipart, contentType: a/b, method: DELETE", 102, "names its boundary"),
     ]);
 }
 
@@ -148,6 +167,16 @@ fn each_is_found(mistakes: &[Mistake]) {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_signed_as_it_is_sent_is_not_compressed() {
+    let signed = "type: sigv4, service: s3, region: r, accessKeyId: a, secretAccessKey: \"${settings.accessToken}\"";
+    let signed = SAMPLE.replace("type: bearer, token: \"${settings.accessToken}\"", signed);
+    assert!(load(&signed).is_ok());
+    let compressed = signed.replace("  headers: {Accept", "  compress: gzip\n  headers: {Accept");
+    let error = load(&compressed).expect_err("compressed").to_string();
+    assert!(error.contains("line 35, ") && error.contains("remove compress"), "{error}");
 }
 
 #[test]

@@ -226,4 +226,17 @@ impl Schema {
         let below = self.properties.iter().flat_map(|(_, schema)| schema.choice_lists());
         self.extra.choices.as_deref().into_iter().chain(below).collect()
     }
+
+    /// The members, at any depth, that take the values of a discovery: their dotted paths.
+    #[must_use]
+    pub fn choosers(&self, list: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, schema) in &self.properties {
+            if schema.extra.choices.as_deref() == Some(list) {
+                found.push(name.clone());
+            }
+            found.extend(schema.choosers(list).into_iter().map(|below| format!("{name}.{below}")));
+        }
+        found
+    }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::record::Outcome;
+use backflow_core::traffic::Answered;
 use backflow_definitions::{ErrorRule, EvalError, Http, Scope, Template, Variable};
 use backflow_expressions::Json;
 use reqwest::Url;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderValue, USER_AGENT};
+use tokio::time::Instant;
 
 use super::answer::{Answer, Judge};
 use super::batch::definition_error;
@@ -123,11 +125,15 @@ impl Connection {
                 Ok(permit) => permit,
                 Err(failure) => return Exchanged::Else(Reply::Stop(failure)),
             };
-            let raw = match self.client.send(outgoing, ask.reading).await {
+            let began = Instant::now();
+            let sent = self.client.send(outgoing, ask.reading).await;
+            let took = began.elapsed();
+            let raw = match sent {
                 Ok(raw) => raw,
                 Err(trouble) if trouble.fatal => return Exchanged::Else(Reply::Stop(trouble.failure)),
                 Err(trouble) => {
                     permit.failed();
+                    line.tally.answered(Answered::Failed, took);
                     return Exchanged::Else(match ask.once && trouble.perhaps_arrived {
                         true => Reply::Unknown,
                         false => Reply::Again { why: trouble.failure, wait: None, throttled: false },
@@ -142,6 +148,7 @@ impl Connection {
                 deletion: ask.deletion,
             };
             let meaning = judge.meaning(&answer, ask.scope);
+            line.tally.answered(answered(&meaning.class), took);
             match meaning.class {
                 Class::Unauthorized(failure) => match &token {
                     Some(token) if !replaced && self.auth.refused(token).await => replaced = true,
@@ -245,6 +252,17 @@ impl Connection {
             }
         }
         Ok(headers)
+    }
+}
+
+/// How an answer counts.
+fn answered(class: &Class) -> Answered {
+    match class {
+        Class::Taken | Class::Ignored => Answered::Taken,
+        Class::Rejected | Class::TooLarge => Answered::Rejected,
+        Class::Throttled => Answered::Throttled,
+        Class::Transient => Answered::Failed,
+        Class::Unauthorized(_) | Class::Stop(_) => Answered::Refused,
     }
 }
 

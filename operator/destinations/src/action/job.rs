@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::report::Answers;
 use super::request::{Request, Sending};
-use super::{Action, Answer, Ask, Exchanged, Operation, pages};
+use super::{Action, Answer, Ask, Exchanged, Keep, Operation, pages};
 use crate::delivery::{Backoff, Line, Reply, Stopper};
 use crate::encode::read_csv;
 use crate::http::Reading;
@@ -62,6 +62,8 @@ struct Running<'a> {
     operation: &'a Operation,
     scope: Scope<'a>,
     line: &'a Line<'a>,
+    /// Where it is remembered.
+    keep: Option<Keep<'a>>,
 }
 
 impl Job {
@@ -73,17 +75,60 @@ impl Job {
         scope: Scope<'_>,
         sending: Sending<'_>,
         answer: &Answer,
+        keep: Option<Keep<'_>>,
         line: &Line<'_>,
     ) -> Result<JobResults, Box<Reply>> {
         let about = self.about(&answer.scope(scope)).map_err(Box::new)?;
-        let running = Running { job: self, action, operation, scope: scope.with(Variable::Job, &about), line };
-        let results = running.to_the_end(sending).await;
-        if let Err(reply) = &results
-            && !matches!(reply, Reply::Unreadable(_))
-        {
-            running.abort().await;
+        let scope = scope.with(Variable::Job, &about);
+        let running = Running { job: self, action, operation, scope, line, keep };
+        let complete = self.upload.is_none() && self.start.is_none();
+        if let Some(keep) = keep {
+            keep.begun(&about, complete).await;
         }
-        results.map_err(Box::new)
+        let results = match running.filled(sending).await {
+            Ok(()) => {
+                if let Some(keep) = keep.filter(|_| !complete) {
+                    keep.begun(&about, true).await;
+                }
+                running.followed().await
+            }
+            Err(reply) => Err(reply),
+        };
+        running.ended(results).await
+    }
+
+    /// What became of the job of this request, if an earlier pod began it and it can be asked for: nothing means that its records are to be
+    /// sent anew.
+    pub(super) async fn resumed(
+        &self,
+        action: &Action,
+        operation: &Operation,
+        scope: Scope<'_>,
+        keep: Keep<'_>,
+        line: &Line<'_>,
+    ) -> Option<Result<JobResults, Box<Reply>>> {
+        let begun = keep.jobs.take(keep.batch).await?;
+        let about = begun.about()?;
+        let scope = scope.with(Variable::Job, &about);
+        let running = Running { job: self, action, operation, scope, line, keep: Some(keep) };
+        if !begun.started {
+            tracing::info!("a job that an earlier pod did not fill is ended, and its records are sent anew");
+            running.abort().await;
+            return None;
+        }
+        tracing::info!("going on with a job that an earlier pod began");
+        match running.followed().await {
+            // The run ends, or the destination is away: the job goes on.
+            Err(reply @ Reply::Again { .. }) => {
+                keep.jobs.give_back(begun).await;
+                Some(Err(Box::new(reply)))
+            }
+            Err(reply) if line.stopper.stopped().is_none() => {
+                tracing::warn!(?reply, "a job that an earlier pod began came to nothing; its records are sent anew");
+                None
+            }
+            results => Some(running.ended(results).await),
+        }
     }
 
     /// `job`, as its requests see it.
@@ -106,7 +151,8 @@ impl Job {
 }
 
 impl Running<'_> {
-    async fn to_the_end(&self, sending: Sending<'_>) -> Result<JobResults, Reply> {
+    /// Gives it its records.
+    async fn filled(&self, sending: Sending<'_>) -> Result<(), Reply> {
         if let Some(upload) = &self.job.upload {
             let values = upload.values(Some(sending), false).map_err(|error| Exchanged::from(error).reply(0))?;
             let scope = values.as_ref().map_or(self.scope, |values| self.scope.with(Variable::Items, values));
@@ -115,12 +161,32 @@ impl Running<'_> {
         if let Some(start) = &self.job.start {
             self.ask(start, self.scope, None, Reading::Rules).await?;
         }
+        Ok(())
+    }
+
+    /// Waits for its end, and reads what came of it.
+    async fn followed(&self) -> Result<JobResults, Reply> {
         let polled = self.poll().await?;
         let mut named = Vec::with_capacity(self.job.results.len());
         for (defined, request) in self.job.defined.results.iter().zip(&self.job.results) {
             named.push((defined.id.as_str(), self.results(defined, request).await?));
         }
         Ok(JobResults { named, polled })
+    }
+
+    /// A job whose outcome nobody waits for is ended at the destination, unless another pod will ask for it.
+    async fn ended(&self, results: Result<JobResults, Reply>) -> Result<JobResults, Box<Reply>> {
+        match &results {
+            Ok(_) => {
+                if let Some(keep) = self.keep {
+                    keep.through();
+                }
+            }
+            Err(Reply::Unreadable(_)) => {}
+            Err(Reply::Stop(failure)) if self.keep.is_some() && goes_on(failure) => {}
+            Err(_) => self.abort().await,
+        }
+        results.map_err(Box::new)
     }
 
     async fn ask(
@@ -261,6 +327,11 @@ impl Running<'_> {
     }
 }
 
+/// Whether the run goes on in another pod, or is taken up by the next.
+fn goes_on(failure: &Failure) -> bool {
+    matches!(failure.code, Code::Terminated | Code::DeadlineExceeded)
+}
+
 /// A body of results.
 fn decoded(answer: &Answer, decode: Encoding) -> Result<Json, String> {
     let text = || std::str::from_utf8(&answer.raw.body).map_err(|_| "they are no text".to_owned());
@@ -271,7 +342,9 @@ fn decoded(answer: &Answer, decode: Encoding) -> Result<Json, String> {
             let rows = lines.map(|line| Json::parse_answer(line).map_err(|error| error.to_string()));
             Ok(Json::List(rows.collect::<Result<_, _>>()?))
         }
-        Encoding::Json | Encoding::Form | Encoding::Text if answer.readable() => Ok(answer.body().clone()),
+        Encoding::Json | Encoding::Form | Encoding::Text | Encoding::Multipart if answer.readable() => {
+            Ok(answer.body().clone())
+        }
         _ => Err("they are no JSON document".to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod attempt;
 mod batch;
+mod begun;
 mod connection;
 mod ensure;
 mod job;
@@ -21,6 +22,7 @@ use backflow_definitions::{Action as Defined, DeliveryPromise, RecordScope};
 
 use answer::Answer;
 pub(crate) use batch::{AROUND, Batch};
+pub(crate) use begun::{Jobs, Keep};
 pub(crate) use connection::{Ask, Connection, Exchanged, base, shown_or};
 pub(crate) use ensure::{Ensure, Ensured};
 pub(crate) use job::Job;
@@ -40,6 +42,8 @@ pub(crate) struct Action {
     pub(crate) operations: Vec<Operation>,
     /// What its operations made sure of.
     pub(crate) ensured: Ensured,
+    /// Jobs that are on, where that outlives a pod.
+    pub(crate) jobs: Option<Jobs>,
     /// The paths of the fields that records are matched and grouped by.
     pub(crate) match_by: Option<String>,
     pub(crate) group_by: Option<String>,
@@ -81,6 +85,19 @@ impl Transport for Action {
     fn bisects(&self, batch: &Batch, part: &[u32]) -> bool {
         let place = part.first().and_then(|first| batch.operation(*first));
         place.is_some_and(|place| self.operations[place].defined.results.bisect)
+    }
+
+    async fn unfinished(&self) -> Vec<Vec<String>> {
+        match &self.jobs {
+            Some(jobs) => jobs.unfinished().await,
+            None => Vec::new(),
+        }
+    }
+
+    async fn finish(&self) {
+        if let Some(jobs) = &self.jobs {
+            jobs.tidy().await;
+        }
     }
 
     fn repeats(&self) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::record::Record;
+use backflow_core::sink::KEY_BEGINNING;
 use backflow_definitions::{Bound, DeliveryPromise, ErrorRule, Operation as Defined, ResultsMode, Scope, Variable};
 use backflow_expressions::Json;
 use base64::Engine as _;
@@ -16,7 +17,7 @@ use super::job::Job;
 use super::lookup::Lookup;
 use super::report::{Answers, Reader, Unreadable, scopes};
 use super::request::{Request, Sending};
-use super::{Action, Answer, Ask, Exchanged, Known};
+use super::{Action, Answer, Ask, Exchanged, Keep, Known};
 use crate::delivery::Reply;
 use crate::encode::Items;
 use crate::http::Reading;
@@ -101,6 +102,30 @@ pub(super) async fn write(
     if let Some(values) = &values {
         scope = scope.with(Variable::Items, values);
     }
+    let keys: String;
+    let keep = match (&operation.job, &action.jobs, shared.batch.get("id").and_then(Json::as_text)) {
+        (Some(_), Some(jobs), Some(batch)) => {
+            let beginning = |at: &u32| records[*at as usize].key.get(..KEY_BEGINNING).unwrap_or_default();
+            keys = part.iter().map(beginning).collect();
+            Some(Keep { jobs, batch, keys: &keys })
+        }
+        _ => None,
+    };
+    let seen = || {
+        let mut place = 0;
+        scopes(records, part, |record| {
+            place += 1;
+            action.scope(record, known(place - 1))
+        })
+    };
+    if let (Some(job), Some(keep)) = (&operation.job, keep)
+        && let Some(results) = job.resumed(action, operation, scope, keep, line).await
+    {
+        return match results {
+            Ok(results) => judged(action, operation, scope, results.answers(), seen()),
+            Err(reply) => *reply,
+        };
+    }
     let ask = Ask {
         request: &operation.request,
         scope,
@@ -114,16 +139,9 @@ pub(super) async fn write(
         Exchanged::Taken(answer) => answer,
         other => return other.reply(part.len()),
     };
-    let seen = || {
-        let mut place = 0;
-        scopes(records, part, |record| {
-            place += 1;
-            action.scope(record, known(place - 1))
-        })
-    };
     match &operation.job {
         None => judged(action, operation, scope, Answers { named: Vec::new(), default: &answer }, seen()),
-        Some(job) => match job.run(action, operation, scope, sending, &answer, line).await {
+        Some(job) => match job.run(action, operation, scope, sending, &answer, keep, line).await {
             Ok(results) => judged(action, operation, scope, results.answers(), seen()),
             Err(reply) => *reply,
         },

@@ -6,9 +6,10 @@ use backflow_expressions::Json;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use sha2::{Digest as _, Sha256};
 
 use super::rates::Rates;
-use crate::encode::{Dialect, Items, form, lines, write_csv};
+use crate::encode::{Dialect, Items, form, hex, lines, multipart, write_csv};
 use crate::http::Outgoing;
 
 /// Why a request cannot be made of what there is. It holds no value.
@@ -115,11 +116,19 @@ impl Request {
                 headers.insert(name, value);
             }
         }
-        let body = self.body(scope, sending)?;
-        if body.is_some() {
-            let content_type = self.defined.content_type.as_deref().unwrap_or(self.defined.encoding.content_type());
+        let mut body = self.body(scope, sending)?;
+        if let Some(body) = &mut body {
+            let mut content_type =
+                self.defined.content_type.as_deref().unwrap_or(self.defined.encoding.content_type()).to_owned();
+            if self.defined.encoding == Encoding::Multipart {
+                // Made of the body, so that a request that is tried again is the same.
+                let boundary = hex(&Sha256::digest(&*body)[..16]);
+                let parts = serde_json::from_slice(body).ok().and_then(|parts| multipart(&parts, &boundary));
+                *body = parts.ok_or_else(|| Unrendered("its parts are no object".to_owned()))?.into();
+                content_type = format!("{content_type}; boundary={boundary}");
+            }
             let value =
-                HeaderValue::from_str(content_type).map_err(|_| Unrendered("its contentType is none".to_owned()))?;
+                HeaderValue::from_str(&content_type).map_err(|_| Unrendered("its contentType is none".to_owned()))?;
             headers.insert(CONTENT_TYPE, value);
         }
         Ok(Outgoing { method, url, headers, body: body.unwrap_or_default() })
@@ -197,7 +206,9 @@ impl Request {
         }
         text.push_str(&envelope.tail);
         match encoding {
-            Encoding::Json | Encoding::Ndjson | Encoding::Csv => Ok(Some(text.into_bytes().into())),
+            Encoding::Json | Encoding::Ndjson | Encoding::Csv | Encoding::Multipart => {
+                Ok(Some(text.into_bytes().into()))
+            }
             Encoding::Form => {
                 let pairs = serde_json::from_str(&text).ok().and_then(|body| form(&body));
                 Ok(Some(pairs.ok_or_else(|| Unrendered("its form is no object".to_owned()))?.into()))

@@ -24,6 +24,16 @@ pub(crate) enum Mac {
     Sha1,
 }
 
+impl Mac {
+    /// The HMAC of a message.
+    pub(crate) fn of(self, key: &[u8], message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha256 => digest(Hmac::<Sha256>::new_from_slice(key).ok(), message),
+            Self::Sha1 => digest(Hmac::<Sha1>::new_from_slice(key).ok(), message),
+        }
+    }
+}
+
 /// How requests are signed.
 pub(crate) struct HmacSignature {
     pub(crate) mac: Mac,
@@ -53,11 +63,9 @@ impl HmacSignature {
             message.push_str(&piece.text(&scope).map_err(invalid)?.unwrap_or_default());
         }
         let key = self.key.expose_secret().as_bytes();
-        let mac = match self.mac {
-            Mac::Sha256 => digest(Hmac::<Sha256>::new_from_slice(key).ok(), message.as_bytes()),
-            Mac::Sha1 => digest(Hmac::<Sha1>::new_from_slice(key).ok(), message.as_bytes()),
-        };
-        let signature = Json::Object(BTreeMap::from([member("hex", hex(&mac)), member("base64", STANDARD.encode(&mac))]));
+        let mac = self.mac.of(key, message.as_bytes());
+        let signature =
+            Json::Object(BTreeMap::from([member("hex", hex(&mac)), member("base64", STANDARD.encode(&mac))]));
         let header = self.format.text(&scope.with(Variable::Signature, &signature)).map_err(invalid)?;
         let value = HeaderValue::from_str(&header.unwrap_or_default());
         let mut value =

@@ -5,7 +5,9 @@
 mod assertion;
 mod hmac;
 mod oauth;
+mod oauth1;
 mod place;
+mod sigv4;
 mod token;
 mod vault;
 
@@ -13,11 +15,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use backflow_core::code::{Code, Failure};
+use backflow_core::sigv4::SigV4;
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub(crate) use self::hmac::{HmacSignature, Mac};
 pub(crate) use assertion::{Algorithm, Assertion, SigningKey};
 pub(crate) use oauth::{ClientAuth, Grant, KNOWN_ERRORS, OAuth, Obtained, Refreshing, expires_in};
+pub(crate) use oauth1::OAuth1;
 pub(crate) use place::Place;
 pub(crate) use token::{Expiry, Token, TokenClient, TokenError, TokenSource};
 pub(crate) use vault::{Account, Vault};
@@ -32,6 +36,20 @@ pub(crate) enum Part {
     Token(Place),
     /// A signature over body and time.
     Hmac(HmacSignature),
+    /// A signature over the whole request, as AWS wants it.
+    SigV4(SigV4),
+    /// A signature over the request and its form, as OAuth 1.0a wants it.
+    OAuth1(OAuth1),
+}
+
+impl Part {
+    /// Whether it is over everything that the others add.
+    pub(crate) fn signs(&self) -> bool {
+        match self {
+            Self::Fixed(..) | Self::Token(_) => false,
+            Self::Hmac(_) | Self::SigV4(_) | Self::OAuth1(_) => true,
+        }
+    }
 }
 
 /// A Destination's way to authenticate.
@@ -74,6 +92,8 @@ impl Auth {
                     place.put(request, token.value.expose_secret())?;
                 }
                 Part::Hmac(signature) => signature.sign(request, now)?,
+                Part::SigV4(scheme) => sigv4::sign(scheme, request, now)?,
+                Part::OAuth1(scheme) => scheme.sign(request, now)?,
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use backflow_core::code::Failure;
 use backflow_core::plan::Retry;
 use backflow_core::record::{Outcome, Record, Rejection};
 use backflow_core::sink::{BatchLimits, Delivery, Sink};
+use backflow_core::traffic::Traffic;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -100,7 +101,7 @@ impl<T: Transport> Engine<T> {
     pub(crate) fn new(transport: T, mut settings: Settings, stop: Stop) -> Self {
         Self {
             transport,
-            gate: Gate::new(settings.concurrency, &settings.rates, settings.usage.take()),
+            gate: Gate::new(settings.concurrency, &settings.rates, settings.backoff, settings.usage.take()),
             stopper: Stopper::new(stop),
             lanes: Lanes::default(),
             opened: OnceCell::new(),
@@ -124,6 +125,7 @@ impl<T: Transport> Engine<T> {
         let mut tries = Tries::default();
         loop {
             let attempt = tries.next();
+            let mut throttles = false;
             let (why, wait) = match self.transport.attempt(records, batch, part, line).await {
                 Reply::Stop(failure) => return Sent::Stopped(failure),
                 Reply::Refused { status, fault } => return Sent::Refused(status, fault),
@@ -157,6 +159,7 @@ impl<T: Transport> Engine<T> {
                     let wait = hint.unwrap_or_else(|| self.backoff(attempt));
                     if throttled {
                         line.pause(wait, hint.is_some());
+                        throttles = true;
                     }
                     (Some(why), Some(wait))
                 }
@@ -177,9 +180,15 @@ impl<T: Transport> Engine<T> {
                 reason,
                 "trying a batch again"
             );
-            if let Err(failure) = line.wait(wait).await {
+            let began = Instant::now();
+            let waited = line.wait(wait).await;
+            if throttles {
+                line.tally.waited(began.elapsed());
+            }
+            if let Err(failure) = waited {
                 return Sent::Stopped(failure);
             }
+            line.tally.again();
         }
     }
 
@@ -346,7 +355,12 @@ impl<T: Transport> Sink for Engine<T> {
         Ok(account)
     }
 
+    async fn unfinished(&self) -> Vec<Vec<String>> {
+        self.transport.unfinished().await
+    }
+
     async fn finish(&self) {
+        self.transport.finish().await;
         self.gate.share(true).await;
     }
 
@@ -354,11 +368,11 @@ impl<T: Transport> Sink for Engine<T> {
         // Whatever is not said otherwise below was not acknowledged.
         let mut outcomes = vec![Outcome::Retrying; records.len()];
         if records.is_empty() {
-            return Delivery { outcomes, requests: 0, bytes: 0, stop: None };
+            return Delivery { outcomes, requests: 0, bytes: 0, traffic: Traffic::default(), stop: None };
         }
         if let Err(failure) = self.open().await {
             self.stopper.halt(&failure);
-            return Delivery { outcomes, requests: 0, bytes: 0, stop: Some(failure) };
+            return Delivery { outcomes, requests: 0, bytes: 0, traffic: Traffic::default(), stop: Some(failure) };
         }
         let Prepared { batch, parts, settled, followers, lanes } = self.transport.prepare(records);
         for (at, outcome) in settled {
@@ -373,7 +387,8 @@ impl<T: Transport> Sink for Engine<T> {
         for (at, kept) in followed {
             outcomes[at as usize] = outcomes[kept as usize].clone();
         }
-        Delivery { outcomes, requests: tally.requests(), bytes: tally.bytes(), stop }
+        let traffic = tally.traffic(self.gate.breaks());
+        Delivery { outcomes, requests: tally.requests(), bytes: tally.bytes(), traffic, stop }
     }
 }
 

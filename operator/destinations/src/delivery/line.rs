@@ -1,19 +1,22 @@
 //! A batch's way to the destination: every request waits its turn, and is counted.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backflow_core::code::Failure;
+use backflow_core::traffic::{Answered, Traffic};
 use tokio::time::Instant;
 
 use super::stopper::Stopper;
 use crate::pace::{Gate, Hint, LONGEST, Permit, Spend};
 
-/// Requests and bytes of a batch.
+/// Requests and bytes of a batch, and what came of them.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     requests: AtomicU64,
     bytes: AtomicU64,
+    traffic: Mutex<Traffic>,
 }
 
 impl Tally {
@@ -25,11 +28,41 @@ impl Tally {
         self.bytes.load(Relaxed)
     }
 
+    /// What was answered, with the `breaks` of the run that nobody has counted yet.
+    pub(crate) fn traffic(&self, breaks: u64) -> Traffic {
+        Traffic { breaks, ..self.lock().clone() }
+    }
+
+    /// A request was answered, or not, after so long.
+    pub(crate) fn answered(&self, answered: Answered, after: Duration) {
+        let mut traffic = self.lock();
+        traffic.count(answered);
+        traffic.request_ms += milliseconds(after);
+    }
+
+    /// The batch waited because the destination allowed no more.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.lock().throttled_ms += milliseconds(wait);
+    }
+
+    /// The batch, or a part of it, is tried again.
+    pub(crate) fn again(&self) {
+        self.lock().retries += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A request goes out with so many bytes of body.
     pub(crate) fn count(&self, bytes: usize) {
         self.requests.fetch_add(1, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What requests go through.
@@ -48,6 +81,9 @@ impl<'a> Line<'a> {
     /// The run is asked to stop, or a rate is used up for too long.
     pub(crate) async fn enter(&self, spend: Spend<'_>, bytes: usize) -> Result<Permit<'a>, Failure> {
         let permit = self.gate.enter(spend, self.patience, self.stopper).await?;
+        if !permit.waited.is_zero() {
+            self.tally.waited(permit.waited);
+        }
         self.tally.count(bytes);
         Ok(permit)
     }

@@ -59,6 +59,14 @@ pub(crate) trait Transport: Send + Sync {
     /// Whether sending records again that may have been taken does no harm.
     fn repeats(&self) -> bool;
 
+    /// See [`backflow_core::sink::Sink::unfinished`].
+    async fn unfinished(&self) -> Vec<Vec<String>> {
+        Vec::new()
+    }
+
+    /// Nothing more is sent.
+    async fn finish(&self) {}
+
     /// Sends a part: with all requests that it takes, each let through by the line.
     async fn attempt(&self, records: &[Record], batch: &Self::Batch, part: &[u32], line: &Line<'_>) -> Reply;
 }

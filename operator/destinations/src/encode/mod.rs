@@ -3,6 +3,7 @@
 mod csv;
 mod form;
 mod items;
+mod multipart;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -13,6 +14,7 @@ use flate2::write::GzEncoder;
 pub(crate) use self::csv::{Dialect, read as read_csv, write as write_csv};
 pub(crate) use form::form;
 pub(crate) use items::Items;
+pub(crate) use multipart::multipart;
 
 /// A body compressed with gzip.
 pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {

@@ -3,21 +3,24 @@
 use serde_json::Value;
 
 /// An object's members as parts, between lines of `boundary`. A member that is an object with `content` is a file: `filename` and
-/// `contentType` say how it is sent. Null is left out; other objects and lists go as JSON.
+/// `contentType` say how it is sent, and content that is no text goes as JSON. Null is left out; other objects and lists go as JSON.
 pub(crate) fn multipart(body: &Value, boundary: &str) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (name, value) in body.as_object()? {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let (filename, content_type, content) = match (value, text("content")) {
+        let (filename, content_type, content) = match (value, value.get("content")) {
             (Value::Null, _) => continue,
             (Value::Object(_), Some(content)) => {
-                (text("filename"), Some(text("contentType").unwrap_or("application/octet-stream")), content.to_owned())
+                let content = content.as_str().map_or_else(|| content.to_string(), str::to_owned);
+                (text("filename"), Some(text("contentType").unwrap_or("application/octet-stream")), content)
             }
             (Value::String(content), _) => (None, None, content.clone()),
             (other @ (Value::Object(_) | Value::Array(_)), _) => (None, Some("application/json"), other.to_string()),
             (other, _) => (None, None, other.to_string()),
         };
-        out.extend_from_slice(format!("--{boundary}\r\nContent-Disposition: form-data; name={}", quoted(name)).as_bytes());
+        out.extend_from_slice(
+            format!("--{boundary}\r\nContent-Disposition: form-data; name={}", quoted(name)).as_bytes(),
+        );
         if let Some(filename) = filename {
             out.extend_from_slice(format!("; filename={}", quoted(filename)).as_bytes());
         }
@@ -69,6 +72,9 @@ mod tests {
         let body = json!({"a\"\r\nX: y": {"content": "c", "filename": "f\"\r\n", "contentType": "t\r\nX: y"}});
         let text = String::from_utf8(multipart(&body, "B").unwrap()).unwrap();
         assert!(text.lines().all(|line| !line.starts_with("X:")), "{text}");
-        assert!(text.contains("name=\"a%22%0D%0AX: y\"; filename=\"f%22%0D%0A\"\r\nContent-Type: tX: y\r\n\r\nc"), "{text}");
+        assert!(
+            text.contains("name=\"a%22%0D%0AX: y\"; filename=\"f%22%0D%0A\"\r\nContent-Type: tX: y\r\n\r\nc"),
+            "{text}"
+        );
     }
 }

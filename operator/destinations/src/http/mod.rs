@@ -29,6 +29,15 @@ impl Outgoing {
         Self { method: Method::POST, url, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) }
     }
 
+    /// The host, with its port if it is not the scheme's own: what the header `Host` says.
+    pub(crate) fn host(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        match self.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
     /// Path and query, as sent.
     pub(crate) fn target(&self) -> String {
         match self.url.query() {

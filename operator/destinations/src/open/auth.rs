@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
+use backflow_core::sigv4::SigV4;
 use backflow_definitions::{
     AuthMethod, AuthScheme, ClientAuth as DefinedClientAuth, Grant as DefinedGrant, HmacAlgorithm, JwtAlgorithm,
     OAuth2, Scope, Template, TokenPlace, TokenRequest, Variable,
@@ -20,8 +21,8 @@ use tokio::sync::Mutex;
 use super::Opening;
 use crate::action::{Rates, Request, header};
 use crate::auth::{
-    Account, Algorithm, Assertion, Auth, ClientAuth, Expiry, Grant, HmacSignature, Mac, OAuth, Obtained, Part, Place,
-    Refreshing, SigningKey, TokenSource, Vault, expires_in, unusable,
+    Account, Algorithm, Assertion, Auth, ClientAuth, Expiry, Grant, HmacSignature, Mac, OAuth, OAuth1, Obtained, Part,
+    Place, Refreshing, SigningKey, TokenSource, Vault, expires_in, unusable,
 };
 use crate::http::RawAnswer;
 
@@ -48,7 +49,7 @@ impl Building<'_> {
             self.add(scheme, &mut auth)?;
         }
         // Signatures are over everything else.
-        auth.parts.sort_by_key(|part| matches!(part, Part::Hmac(_)));
+        auth.parts.sort_by_key(Part::signs);
         Ok(auth)
     }
 
@@ -89,14 +90,28 @@ impl Building<'_> {
                 auth.tokens = Some(self.token_request(request)?);
             }
             AuthMethod::Hmac(hmac) => auth.parts.push(Part::Hmac(HmacSignature {
-                mac: match hmac.algorithm {
-                    HmacAlgorithm::Sha256 => Mac::Sha256,
-                    HmacAlgorithm::Sha1 => Mac::Sha1,
-                },
+                mac: mac(hmac.algorithm),
                 key: secret(&hmac.key)?,
                 signs: &hmac.signs,
                 header: name_of(&hmac.header)?,
                 format: &hmac.format,
+            })),
+            AuthMethod::SigV4(defined) => auth.parts.push(Part::SigV4(SigV4 {
+                service: self.text(&defined.service)?,
+                region: self.text(&defined.region)?,
+                access_key_id: self.text(&defined.access_key_id)?,
+                secret_access_key: secret(&defined.secret_access_key)?,
+                session_token: self.maybe(defined.session_token.as_ref())?,
+            })),
+            AuthMethod::OAuth1(defined) => auth.parts.push(Part::OAuth1(OAuth1 {
+                mac: mac(defined.algorithm),
+                consumer_key: self.text(&defined.consumer_key)?,
+                consumer_secret: secret(&defined.consumer_secret)?,
+                token: match (&defined.token, &defined.token_secret) {
+                    (Some(token), Some(key)) => Some((self.text(token)?, secret(key)?)),
+                    _ => None,
+                },
+                realm: defined.realm.as_ref().map(|realm| self.text(realm)).transpose()?,
             })),
             AuthMethod::Native => {
                 return Err(Failure::new(Code::PlanInvalid, "a native way to authenticate goes with no HTTP"));
@@ -219,6 +234,12 @@ impl Building<'_> {
         Ok(SecretString::from(text))
     }
 
+    /// A secret that may be absent.
+    fn maybe(&self, template: Option<&Template>) -> Result<Option<SecretString>, Failure> {
+        let text = template.map(|template| self.text(template)).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()).map(SecretString::from))
+    }
+
     /// What messages call the credentials of a scheme.
     pub(crate) fn what(&self, scheme: &AuthScheme) -> String {
         let definition = self.opening.definition;
@@ -237,6 +258,13 @@ impl Building<'_> {
             self.opening.plan.name, self.opening.definition.title
         );
         Failure::new(Code::DestinationUnauthorized, message)
+    }
+}
+
+fn mac(algorithm: HmacAlgorithm) -> Mac {
+    match algorithm {
+        HmacAlgorithm::Sha256 => Mac::Sha256,
+        HmacAlgorithm::Sha1 => Mac::Sha1,
     }
 }
 

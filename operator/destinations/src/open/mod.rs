@@ -18,10 +18,10 @@ use backflow_expressions::Json;
 use reqwest::header::HeaderName;
 use sha2::{Digest as _, Sha256};
 
-use crate::action::{AROUND, Action, Connection, Ensured, Rates, base, shown_or};
 use crate::Keeping;
-use crate::encode::hex;
+use crate::action::{AROUND, Action, Connection, Ensured, Jobs, Rates, base, shown_or};
 use crate::delivery::{Backoff, Settings};
+use crate::encode::hex;
 use crate::http::{Client, Timeouts};
 use crate::pace::{Concurrency, HintHeaders, Usage};
 
@@ -170,7 +170,16 @@ impl<'a> Opening<'a> {
             backoff: Backoff { base: self.http.limits.retry_base, max: self.http.limits.retry_max },
         };
         let (match_by, group_by) = (mapping.match_by.clone(), mapping.group_by.clone());
-        Ok((Action { defined, connection, operations, ensured: Ensured::default(), match_by, group_by }, settings))
+        let has_jobs = defined.operations.iter().any(|operation| operation.job.is_some());
+        let jobs = self
+            .keeping
+            .as_ref()
+            .filter(|_| has_jobs)
+            .map(|keeping| Jobs::new(Arc::clone(&keeping.notes), &mapping.state_key));
+        Ok((
+            Action { defined, connection, operations, ensured: Ensured::default(), jobs, match_by, group_by },
+            settings,
+        ))
     }
 }
 

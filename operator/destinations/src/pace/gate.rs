@@ -1,6 +1,6 @@
 //! The one way to a destination, shared by all batches of a run: pauses, rates, requests in flight.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::adaptive::{Adaptive, Concurrency};
+use super::breaker::{Breaker, Way};
 use super::hints::{Hint, LONGEST};
 use super::usage::Usage;
 use super::windows::{Rate, Window};
-use crate::delivery::Stopper;
+use crate::delivery::{Backoff, Stopper};
 
 /// How long nothing is sent when a destination says "none left", not until when, and no rate of ours tells either.
 const NONE_LEFT: Duration = Duration::from_secs(1);
@@ -34,11 +35,14 @@ pub(crate) struct Gate {
     shared: tokio::sync::Mutex<Option<Instant>>,
     /// It was looked at.
     known: AtomicBool,
+    /// How often the breaker opened, and nobody has been told yet.
+    breaks: AtomicU64,
 }
 
 struct State {
     in_flight: Adaptive,
     windows: Vec<Window>,
+    breaker: Breaker,
     paused_until: Option<Instant>,
     /// The same, as far as the destination asked for it.
     asked_until: Option<Instant>,
@@ -49,6 +53,8 @@ enum Closed {
     Paused(Instant),
     /// Until then a rate is used up: it in words.
     Rate(Instant, String),
+    /// One request after the other failed.
+    Broken(Instant),
     InFlight,
 }
 
@@ -56,11 +62,23 @@ enum Closed {
 pub(crate) struct Permit<'a> {
     gate: &'a Gate,
     begun: Instant,
+    failed: AtomicBool,
+    /// How long a pause, a rate or failures before it kept it from beginning.
+    pub(crate) waited: Duration,
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.gate.lock().in_flight.end();
+        let mut state = self.gate.lock();
+        state.in_flight.end();
+        let broke = state.breaker.end(self.failed.load(Relaxed), Instant::now());
+        drop(state);
+        if broke {
+            self.gate.breaks.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "one request after the other fails; the destination is left alone for a while, and then tried by one at a time"
+            );
+        }
         self.gate.changed.notify_waiters();
     }
 }
@@ -73,19 +91,28 @@ impl Permit<'_> {
 
     /// No answer, or a server error.
     pub(crate) fn failed(&self) {
+        self.failed.store(true, Relaxed);
         self.gate.lock().in_flight.failed();
     }
 }
 
 impl Gate {
-    pub(crate) fn new(concurrency: Concurrency, rates: &[Rate], usage: Option<Usage>) -> Self {
+    pub(crate) fn new(concurrency: Concurrency, rates: &[Rate], backoff: Backoff, usage: Option<Usage>) -> Self {
         let state = State {
             in_flight: Adaptive::new(concurrency),
             windows: rates.iter().map(|rate| Window::new(*rate)).collect(),
+            breaker: Breaker::new(backoff),
             paused_until: None,
             asked_until: None,
         };
-        Self { state: Mutex::new(state), changed: Notify::new(), usage, shared: tokio::sync::Mutex::default(), known: AtomicBool::new(false) }
+        Self {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            usage,
+            shared: tokio::sync::Mutex::default(),
+            known: AtomicBool::new(false),
+            breaks: AtomicU64::new(0),
+        }
     }
 
     /// Says what this run used, and learns what others did: before its first request, then once a minute, and at its `end`.
@@ -120,7 +147,9 @@ impl Gate {
             Ok(Err(failure)) => {
                 tracing::warn!(code = %failure.code, message = failure.message, "what other runs use of the destination's rates is not known");
             }
-            Err(_) => tracing::warn!("the state does not answer: what other runs use of the destination's rates is not known"),
+            Err(_) => {
+                tracing::warn!("the state does not answer: what other runs use of the destination's rates is not known")
+            }
         }
         self.known.store(true, Relaxed);
     }
@@ -133,6 +162,7 @@ impl Gate {
         patience: Duration,
         stopper: &Stopper,
     ) -> Result<Permit<'_>, Failure> {
+        let mut waited = Duration::ZERO;
         loop {
             if let Some(failure) = stopper.stopped() {
                 return Err(failure);
@@ -143,13 +173,13 @@ impl Gate {
             changed.as_mut().enable();
             let now = Instant::now();
             let until = match self.try_enter(spend, now) {
-                Ok(()) => return Ok(Permit { gate: self, begun: now }),
+                Ok(()) => return Ok(Permit { gate: self, begun: now, failed: AtomicBool::new(false), waited }),
                 Err(Closed::Rate(until, rate)) if until - now > patience => {
                     self.lock().asked(until);
                     return Err(used_up(&rate, until - now, patience));
                 }
                 Err(Closed::Paused(until)) if until - now > patience => return Err(left_alone(until - now, patience)),
-                Err(Closed::Paused(until) | Closed::Rate(until, _)) => Some(until),
+                Err(Closed::Paused(until) | Closed::Rate(until, _) | Closed::Broken(until)) => Some(until),
                 Err(Closed::InFlight) => None,
             };
             let opened = async {
@@ -162,6 +192,9 @@ impl Gate {
                 failure = stopper.wait() => return Err(failure),
                 () = changed => {}
                 () = opened => {}
+            }
+            if until.is_some() {
+                waited += now.elapsed();
             }
         }
     }
@@ -179,9 +212,15 @@ impl Gate {
         if let Some((until, at)) = closed {
             return Err(Closed::Rate(until, state.windows[at].shown()));
         }
+        match state.breaker.way(now) {
+            Way::Open => {}
+            Way::Shut(until) => return Err(Closed::Broken(until)),
+            Way::Trying => return Err(Closed::InFlight),
+        }
         if !state.in_flight.begin() {
             return Err(Closed::InFlight);
         }
+        state.breaker.begin();
         for (at, weight) in spend {
             if let Some(window) = state.windows.get_mut(*at) {
                 window.spend(*weight, now);
@@ -191,6 +230,11 @@ impl Gate {
             }
         }
         Ok(())
+    }
+
+    /// How often the breaker has opened since this was asked.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks.swap(0, Relaxed)
     }
 
     /// The destination throttles: nothing begins before `until`, and then less at once. `asked`: it said itself until when.

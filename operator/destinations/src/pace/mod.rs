@@ -1,6 +1,7 @@
 //! How fast a destination is spoken to: rates in sliding windows, requests in flight, pauses that it asks for.
 
 mod adaptive;
+mod breaker;
 mod gate;
 mod hints;
 mod usage;

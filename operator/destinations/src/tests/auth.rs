@@ -24,7 +24,7 @@ fn choose(scheme: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn credentials_go_where_the_scheme_says() {
+pub(super) async fn credentials_go_where_the_scheme_says() {
     let bearer = sent(choose(r#"type: bearer, token: "${settings.key}""#)).await;
     assert_eq!(bearer.header("authorization"), Some("Bearer s3cret-canary"));
     let prefixed = sent(choose(r#"type: bearer, prefix: Token, token: "${settings.key}""#)).await;
@@ -40,6 +40,17 @@ async fn credentials_go_where_the_scheme_says() {
     assert_eq!((body.json()["api_key"].as_str(), keys(&body).len()), (Some("s3cret-canary"), 2));
     let none = sent(choose("type: none")).await;
     assert_eq!(none.header("authorization"), None);
+}
+
+#[tokio::test]
+pub(super) async fn a_url_that_is_the_credential_is_where_requests_go() {
+    let server = always(Answer::status(200)).await;
+    let made = Made { auth: choose(r#"type: baseUrl, url: "${settings.key}""#), ..Made::default() };
+    let hook: &'static str = Box::leak(format!("{}/hook/s3cret-canary", server.url).into_boxed_str());
+    let secrets: &'static [(&str, &str)] = Box::leak(Box::new([("key", hook)]));
+    let delivery = made.try_open(&server, secrets).expect("opens").deliver(&records(1)).await;
+    assert_eq!(marks(&delivery), "+");
+    assert_eq!(server.received()[0].target, "/hook/s3cret-canary/records");
 }
 
 #[tokio::test]
@@ -60,7 +71,7 @@ async fn several_schemes_go_together_and_signatures_are_over_all_of_it() {
 }
 
 #[tokio::test]
-async fn sha1_signatures_are_what_openssl_makes() {
+pub(super) async fn sha1_signatures_are_what_openssl_makes() {
     let auth = choose(
         r#"type: hmac, algorithm: sha1, key: "${settings.key}", signs: ["${request.method}${request.path}"], header: X-Signature, format: "${signature.hex}""#,
     );
@@ -69,7 +80,7 @@ async fn sha1_signatures_are_what_openssl_makes() {
 }
 
 #[tokio::test]
-async fn tokens_are_fetched_placed_and_captured_from() {
+pub(super) async fn tokens_are_fetched_placed_and_captured_from() {
     let oauth = sent(choose(
         r#"type: oauth2, grant: clientCredentials, tokenUrl: "TOKEN_URL", clientId: app, clientSecret: "${settings.key}""#,
     ));
@@ -163,8 +174,7 @@ async fn a_captured_host_is_held_against_the_allowed_ones() {
     let definition: &'static Definition = Box::leak(Box::new(definition));
     let mut plan = destination(definition, "", &[("key", "k")]);
     plan.settings.clear();
-    let open =
-        || open_with(definition, &plan, &mapping(), &Fixed(&[("key", "k")]), None, watch::channel(None).1);
+    let open = || open_with(definition, &plan, &mapping(), &Fixed(&[("key", "k")]), None, watch::channel(None).1);
     let delivery = open().unwrap().deliver(&records(1)).await;
     assert_eq!(code(&delivery), Some(Code::AddressForbidden), "{:?}", delivery.stop);
     assert!(elsewhere.received().is_empty());
@@ -210,7 +220,7 @@ async fn choices_are_read_page_by_page() {
     })
     .await;
     let plan = destination(definition, &server.url, &[]);
-    let ask = |list: &'static str| crate::discover(definition, &plan, &Fixed(&[]), list);
+    let ask = |list: &'static str| crate::discover_with(definition, &plan, &Fixed(&[]), list);
     let choices = ask("lists").await.unwrap();
     let shown: Vec<(&str, Option<&str>)> =
         choices.iter().map(|choice| (choice.value.as_str(), choice.label.as_deref())).collect();

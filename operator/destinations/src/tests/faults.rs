@@ -14,7 +14,7 @@ fn reading() -> Made {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again_with_the_same_keys() {
+pub(super) async fn a_lost_answer_is_asked_for_again_with_the_same_keys() {
     let server = Server::start(|n, _| if n == 1 { Answer::Lost } else { Answer::status(200) }).await;
     let delivery = Made::default().deliver(&server, &records(3)).await;
     assert_eq!(marks(&delivery), "+ + +");
@@ -151,4 +151,25 @@ async fn redirects_are_never_followed() {
     let delivery = Made::default().deliver(&server, &records(1)).await;
     assert_eq!(code(&delivery), Some(Code::DestinationMisconfigured));
     assert!(elsewhere.received().is_empty());
+}
+
+#[tokio::test]
+async fn answers_are_counted_by_what_they_mean() {
+    let script = |n: usize, _: &Received| match n {
+        1 => Answer::status(503),
+        2 => Answer::Lost,
+        3 => Answer::status(429),
+        4 => Answer::status(413),
+        5 => Answer::status(422),
+        6 => Answer::status(200),
+        _ => Answer::status(403),
+    };
+    let server = Server::start(script).await;
+    let sink = Made::default().open(&server);
+    // Two records: both are refused, then halved.
+    let traffic = sink.deliver(&records(2)).await.traffic;
+    let seen = (traffic.taken, traffic.rejected, traffic.throttled, traffic.failed, traffic.refused);
+    assert_eq!(seen, (1, 2, 1, 2, 0));
+    assert_eq!((traffic.retries, traffic.breaks), (3, 0));
+    assert_eq!(sink.deliver(&records(1)).await.traffic.refused, 1);
 }

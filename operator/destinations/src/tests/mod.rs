@@ -3,6 +3,7 @@
 mod asking;
 mod auth;
 mod contract;
+mod examples;
 mod faults;
 mod native;
 mod requests;

@@ -7,7 +7,7 @@ pub(super) fn with(operations: &'static str) -> Made {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_document_with_headers_query_and_path() {
+pub(super) async fn a_batch_is_one_document_with_headers_query_and_path() {
     let made = Made {
         http: "headers: {X-Version: v1}",
         operations: r#"
@@ -44,7 +44,7 @@ async fn a_batch_is_one_document_with_headers_query_and_path() {
 }
 
 #[tokio::test]
-async fn bodies_are_lines_forms_tables_and_texts() {
+pub(super) async fn bodies_are_lines_forms_tables_and_texts() {
     let body = |operations: &'static str| async move {
         let server = always(Answer::status(200)).await;
         assert_eq!(marks(&with(operations).deliver(&server, &records(2)).await), "+ +");

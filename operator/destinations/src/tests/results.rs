@@ -24,7 +24,7 @@ const BY_INDEX: &str = r#"{mode: byIndex, from: "${body}", ok: "${it.success}", 
           class: "${it.?code.orValue('') == 'LOCKED' ? 'retry' : 'reject'}"}"#;
 
 #[tokio::test]
-async fn by_index_each_entry_is_its_record() {
+pub(super) async fn by_index_each_entry_is_its_record() {
     let body = json!([{"success": true, "id": "r0"}, {"success": false, "code": "REQUIRED_FIELD"}, {"success": true, "id": 7}]);
     let (marks, delivery, _) = three(BY_INDEX, 200, body).await;
     assert_eq!(marks, "+ !REQUIRED_FIELD +");
@@ -62,7 +62,7 @@ async fn by_index_fewer_or_more_entries_are_never_guessed() {
 }
 
 #[tokio::test]
-async fn errors_by_index_name_the_failed() {
+pub(super) async fn errors_by_index_name_the_failed() {
     let results = r#"{mode: errorsByIndex, failed: [{from: "${body.?errors}", index: "${it.index}", code: "${it.type}", field: "${it.?field}"}]}"#;
     let body = json!({"errors": [{"index": 1, "type": "bad-email", "field": "email"}]});
     let (marks, delivery, _) = three(results, 201, body).await;
@@ -74,7 +74,7 @@ async fn errors_by_index_name_the_failed() {
 }
 
 #[tokio::test]
-async fn index_maps_name_fields_and_positions() {
+pub(super) async fn index_maps_name_fields_and_positions() {
     let results = r#"{mode: indexMaps, failed: [{from: "${body.?missing_field}", code: MISSING}, {from: "${body.?invalid}", code: INVALID}]}"#;
     let body = json!({"missing_field": {"user_id": [0]}, "invalid": {"time": [2], "ip": []}});
     let (marks, delivery, _) = three(results, 200, body).await;
@@ -88,7 +88,7 @@ const CORRELATE: &str = r#"{mode: correlate, succeeded: {from: "${body.?results}
           failed: [{from: "${body.?errors}", ref: "${it.refs[0]}", code: "${it.category}"}]}"#;
 
 #[tokio::test]
-async fn correlated_entries_come_in_any_order_and_silence_is_no_success() {
+pub(super) async fn correlated_entries_come_in_any_order_and_silence_is_no_success() {
     let records = records(4);
     let key = |n: usize| records[n].key.clone();
     let body = json!({
@@ -104,7 +104,7 @@ async fn correlated_entries_come_in_any_order_and_silence_is_no_success() {
 }
 
 #[tokio::test]
-async fn failed_keys_are_found_among_the_records() {
+pub(super) async fn failed_keys_are_found_among_the_records() {
     let results = r#"{mode: failedKeys, failed: [
           {from: "${body.?invalidEmails}", key: "${it}", recordKey: "${f.?email.orValue('')}", code: INVALID_EMAIL},
           {from: "${body.?failed}", key: "${string(it.n)}", recordKey: "${string(f.?n.orValue(0))}", code: "${it.why}", class: "${it.why == 'busy' ? 'retry' : 'reject'}"}]}"#;
@@ -122,7 +122,7 @@ async fn a_failed_key_of_nobody_makes_every_silence_doubtful() {
 }
 
 #[tokio::test]
-async fn totals_are_halved_until_the_failed_are_alone() {
+pub(super) async fn totals_are_halved_until_the_failed_are_alone() {
     let results = r#"{mode: counts, failed: "${body.invalid}", sent: "${body.received}"}"#;
     let server = Server::start(|_, request| {
         let numbers = numbers(request);
@@ -140,7 +140,7 @@ async fn totals_are_halved_until_the_failed_are_alone() {
 }
 
 #[tokio::test]
-async fn accepted_is_taken_whatever_the_body_says() {
+pub(super) async fn accepted_is_taken_whatever_the_body_says() {
     let server = always(Answer::text(202, "queued")).await;
     let delivery = made("{mode: accepted}").deliver(&server, &records(3)).await;
     assert_eq!(marks(&delivery), "+ + +");

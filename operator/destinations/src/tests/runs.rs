@@ -121,3 +121,115 @@ async fn a_destination_without_long_rates_asks_nothing_of_the_state() {
     sink.finish().await;
     assert!(notes.notes.lock().unwrap().is_empty());
 }
+
+const JOB: &str = r#"
+      - for: [upsert]
+        request: {method: POST, path: /jobs, body: {object: "${cfg.list}"}}
+        job:
+          id: "${body.id}"
+          upload: {method: PUT, path: "/jobs/${job.id}/rows", item: {key: "${rec.key}"}, body: {records: $items}}
+          start: {method: PATCH, path: "/jobs/${job.id}", body: {state: UploadComplete}}
+          poll: {request: {method: GET, path: "/jobs/${job.id}"}, every: 5ms, max: 1m, state: "${body.state}"}
+          results: [{id: failed, request: {method: GET, path: "/jobs/${job.id}/failed"}}]
+          abort: {method: DELETE, path: "/jobs/${job.id}"}
+        results: {mode: failedKeys, failed: [{from: "${body.bad}", key: "${it}", recordKey: "${rec.key}", code: BAD}]}
+"#;
+
+/// A destination whose jobs are through when they are asked for often enough: `polls` times in all.
+async fn slow(polls: usize) -> Server {
+    let asked = AtomicUsize::new(0);
+    let made = AtomicUsize::new(0);
+    Server::start(move |_, request| match (request.method.as_str(), request.target.as_str()) {
+        ("POST", _) => Answer::json(200, &json!({"id": format!("j{}", made.fetch_add(1, SeqCst) + 1)})),
+        ("GET", target) if target.ends_with("/failed") => {
+            Answer::json(200, &json!({"bad": [format!("key-{:018}", 1)]}))
+        }
+        ("GET", _) => {
+            let done = asked.fetch_add(1, SeqCst) + 1 >= polls;
+            Answer::json(200, &json!({"state": if done { "done" } else { "running" }}))
+        }
+        _ => Answer::json(200, &json!({})),
+    })
+    .await
+}
+
+fn count(server: &Server, method: &str) -> usize {
+    server.received().iter().filter(|request| request.method == method).count()
+}
+
+/// Delivers in a pod of its own, which is taken away (`Some`: it is asked to go, and why) when the destination was asked for a job.
+async fn interrupted(made: &Made, server: &Server, notes: &Arc<MemoryNotes>, asked_to_go: Option<Code>) {
+    let definition = made.definition();
+    let plan = destination(definition, &server.url, SECRETS);
+    let (stop, asked) = watch::channel(None);
+    let sink = open_with(definition, &plan, &mapping(), &Fixed(SECRETS), keeping(notes, "c"), asked).expect("opens");
+    let task = tokio::spawn(async move { sink.deliver(&records(3)).await });
+    let polls = count(server, "GET");
+    while count(server, "GET") == polls {
+        tokio::task::yield_now().await;
+    }
+    match asked_to_go {
+        Some(code) => {
+            stop.send_replace(Some(Failure::new(code, "the pod goes")));
+            assert_eq!(marks(&task.await.expect("ends")), "~ ~ ~");
+        }
+        None => task.abort(),
+    }
+}
+
+#[tokio::test]
+async fn a_pod_asks_for_the_jobs_of_the_one_before_it() {
+    for how in [None, Some(Code::Terminated), Some(Code::DeadlineExceeded)] {
+        let (server, notes) = (slow(1_000_000).await, Arc::new(MemoryNotes::default()));
+        let made = Made { operations: JOB, ..Made::default() };
+        interrupted(&made, &server, &notes, how).await;
+        assert_eq!((count(&server, "POST"), count(&server, "DELETE")), (1, 0), "{how:?}");
+        // The job ends while no pod is there; what is known of it is in the state.
+        let done = slow(0).await;
+        let next = made.try_open_keeping(&done, SECRETS, keeping(&notes, "c")).expect("opens");
+        let unfinished = next.unfinished().await;
+        assert_eq!(unfinished, [["key-0000", "key-0000", "key-0000"]]);
+        assert_eq!(marks(&next.deliver(&records(3)).await), "+ !BAD +");
+        assert_eq!((count(&done, "POST"), count(&done, "PUT")), (0, 0), "nothing is sent again");
+        assert_eq!(done.received()[0].target, "/jobs/j1");
+        next.finish().await;
+        let third = made.try_open_keeping(&done, SECRETS, keeping(&notes, "c")).expect("opens");
+        assert!(third.unfinished().await.is_empty(), "it is through");
+    }
+}
+
+#[tokio::test]
+async fn other_records_are_no_job_of_an_earlier_pod() {
+    let (server, notes) = (slow(1_000_000).await, Arc::new(MemoryNotes::default()));
+    let made = Made { operations: JOB, ..Made::default() };
+    interrupted(&made, &server, &notes, None).await;
+    let done = slow(0).await;
+    let next = made.try_open_keeping(&done, SECRETS, keeping(&notes, "c")).expect("opens");
+    assert_eq!(marks(&next.deliver(&records(2)).await), "+ !BAD");
+    assert_eq!(count(&done, "POST"), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_a_person_cancels_is_ended() {
+    let (server, notes) = (slow(1_000_000).await, Arc::new(MemoryNotes::default()));
+    let made = Made { operations: JOB, ..Made::default() };
+    interrupted(&made, &server, &notes, Some(Code::Canceled)).await;
+    assert_eq!(count(&server, "DELETE"), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_came_to_nothing_is_begun_anew() {
+    let (server, notes) = (slow(1_000_000).await, Arc::new(MemoryNotes::default()));
+    let made = Made { operations: JOB, ..Made::default() };
+    interrupted(&made, &server, &notes, None).await;
+    let gone = Server::start(|_, request| match (request.method.as_str(), request.target.as_str()) {
+        ("GET", target) if target.starts_with("/jobs/j1") => Answer::status(404),
+        ("POST", _) => Answer::json(200, &json!({"id": "j9"})),
+        ("GET", target) if target.ends_with("/failed") => Answer::json(200, &json!({"bad": []})),
+        _ => Answer::json(200, &json!({"state": "done"})),
+    })
+    .await;
+    let next = made.try_open_keeping(&gone, SECRETS, keeping(&notes, "c")).expect("opens");
+    assert_eq!(marks(&next.deliver(&records(3)).await), "+ + +");
+    assert_eq!((count(&gone, "POST"), count(&gone, "PUT")), (1, 1));
+}

@@ -41,7 +41,7 @@ fn plan(hosts: Value, url: &str, local: bool) -> DestinationPlan {
 }
 
 fn opened(plan: &DestinationPlan) -> Result<Arc<dyn Sink>, Failure> {
-    open(plan, &mapping(), &Fixed(&[]), watch::channel(None).1)
+    open(plan, &mapping(), &Fixed(&[]), None, watch::channel(None).1)
 }
 
 #[tokio::test]

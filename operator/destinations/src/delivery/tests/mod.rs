@@ -81,7 +81,10 @@ impl Transport for Arc<Fake> {
         let answer = match (self.script)(number, &records) {
             Ok(answer) => answer,
             Err(trouble) if trouble.fatal => return Reply::Stop(trouble.failure),
-            Err(trouble) => return Reply::Again { why: trouble.failure, wait: None, throttled: false },
+            Err(trouble) => {
+                permit.failed();
+                return Reply::Again { why: trouble.failure, wait: None, throttled: false };
+            }
         };
         let words = Words { shown: SHOWN, user_url: true };
         let hint = Hint { wait: answer.retry_after, ..Hint::default() };
@@ -97,6 +100,9 @@ impl Transport for Arc<Fake> {
             Class::TooLarge => Reply::TooLarge,
             Class::Unauthorized(failure) | Class::Stop(failure) => Reply::Stop(failure),
             Class::Throttled | Class::Transient => {
+                if class == Class::Transient {
+                    permit.failed();
+                }
                 let message = format!("{SHOWN} answers {}", answer.status);
                 let why = Failure::new(Code::RetriesExhausted, message);
                 Reply::Again { why, wait: hint.throttled(), throttled: class == Class::Throttled }

@@ -88,3 +88,33 @@ async fn how_long_a_destination_wants_to_be_left_alone_is_known_until_then() {
     bench.engine.deliver(&records(1)).await;
     assert_eq!(bench.engine.throttled(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_down_is_tried_by_one_batch_at_a_time() {
+    let down = |begin: Instant, seconds| move || begin.elapsed() < Duration::from_secs(seconds);
+    let is_down = down(Instant::now(), 60);
+    let bench = Bench::with(8, None, Retry { max_attempts: 100, window_seconds: 900 }, move |_, _| match is_down() {
+        true => answer(503),
+        false => answer(200),
+    });
+    let batches: Vec<Vec<Record>> = (0..8).map(|_| records(1)).collect();
+    let deliveries = join_all(batches.iter().map(|batch| bench.engine.deliver(batch))).await;
+    assert!(deliveries.iter().all(|delivery| kinds(delivery) == [1, 0, 0]));
+    // Eight at first, then one at a time: after half a second, one, two, four and so on, until the minute is over.
+    assert!(bench.sent().len() - 8 <= 8 + 8, "{} requests", bench.sent().len());
+    assert_eq!(deliveries.iter().map(|delivery| delivery.traffic.breaks).sum::<u64>(), 1);
+    let retries: u64 = deliveries.iter().map(|delivery| delivery.traffic.retries).sum();
+    assert_eq!(retries as usize, bench.sent().len() - 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_destination_is_waited_for_is_counted() {
+    let bench = Bench::new(|number, _| if number == 1 { wait(429, 7) } else { answer(200) });
+    let traffic = bench.engine.deliver(&records(1)).await.traffic;
+    assert_eq!((traffic.throttled_ms, traffic.retries), (7_000, 1));
+    let rates = vec![Rate { limit: 1, per: Duration::from_secs(10) }];
+    let bench = Bench::of(1, rates, Retry::default(), true, |_, _| answer(200));
+    bench.engine.deliver(&records(1)).await;
+    let waited = bench.engine.deliver(&records(1)).await.traffic.throttled_ms;
+    assert!((9_900..=10_300).contains(&waited), "{waited}");
+}
