@@ -154,8 +154,7 @@ async fn batches(numbers: impl Iterator<Item = i64>, sink: Arc<Taker>) -> Vec<Ve
     let mut ledger = Ledger::new(&Counters::default(), count);
     assert_eq!(deliver(&mut extraction, &delivering, &mut ledger).await.unwrap(), None);
     assert_eq!(ledger.counters.upserted, count, "each is sent once");
-    let batches = std::mem::take(&mut *sink.batches.lock().unwrap());
-    batches
+    std::mem::take(&mut *sink.batches.lock().unwrap())
 }
 
 fn keys(batch: &[Record]) -> Vec<String> {

@@ -70,8 +70,7 @@ impl Job {
     /// Goes on from the answer of the first request to the results.
     pub(super) async fn run(
         &self,
-        action: &Action,
-        operation: &Operation,
+        (action, operation): (&Action, &Operation),
         scope: Scope<'_>,
         sending: Sending<'_>,
         answer: &Answer,

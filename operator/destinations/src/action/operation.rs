@@ -141,7 +141,7 @@ pub(super) async fn write(
     };
     match &operation.job {
         None => judged(action, operation, scope, Answers { named: Vec::new(), default: &answer }, seen()),
-        Some(job) => match job.run(action, operation, scope, sending, &answer, keep, line).await {
+        Some(job) => match job.run((action, operation), scope, sending, &answer, keep, line).await {
             Ok(results) => judged(action, operation, scope, results.answers(), seen()),
             Err(reply) => *reply,
         },

@@ -65,7 +65,7 @@ fn example(at: usize) -> &'static Definition {
 }
 
 fn all() -> Vec<&'static Definition> {
-    let built_in = builtin_ids().into_iter().filter_map(builtin);
+    let built_in = builtin_ids().filter_map(builtin);
     built_in.chain((0..EXAMPLES.len()).map(example)).collect()
 }
 

@@ -52,7 +52,7 @@ fn a_plan_that_the_definition_does_not_allow_opens_nothing() {
         let mut mapping = mapping();
         mapping.action = "upsertRow".into();
         mapping.config = serde_json::from_value(config).expect("an object");
-        open(&plan, &mapping, &Fixed(&[]), watch::channel(None).1).err().map(|failure| failure.code)
+        open(&plan, &mapping, &Fixed(&[]), None, watch::channel(None).1).err().map(|failure| failure.code)
     };
     assert_eq!(opened(json!({"table": "t", "keyColumns": ["id"]})), None);
     assert_eq!(opened(json!({"table": "t"})), Some(Code::PlanInvalid), "no key");
