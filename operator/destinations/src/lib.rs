@@ -97,8 +97,8 @@ pub fn open_with(
 /// tokens work once, only the server is tried: the token that comes in exchange could not be kept.
 ///
 /// # Errors
-/// [`Code::DestinationUnreachable`], [`Code::TlsFailed`], [`Code::AddressForbidden`], [`Code::DestinationUnauthorized`],
-/// [`Code::DestinationMisconfigured`], or secrets that are absent or unusable.
+/// [`DestinationUnreachable`](backflow_core::code::Code::DestinationUnreachable), `TlsFailed`, `AddressForbidden`, `DestinationUnauthorized`,
+/// `DestinationMisconfigured`, or secrets that are absent or unusable.
 pub async fn check(destination: &DestinationPlan, secrets: &dyn Secrets) -> Result<String, Failure> {
     check_with(planned(destination)?, destination, secrets).await
 }

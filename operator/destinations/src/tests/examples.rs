@@ -268,7 +268,7 @@ verification: fixture-verified
 provenance: [{fact: all of it, source: these tests, checked: 2026-01-01}]
 settings: {type: object, properties: {password: {type: string, x-secret: true, description: A password.}}}
 auth: {choose: [{id: password, description: P., type: native, uses: [password]}]}
-native: postgres
+native: nothing
 limits: {concurrency: {max: 1}}
 actions:
   send:

@@ -76,9 +76,9 @@ async fn a_reset_cures_damage() {
 #[tokio::test]
 async fn newer_state_is_left_alone() {
     let (mut place, rows) = used().await;
-    place.store.get(|contents| contents.head.as_mut().unwrap().format = 2);
+    place.store.get(|contents| contents.head.as_mut().unwrap().format = 3);
     let before = place.store.get(|contents| contents.head.clone());
-    is(&place.refused("r3", &rows).await, Code::StateTooNew, &["format 2", "newer version"]);
+    is(&place.refused("r3", &rows).await, Code::StateTooNew, &["format 3", "newer version"]);
     place.plan.mode = Mode::Reset;
     place.plan.options.confirm = true;
     is(&place.refused("r3", &rows).await, Code::StateTooNew, &[]);

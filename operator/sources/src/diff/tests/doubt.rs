@@ -94,7 +94,7 @@ async fn marks_outlive_folds_and_end_with_an_acknowledgement() {
 }
 
 #[tokio::test]
-async fn a_rejection_clears_its_own_doubt_and_no_earlier_one() {
+pub(super) async fn a_rejection_clears_its_own_doubt_and_no_earlier_one() {
     let place = Place::new(SyncMode::Mirror);
     let rows = |text: &str| table(&[(1, text, "x")]);
     place.deliver("r1", &rows("a")).await;

@@ -60,7 +60,6 @@ found! {
     a_key_that_depends_on_the_run KeyOfTheRun,
     changes_without_marks NoMark,
     a_lost_change_whose_rev_comes_again DoubtKeepsRev,
-    a_rejection_that_clears_an_earlier_doubt RejectionClearsAll,
 }
 
 #[test]
@@ -71,6 +70,12 @@ fn a_wrong_partition_after_a_resize() {
 #[test]
 fn a_run_that_has_lost_its_claim_and_writes() {
     assert!(scenario_finds(Fault::StaleEpochWrites, super::claims::a_stale_pod_is_fenced()));
+}
+
+#[test]
+fn a_rejection_that_clears_an_earlier_doubt() {
+    let test = super::doubt::a_rejection_clears_its_own_doubt_and_no_earlier_one;
+    assert!(test_finds(Fault::RejectionClearsAll, test));
 }
 
 #[test]
