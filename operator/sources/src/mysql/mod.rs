@@ -23,14 +23,14 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::plan::{ModelPlan, Server};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
-use futures::StreamExt as _;
 use tokio::sync::RwLock;
 
 use self::client::{Answer, Client, Definition, Error};
 use self::connect::{Connector, LONGEST, begin, end};
-use self::rows::{Read, Reader};
+use self::rows::Reader;
 use self::state::MySqlTable;
 use self::types::reading;
+use crate::batch;
 use crate::model;
 use crate::rest::compose::Composed;
 use crate::sql::Lexis;
@@ -136,9 +136,12 @@ impl Warehouse for MySqlWarehouse {
             guard: Arc::clone(&self.reading).read_owned().await,
             connector: Arc::clone(&self.connector),
             client,
-            read: Read { model: query.model.name, columns: query.columns, wires, composed },
+            model: query.model.name,
+            columns: query.columns,
+            wires,
+            composed,
         };
-        Ok(reader.start().boxed())
+        Ok(batch::read(reader))
     }
 
     async fn idle(&self) {

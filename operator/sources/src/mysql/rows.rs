@@ -1,22 +1,21 @@
 //! Reading a model: one SELECT in one read-only snapshot, row by row as the server sends them.
 //!
-//! A task of its own owns the connection, so that reading goes on while the consumer works; when the consumer drops the stream, the task has
-//! the server kill the query.
+//! When the consumer drops the stream, the reader has the server kill the query.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 use backflow_core::encode::Encoder;
-use futures::Stream;
-use tokio::sync::{OwnedRwLockReadGuard, mpsc};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use super::client::{Answer, Client, Error};
 use super::connect::{Connector, LONGEST, end};
 use super::errors;
 use super::types::{Encoded, Wire, encode};
 use super::wire::Fields;
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchReader, End, Outlet};
 use crate::rest::compose::Composed;
 
 /// How long the server may take to take note of a kill: the run waits for it before it ends.
@@ -28,73 +27,21 @@ pub(super) struct Reader {
     pub(super) guard: OwnedRwLockReadGuard<()>,
     pub(super) connector: Arc<Connector>,
     pub(super) client: Client,
-    pub(super) read: Read,
-}
-
-/// What is read.
-pub(super) struct Read {
     pub(super) model: String,
     pub(super) columns: Vec<String>,
     pub(super) wires: Vec<Wire>,
     pub(super) composed: Composed,
 }
 
-impl Reader {
-    /// Starts the task and returns what it reads.
-    pub(super) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(self.run(sender));
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            let item = receiver.recv().await?;
-            Some((item, receiver))
-        })
-    }
-
-    async fn run(mut self, sender: mpsc::Sender<Result<Batch, Failure>>) {
-        let thread = self.client.greeting.thread;
-        let result = tokio::select! {
-            // Dropped within a result, the connection is closed below, never used again.
-            biased;
-            () = sender.closed() => None,
-            result = self.read.rows(&mut self.client, &self.connector, &sender) => Some(result),
-        };
-        match result {
-            Some(Ok(last)) => {
-                // The snapshot ends before the consumer sees the end.
-                if end(&mut self.client).await.is_ok() {
-                    self.connector.give_back(self.client).await;
-                }
-                if !last.is_empty() {
-                    let _ = sender.send(Ok(last)).await;
-                }
-            }
-            Some(Err(failure)) => {
-                drop(self.client);
-                let _ = sender.send(Err(failure)).await;
-                kill(&self.connector, thread).await;
-            }
-            None => {
-                kill(&self.connector, thread).await;
-                drop(self.client);
-            }
-        }
-        drop(self.guard);
-    }
-}
-
-impl Read {
-    /// Sends all batches but the last, which it returns.
-    async fn rows(
-        &self,
-        client: &mut Client,
-        connector: &Connector,
-        sender: &mpsc::Sender<Result<Batch, Failure>>,
-    ) -> Result<Batch, Failure> {
-        let failure = |error: Error| errors::query(&error, &self.model, &self.composed, connector);
+#[async_trait]
+impl BatchReader for Reader {
+    async fn read(&mut self, out: &Outlet) -> Result<Batch, Failure> {
+        let failure = |error: Error| errors::query(&error, &self.model, &self.composed, &self.connector);
+        let client = &mut self.client;
         let answer = client.start(self.composed.sql.as_bytes(), LONGEST).await.map_err(failure)?;
         let expected = self.wires.len().max(1);
         if !matches!(answer, Answer::Columns(columns) if columns.len() == expected) {
-            return Err(self.unreadable(None));
+            return Err(unreadable(&self.model, None));
         }
         let mut batch = Batch::new(self.wires.len());
         let mut zero_dates = vec![false; self.wires.len()];
@@ -102,11 +49,11 @@ impl Read {
             let mut fields = Fields(&row);
             let mut filling = batch.row();
             for (at, wire) in self.wires.iter().enumerate() {
-                match fields.value().ok_or_else(|| self.unreadable(None))? {
+                match fields.value().ok_or_else(|| unreadable(&self.model, None))? {
                     None => filling.null(),
                     Some(bytes) => {
                         let encoded = filling.push(|out| encode(*wire, bytes, Encoder::new(out)));
-                        let encoded = encoded.ok_or_else(|| self.unreadable(Some(at)))?;
+                        let encoded = encoded.ok_or_else(|| unreadable(&self.model, self.columns.get(at)))?;
                         if encoded == Encoded::ZeroDate && !std::mem::replace(&mut zero_dates[at], true) {
                             tracing::warn!(
                                 model = self.model,
@@ -118,25 +65,34 @@ impl Read {
                 }
             }
             filling.finish();
-            if batch.is_full() {
-                // A closed channel ends the task at its other branch.
-                let _ = sender.send(Ok(batch.take())).await;
-            }
+            out.put_full(&mut batch).await;
         }
         Ok(batch)
     }
 
-    fn unreadable(&self, at: Option<usize>) -> Failure {
-        let column = at.and_then(|at| self.columns.get(at));
-        let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
-        let model = &self.model;
-        Failure::new(
-            Code::SqlError,
-            format!(
-                "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to CHAR in the SQL"
-            ),
-        )
+    async fn end(mut self, how: End) {
+        if how == End::Whole {
+            if end(&mut self.client).await.is_ok() {
+                self.connector.give_back(self.client).await;
+            }
+        } else {
+            let thread = self.client.greeting.thread;
+            // In the middle of a result it is never used again.
+            drop(self.client);
+            kill(&self.connector, thread).await;
+        }
+        drop(self.guard);
     }
+}
+
+fn unreadable(model: &str, column: Option<&String>) -> Failure {
+    let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
+    Failure::new(
+        Code::SqlError,
+        format!(
+            "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to CHAR in the SQL"
+        ),
+    )
 }
 
 /// Asks the server to stop what a connection does: it may compute for hours before it notices that nobody reads.

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use backflow_core::cell::Cell;
 use backflow_core::plan::{ModelQuery, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
+use futures::StreamExt as _;
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 
