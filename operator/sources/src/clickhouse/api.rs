@@ -62,8 +62,6 @@ const WRITE: [(&str, &str); 3] =
 #[derive(Clone, Debug)]
 pub(super) struct Statement {
     pub(super) sql: String,
-    /// Under which the server knows it.
-    pub(super) id: String,
     read: bool,
     /// An insert of this token is done once.
     token: Option<String>,
@@ -71,18 +69,18 @@ pub(super) struct Statement {
 
 impl Statement {
     /// Reads a model.
-    pub(super) fn read(sql: String) -> Result<Self, Failure> {
-        Ok(Self { sql, id: request_id()?, read: true, token: None })
+    pub(super) fn read(sql: String) -> Self {
+        Self { sql, read: true, token: None }
     }
 
     /// Of the state.
-    pub(super) fn own(sql: String) -> Result<Self, Failure> {
-        Ok(Self { read: false, ..Self::read(sql)? })
+    pub(super) fn own(sql: String) -> Self {
+        Self { read: false, ..Self::read(sql) }
     }
 
     /// An insert that is done once, also if it is sent again or by two at once.
-    pub(super) fn once(sql: String, token: String) -> Result<Self, Failure> {
-        Ok(Self { token: Some(token), ..Self::own(sql)? })
+    pub(super) fn once(sql: String, token: String) -> Self {
+        Self { token: Some(token), ..Self::own(sql) }
     }
 
     fn limit(&self) -> Duration {
@@ -170,7 +168,7 @@ impl Api {
         })
     }
 
-    fn call(&self, statement: &Statement) -> Call {
+    fn call(&self, statement: &Statement, id: &str) -> Call {
         let mut call = Call::post("/".into(), statement.sql.clone().into());
         call.patience = statement.limit() + MARGIN;
         let more: &[_] = if statement.read { &READ } else { &WRITE };
@@ -181,15 +179,15 @@ impl Api {
             call = call.with("insert_deduplication_token", token);
         }
         call.with("database", &self.plan.database)
-            .with("query_id", &statement.id)
+            .with("query_id", id)
             .with("log_comment", &self.comment)
             .with("max_query_size", "4194304")
             .with("max_execution_time", statement.limit().as_secs().to_string())
     }
 
-    /// Sends a statement: an answer that has begun.
-    pub(super) async fn send(&self, statement: &Statement) -> Result<Response, Failed> {
-        let response = self.service.send(&self.call(statement), &self.credential).await?;
+    /// Sends a statement, which the server is to know under `id`: an answer that has begun.
+    pub(super) async fn send(&self, statement: &Statement, id: &str) -> Result<Response, Failed> {
+        let response = self.service.send(&self.call(statement, id), &self.credential).await?;
         let status = response.status().as_u16();
         let code = response.headers().get(CODE).and_then(|code| code.to_str().ok()?.parse().ok());
         if status == 200 && code.is_none() {
@@ -201,7 +199,7 @@ impl Api {
     }
 
     async fn document(&self, statement: &Statement) -> Result<Document, Failed> {
-        let response = self.send(statement).await?;
+        let response = self.send(statement, &request_id()?).await?;
         let body = Body::patient(response, statement.limit()).whole(ANSWER).await.map_err(|_| self.service.broken())?;
         if body.trim_ascii().is_empty() {
             return Ok(Document::default());
@@ -234,17 +232,14 @@ impl Api {
     }
 
     /// The columns of a query that returns no rows.
-    pub(super) async fn columns(&self, statement: &Statement) -> Result<Vec<Meta>, Failed> {
+    pub(super) async fn described(&self, statement: &Statement) -> Result<Vec<Meta>, Failed> {
         Ok(self.document(statement).await?.meta)
     }
 
     /// Ends a query that nobody waits for any more.
     pub(super) async fn kill(&self, id: &str) {
-        let killed = match Statement::own(format!("KILL QUERY WHERE query_id = '{id}' ASYNC")) {
-            Ok(statement) => self.rows(&statement).await.is_ok(),
-            Err(_) => false,
-        };
-        if !killed {
+        let statement = Statement::own(format!("KILL QUERY WHERE query_id = '{id}' ASYNC"));
+        if self.rows(&statement).await.is_err() {
             tracing::warn!("the query could not be killed; the server ends it when it next sends rows");
         }
     }

@@ -6,6 +6,7 @@ use backflow_core::code::{Code, Failure};
 use super::api::Api;
 use super::types::quote;
 use crate::rest::compose::Composed;
+use crate::rest::running;
 
 /// The longest name of the user's that is repeated.
 const NAME: usize = 200;
@@ -19,19 +20,7 @@ pub(super) struct SqlError {
 }
 
 /// Why a statement has no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
-    /// The server refused or could not run it.
-    Sql(SqlError),
-    /// Anything else.
-    Other(Failure),
-}
-
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Self {
-        Self::Other(failure)
-    }
-}
+pub(super) type Failed = running::Failed<SqlError>;
 
 impl SqlError {
     /// A database or table is not there.

@@ -16,20 +16,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
-use backflow_core::code::{Code, Failure};
+use backflow_core::code::Failure;
 use backflow_core::plan::{ModelPlan, Server};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
-use futures::StreamExt as _;
 
-use self::api::{Api, Meta, Statement};
-use self::errors::Failed;
-use self::rows::Reader;
+use self::api::{Api, Statement};
 use self::state::ClickHouseTable;
-use self::types::reading;
-use crate::model;
-use crate::rest::compose::Composed;
-use crate::sql::Lexis;
+use crate::rest::read;
 use crate::store::PackedState;
 use crate::store::table::ObjectTable;
 use crate::warehouse::{Query, Rows, Warehouse};
@@ -51,28 +45,13 @@ impl ClickHouseWarehouse {
     ) -> Result<Self, Failure> {
         let api = Arc::new(Api::new(plan, secrets, application_name)?);
         // With all that a read sets, so that a profile which forbids some of it shows at once.
-        let probe = Statement::read("SELECT version()".into())?;
-        let rows = api.rows(&probe).await.map_err(|failed| match failed {
-            Failed::Sql(error) => errors::connect(&error, &api),
-            Failed::Other(failure) => failure,
-        })?;
+        let rows = api.rows(&Statement::read("SELECT version()".into())).await;
+        let rows = rows.map_err(|failed| failed.or_tell(|error| errors::connect(error, &api)))?;
         let version = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
         let version = version.ok_or_else(|| api.service.strange(200))?;
         let table = Arc::new(ClickHouseTable::new(Arc::clone(&api), schema));
         let state = Arc::new(PackedState::in_table(Arc::clone(&table) as Arc<dyn ObjectTable>));
         Ok(Self { api, state, table, version })
-    }
-
-    async fn described(&self, model: &ModelPlan, filter: Option<&str>) -> Result<Vec<Meta>, Failure> {
-        let composed = Composed::describe(model, Lexis::ClickHouse, filter)?;
-        let statement = Statement::read(composed.sql.clone())?;
-        let columns = self.api.columns(&statement).await.map_err(|failed| match failed {
-            Failed::Sql(error) => errors::query(&error, &model.name, &composed, &self.api),
-            Failed::Other(failure) => failure,
-        })?;
-        let names = columns.iter().map(|column| column.name.as_str());
-        model::check_columns(model, names, "here names are compared letter by letter")?;
-        Ok(columns)
     }
 }
 
@@ -88,40 +67,11 @@ impl Warehouse for ClickHouseWarehouse {
     }
 
     async fn describe(&self, model: &ModelPlan) -> Result<Vec<Column>, Failure> {
-        let columns = self.described(model, None).await?;
-        Ok(columns.into_iter().map(|column| Column { kind: types::name(&column.kind), name: column.name }).collect())
+        read::describe(&self.api, model).await
     }
 
     async fn rows(&self, query: Query) -> Result<Rows, Failure> {
-        let described = self.described(&query.model, query.filter.as_deref()).await?;
-        let (mut expressions, mut wires) = (Vec::new(), Vec::new());
-        for name in &query.columns {
-            let Some(column) = described.iter().find(|column| &column.name == name) else {
-                let names = described.iter().map(|column| column.name.as_str());
-                return Err(model::unknown_column(&query.model, name, names));
-            };
-            let reading = reading(column).ok_or_else(|| {
-                let (model, kind) = (&query.model.name, types::name(&column.kind));
-                let message = format!(
-                    "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; finalize it, or cast it to String, in the SQL"
-                );
-                Failure::new(Code::SqlError, message)
-            })?;
-            expressions.push(reading.expression);
-            wires.push(reading.wire);
-        }
-        let composed =
-            Composed::read(&query.model, Lexis::ClickHouse, &expressions, query.filter.as_deref(), query.limit)?;
-        let reader = Reader {
-            guard: Arc::clone(&self.api.running).read_owned().await,
-            api: Arc::clone(&self.api),
-            statement: Statement::read(composed.sql.clone())?,
-            model: query.model.name,
-            columns: query.columns,
-            wires,
-            composed,
-        };
-        Ok(reader.start().boxed())
+        read::rows(&self.api, query).await
     }
 
     async fn idle(&self) {

@@ -1,166 +1,132 @@
-//! Reading a model: one query, whose rows arrive as elements of one array. They are read by a task of its own, so that reading goes on
-//! while the consumer works; when the consumer drops the stream, the task has the server kill the query.
+//! Reading a model: one query, whose rows arrive as elements of one array while the server computes them.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use backflow_core::code::{Code, Failure};
-use futures::Stream;
+use async_trait::async_trait;
+use backflow_core::code::Failure;
+use reqwest::Response;
 use serde_json::value::RawValue;
-use tokio::sync::{OwnedRwLockReadGuard, mpsc};
+use tokio::sync::RwLock;
 
-use super::api::{Api, Document, LONGEST, Statement, exception};
-use super::errors::{self, Failed};
-use super::types::{Wire, cell};
-use crate::batch::Batch;
+use super::api::{Api, Document, LONGEST, Meta, Statement, exception};
+use super::errors::{self, Failed, SqlError};
+use super::types::Wire;
+use crate::batch::Outlet;
 use crate::rest::body::Body;
 use crate::rest::compose::Composed;
+use crate::rest::page::Unfit;
+use crate::rest::read::Models;
+use crate::rest::request_id;
+use crate::rest::row::{Decoder, Value};
+use crate::rest::running::Jobs;
 use crate::rest::scan::{Scanner, Unreadable};
+use crate::sql::Lexis;
 
 /// Bytes at the end of what arrived, in which an exception is looked for.
 const TAIL: usize = 32 << 10;
 
-/// A read of a model that is to begin.
-pub(super) struct Reader {
-    /// Held until nothing of it runs on the server.
-    pub(super) guard: OwnedRwLockReadGuard<()>,
-    pub(super) api: Arc<Api>,
-    pub(super) statement: Statement,
-    pub(super) model: String,
-    pub(super) columns: Vec<String>,
-    pub(super) wires: Vec<Wire>,
-    pub(super) composed: Composed,
-}
+#[async_trait]
+impl Jobs for Api {
+    type Statement = Statement;
+    /// The name under which the server is to know it.
+    type Answer = String;
+    type Job = String;
+    type Output = Response;
+    type Error = SqlError;
 
-/// Why a row is not taken.
-enum Unfit {
-    Document(Unreadable),
-    Row(Failure),
-}
+    const STREAMS: bool = true;
 
-impl From<Unreadable> for Unfit {
-    fn from(unreadable: Unreadable) -> Self {
-        Self::Document(unreadable)
+    /// It is sent by [`Jobs::wait`]: before its first rows the server says nothing, and until then it can be killed already.
+    async fn submit(&self, _statement: &Statement) -> Result<String, Failed> {
+        Ok(request_id()?)
+    }
+
+    fn job(&self, id: &String) -> Option<String> {
+        Some(id.clone())
+    }
+
+    async fn wait(&self, id: String, statement: &Statement) -> Result<Response, Failed> {
+        self.send(statement, &id).await
+    }
+
+    async fn cancel(&self, id: &String) {
+        self.kill(id).await;
+    }
+
+    fn running(&self) -> &Arc<RwLock<()>> {
+        &self.running
     }
 }
 
-impl Reader {
-    /// Starts the task and returns what it reads.
-    pub(super) fn start(self) -> impl Stream<Item = Result<Batch, Failure>> + Send + use<> {
-        let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(async move {
-            let last = tokio::select! {
-                biased;
-                () = sender.closed() => None,
-                last = self.read(&sender) => Some(last),
-            };
-            match last {
-                Some(Ok(last)) if last.is_empty() => {}
-                Some(Ok(last)) => drop(sender.send(Ok(last)).await),
-                Some(Err(Failed::Sql(error))) => {
-                    let failure = errors::query(&error, &self.model, &self.composed, &self.api);
-                    let _ = sender.send(Err(failure)).await;
-                }
-                Some(Err(Failed::Other(failure))) => {
-                    let _ = sender.send(Err(failure)).await;
-                    self.api.kill(&self.statement.id).await;
-                }
-                None => self.api.kill(&self.statement.id).await,
-            }
-            drop(self.guard);
-        });
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            let item = receiver.recv().await?;
-            Some((item, receiver))
-        })
+#[async_trait]
+impl Models for Api {
+    const LEXIS: Lexis = Lexis::ClickHouse;
+    const NAMES: &'static str = "here names are compared letter by letter";
+    type Column = Meta;
+
+    fn read(&self, sql: String) -> Statement {
+        Statement::read(sql)
     }
 
-    /// Sends all batches but the last, which it returns.
-    async fn read(&self, sender: &mpsc::Sender<Result<Batch, Failure>>) -> Result<Batch, Failed> {
-        let mut body = Body::patient(self.api.send(&self.statement).await?, LONGEST);
+    async fn columns(service: &Arc<Self>, sql: String) -> Result<Vec<Meta>, Failed> {
+        service.described(&Statement::read(sql)).await
+    }
+
+    async fn pages(&self, response: Response, decoder: &mut Decoder<'_, Wire>, out: &Outlet) -> Result<(), Failed> {
+        let mut body = Body::patient(response, LONGEST);
         let mut scanner = Scanner::new("data", 1);
-        let mut batch = Batch::new(self.wires.len());
         let (mut rows, mut tail) = (0_u64, Vec::new());
-        while let Some(piece) = body.next().await.map_err(|_| self.api.service.broken())? {
+        while let Some(piece) = body.next().await.map_err(|_| self.service.broken())? {
             keep(&mut tail, &piece);
             let read = scanner.feed::<Unfit>(&piece, |row| {
                 rows += 1;
-                self.push(row, &mut batch).map_err(Unfit::Row)
+                push(decoder, row).map_err(Unfit::Row)
             });
-            match read {
-                Ok(()) => {}
-                Err(Unfit::Row(failure)) => return Err(failure.into()),
-                Err(Unfit::Document(Unreadable::TooLong)) => {
-                    let message =
-                        format!("model \"{}\": a row has more than 64 MiB; leave long columns out", self.model);
-                    return Err(Failure::new(Code::LimitExceeded, message).into());
+            decoder.pass_on(out).await;
+            let Err(unfit) = read else { continue };
+            if matches!(unfit, Unfit::Form(Unreadable::Malformed)) {
+                while let Ok(Some(piece)) = body.next().await {
+                    keep(&mut tail, &piece);
                 }
-                Err(Unfit::Document(Unreadable::Malformed)) => {
-                    while let Ok(Some(piece)) = body.next().await {
-                        keep(&mut tail, &piece);
-                    }
-                    let strange = || self.api.service.strange(200).into();
-                    return Err(exception(&tail).map_or_else(strange, Failed::Sql));
+                if let Some(error) = exception(&tail) {
+                    return Err(Failed::Sql(error));
                 }
             }
-            if batch.is_full() {
-                // A closed channel ends the task at its other branch.
-                let _ = sender.send(Ok(batch.take())).await;
-            }
+            return Err(unfit.failure(&self.service, 200).into());
         }
-        let broken = || self.api.service.broken();
+        let broken = || self.service.broken().into();
         let Some(around) = scanner.around() else {
-            return Err(exception(&tail).map_or_else(|| broken().into(), Failed::Sql));
+            return Err(exception(&tail).map_or_else(broken, Failed::Sql));
         };
-        let document: Document = serde_json::from_slice(&around).map_err(|_| self.api.service.strange(200))?;
+        let document: Document = serde_json::from_slice(&around).map_err(|_| self.service.strange(200))?;
         if let Some(text) = &document.exception {
-            return Err(exception(text.as_bytes()).map_or_else(|| broken().into(), Failed::Sql));
+            return Err(exception(text.as_bytes()).map_or_else(broken, Failed::Sql));
         }
-        if document.rows != rows { Err(broken().into()) } else { Ok(batch) }
+        if document.rows == rows { Ok(()) } else { Err(broken()) }
     }
 
-    fn push(&self, row: &[u8], batch: &mut Batch) -> Result<(), Failure> {
-        let text = std::str::from_utf8(row).map_err(|_| self.no_text(row))?;
-        let values: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| self.unreadable(None))?;
-        // A read without columns has one, which is NULL.
-        if values.len() != self.wires.len().max(1) {
-            return Err(self.unreadable(None));
-        }
-        let mut filling = batch.row();
-        for (at, (wire, value)) in self.wires.iter().zip(&values).enumerate() {
-            let cell = cell(*wire, value.get()).ok_or_else(|| self.unreadable(Some(at)))?;
-            filling.push(|out| cell.encode(out));
-        }
-        filling.finish();
-        Ok(())
+    fn failure(&self, error: &SqlError, model: &str, composed: &Composed) -> Failure {
+        errors::query(error, model, composed, self)
     }
+}
 
-    /// A String holds any bytes.
-    fn no_text(&self, row: &[u8]) -> Failure {
-        let text: Cow<'_, str> = String::from_utf8_lossy(row);
-        let values: Vec<&RawValue> = serde_json::from_str(&text).unwrap_or_default();
-        let at = values.iter().position(|value| value.get().contains(char::REPLACEMENT_CHARACTER));
-        let (model, column) = (&self.model, self.column(at));
-        let message = format!(
-            "model \"{model}\": a value{column} is no text in UTF-8; read it as base64Encode(…) or hex(…) in the SQL"
-        );
-        Failure::new(Code::SqlError, message)
-    }
+/// Takes a row, whose values are of every form that JSON has.
+fn push(decoder: &mut Decoder<'_, Wire>, row: &[u8]) -> Result<(), Failure> {
+    let Ok(text) = std::str::from_utf8(row) else { return Err(no_text(decoder, row)) };
+    let values: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+    let values = values.map(|values| {
+        let texts = values.into_iter().map(RawValue::get);
+        texts.map(|text| Value((text != "null").then_some(text.into()))).collect()
+    });
+    decoder.row(values)
+}
 
-    fn unreadable(&self, at: Option<usize>) -> Failure {
-        let (model, column) = (&self.model, self.column(at));
-        Failure::new(
-            Code::SqlError,
-            format!(
-                "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to String in the SQL"
-            ),
-        )
-    }
-
-    fn column(&self, at: Option<usize>) -> String {
-        let column = at.and_then(|at| self.columns.get(at));
-        column.map_or_else(String::new, |column| format!(" of column \"{column}\""))
-    }
+/// A String holds any bytes.
+fn no_text(decoder: &Decoder<'_, Wire>, row: &[u8]) -> Failure {
+    let text = String::from_utf8_lossy(row);
+    let values: Vec<&RawValue> = serde_json::from_str(&text).unwrap_or_default();
+    let at = values.iter().position(|value| value.get().contains(char::REPLACEMENT_CHARACTER));
+    decoder.unfit(at, "is no text in UTF-8; read it as base64Encode(…) or hex(…) in the SQL")
 }
 
 fn keep(tail: &mut Vec<u8>, piece: &[u8]) {

@@ -40,7 +40,7 @@ impl ClickHouseTable {
     }
 
     async fn granted(&self, sql: String, denied: fn(&str, &Api) -> Failure) -> Result<(), Failure> {
-        match self.attempt(Statement::own(sql)?).await? {
+        match self.attempt(Statement::own(sql)).await? {
             Ok(rows) if rows.iter().flatten().flatten().any(|result| result == "0") => {
                 Err(denied(&self.name, &self.api))
             }
@@ -67,10 +67,7 @@ impl ClickHouseTable {
     }
 
     fn failure(&self, failed: Failed) -> Failure {
-        match failed {
-            Failed::Sql(error) => errors::state(&error, &self.name, &self.api),
-            Failed::Other(failure) => failure,
-        }
+        failed.or_tell(|error| errors::state(error, &self.name, &self.api))
     }
 
     async fn attempt(&self, statement: Statement) -> Result<Result<Vec<Vec<Option<String>>>, SqlError>, Failure> {
@@ -82,11 +79,11 @@ impl ClickHouseTable {
     }
 
     async fn run(&self, sql: String) -> Result<Vec<Vec<Option<String>>>, Failure> {
-        self.api.rows(&Statement::own(sql)?).await.map_err(|failed| self.failure(failed))
+        self.api.rows(&Statement::own(sql)).await.map_err(|failed| self.failure(failed))
     }
 
     async fn insert(&self, part: &Part, token: String) -> Result<(), Failure> {
-        let statement = Statement::once(self.sql.add(part), token)?;
+        let statement = Statement::once(self.sql.add(part), token);
         self.api.rows(&statement).await.map(drop).map_err(|failed| self.failure(failed))
     }
 
@@ -110,12 +107,12 @@ impl ObjectTable for ClickHouseTable {
             return Ok(());
         }
         // A user who may not make databases may find one that somebody made for him: the table will tell.
-        match self.attempt(Statement::own(self.sql.create_database())?).await? {
+        match self.attempt(Statement::own(self.sql.create_database())).await? {
             Ok(_) => {}
             Err(error) if error.is_denied() => {}
             Err(error) => return Err(self.failure(Failed::Sql(error))),
         }
-        match self.attempt(Statement::own(self.sql.create_table())?).await? {
+        match self.attempt(Statement::own(self.sql.create_table())).await? {
             Ok(_) => Ok(()),
             Err(error) if error.is_missing() => Err(errors::schema_missing(&self.name, &self.api)),
             Err(error) if error.is_denied() && self.run(self.sql.database()).await?.is_empty() => {

@@ -1,8 +1,10 @@
 //! Scenarios of the HTTP interface, each against a script of answers.
 
 use backflow_core::cell::Cell;
+use backflow_core::code::Code;
 use backflow_core::plan::{ModelQuery, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
+use futures::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -95,10 +97,15 @@ async fn a_read_says_who_where_and_how_and_changes_nothing() {
         vec![text("é"), Cell::Int(3)],
     ];
     assert_eq!(found, expected);
+    warehouse.idle().await;
     let asked = script.asked();
     let ids: std::collections::BTreeSet<&str> =
         asked.iter().map(|asked| parameter(asked, "query_id").unwrap()).collect();
-    assert_eq!((script.left(), ids.len()), (0, 3), "each statement has a name of its own");
+    assert_eq!(
+        (script.left(), asked.len(), ids.len()),
+        (0, 3, 3),
+        "each statement has a name of its own, and none is killed"
+    );
     for asked in &asked {
         assert_eq!((asked.method.as_str(), asked.header("x-clickhouse-user")), ("POST", Some("backflow")));
         assert_eq!(asked.header("x-clickhouse-key"), Some("s3cr3t"));
@@ -149,11 +156,13 @@ async fn half_an_answer_is_none_and_what_failed_within_it_is_told() {
         ("nothing", Answer::text(200, ""), Code::ConnectionFailed),
     ];
     for (what, answer, code) in cases {
-        let (_script, warehouse) = open([described(), answer, result(&[("kill_status", "String")], json!([]))]).await;
+        let (script, warehouse) = open([described(), answer, result(&[("kill_status", "String")], json!([]))]).await;
         let failure = read(&warehouse, None).await.unwrap_err();
         assert_eq!(failure.code, code, "{what}: {failure}");
         assert!(!failure.message.contains("s3cr3t"), "{failure}");
         warehouse.idle().await;
+        // What the server itself says has ended the query.
+        assert_eq!(script.left() == 0, code == Code::ConnectionFailed, "{what}: whether it is killed");
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use backflow_core::cell::Cell;
 
 use super::api::Meta;
+use crate::rest::row::{self, Described, Reading};
 
 /// The longest name of a type that is shown whole.
 const LONGEST: usize = 64;
@@ -37,13 +38,6 @@ pub(super) struct Unit {
     digits: u32,
     before: &'static str,
     after: char,
-}
-
-/// A column as it is selected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) expression: String,
-    pub(super) wire: Wire,
 }
 
 /// A name in backticks.
@@ -81,30 +75,42 @@ fn word(kind: &str) -> &str {
     kind.split('(').next().unwrap_or_default()
 }
 
-/// The type's name as SQL has it; a long one, which lists values or members, without them.
-pub(super) fn name(kind: &str) -> String {
-    let word = word(bare(kind));
-    if kind.len() > LONGEST || word.starts_with("Enum") { word.to_owned() } else { kind.to_owned() }
-}
+impl Described for Meta {
+    type Wire = Wire;
 
-/// How a column is read; `None` if values of its type have no known form.
-pub(super) fn reading(column: &Meta) -> Option<Reading> {
-    let raw = format!("_m.{}", quote(&column.name));
-    let wire = match word(bare(&column.kind)) {
-        "Bool" => Wire::Bool,
-        "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" => Wire::Int,
-        "UInt64" | "Int128" | "UInt128" | "Int256" | "UInt256" => Wire::Big,
-        "Float32" | "Float64" | "BFloat16" => Wire::Float,
-        "Decimal" | "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => Wire::Decimal,
-        "String" | "FixedString" | "UUID" | "Enum" | "Enum8" | "Enum16" | "IPv4" | "IPv6" | "Nothing" => Wire::Text,
-        "Date" | "Date32" | "DateTime" | "DateTime64" | "Time" | "Time64" => Wire::Time,
-        "Array" | "Tuple" | "Map" | "Nested" | "JSON" | "Object" | "Variant" | "Dynamic" => Wire::Json,
-        "Point" | "Ring" | "LineString" | "MultiLineString" | "Polygon" | "MultiPolygon" => {
-            return Some(Reading { expression: format!("wkt({raw})"), wire: Wire::Text });
-        }
-        other => Wire::Interval(unit(other.strip_prefix("Interval")?)?),
-    };
-    Some(Reading { expression: raw, wire })
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As SQL has it; a long one, which lists values or members, without them.
+    fn kind(&self) -> String {
+        let word = word(bare(&self.kind));
+        let short = self.kind.len() > LONGEST || word.starts_with("Enum");
+        if short { word.to_owned() } else { self.kind.clone() }
+    }
+
+    fn reading(&self) -> Option<Reading<Wire>> {
+        let raw = format!("_m.{}", quote(&self.name));
+        let wire = match word(bare(&self.kind)) {
+            "Bool" => Wire::Bool,
+            "Int8" | "Int16" | "Int32" | "Int64" | "UInt8" | "UInt16" | "UInt32" => Wire::Int,
+            "UInt64" | "Int128" | "UInt128" | "Int256" | "UInt256" => Wire::Big,
+            "Float32" | "Float64" | "BFloat16" => Wire::Float,
+            "Decimal" | "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => Wire::Decimal,
+            "String" | "FixedString" | "UUID" | "Enum" | "Enum8" | "Enum16" | "IPv4" | "IPv6" | "Nothing" => Wire::Text,
+            "Date" | "Date32" | "DateTime" | "DateTime64" | "Time" | "Time64" => Wire::Time,
+            "Array" | "Tuple" | "Map" | "Nested" | "JSON" | "Object" | "Variant" | "Dynamic" => Wire::Json,
+            "Point" | "Ring" | "LineString" | "MultiLineString" | "Polygon" | "MultiPolygon" => {
+                return Some(Reading { expression: format!("wkt({raw})"), wire: Wire::Text });
+            }
+            other => Wire::Interval(unit(other.strip_prefix("Interval")?)?),
+        };
+        Some(Reading { expression: raw, wire })
+    }
+
+    fn cure(&self) -> String {
+        "finalize it, or cast it to String,".into()
+    }
 }
 
 fn unit(name: &str) -> Option<Unit> {
@@ -125,31 +131,32 @@ fn unit(name: &str) -> Option<Unit> {
     Some(Unit { times, digits, before, after })
 }
 
-/// One value, as JSON has it; `None` if it is not in its type's form.
-pub(super) fn cell(wire: Wire, json: &str) -> Option<Cell> {
-    if json == "null" {
-        return Some(Cell::Null);
+impl row::Wire for Wire {
+    const TEXT: &'static str = "String";
+
+    /// As JSON has it.
+    fn cell(self, json: &str) -> Option<Cell> {
+        // Numbers stand in quotes where JSON's readers could lose digits of them.
+        let digits = json.trim_matches('"');
+        Some(match self {
+            Self::Bool => match json {
+                "true" => Cell::Bool(true),
+                "false" => Cell::Bool(false),
+                _ => return None,
+            },
+            Self::Int => Cell::Int(digits.parse().ok()?),
+            Self::Big => match digits.parse() {
+                Ok(number) => Cell::Int(number),
+                Err(_) => Cell::Decimal(whole(digits)?.into()),
+            },
+            Self::Float => Cell::Float(digits.parse().ok()?),
+            Self::Decimal => Cell::Decimal(decimal(digits)?.into()),
+            Self::Text => Cell::Text(text(json)?.into()),
+            Self::Time => Cell::Time(trimmed(&text(json)?).into()),
+            Self::Interval(unit) => Cell::Time(interval(unit, digits.parse().ok()?)?.into()),
+            Self::Json => Cell::Json(json.into()),
+        })
     }
-    // Numbers stand in quotes where JSON's readers could lose digits of them.
-    let digits = json.trim_matches('"');
-    Some(match wire {
-        Wire::Bool => match json {
-            "true" => Cell::Bool(true),
-            "false" => Cell::Bool(false),
-            _ => return None,
-        },
-        Wire::Int => Cell::Int(digits.parse().ok()?),
-        Wire::Big => match digits.parse() {
-            Ok(number) => Cell::Int(number),
-            Err(_) => Cell::Decimal(whole(digits)?.into()),
-        },
-        Wire::Float => Cell::Float(digits.parse().ok()?),
-        Wire::Decimal => Cell::Decimal(decimal(digits)?.into()),
-        Wire::Text => Cell::Text(text(json)?.into()),
-        Wire::Time => Cell::Time(trimmed(&text(json)?).into()),
-        Wire::Interval(unit) => Cell::Time(interval(unit, digits.parse().ok()?)?.into()),
-        Wire::Json => Cell::Json(json.into()),
-    })
 }
 
 fn text(json: &str) -> Option<Cow<'_, str>> {

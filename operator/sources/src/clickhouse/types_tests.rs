@@ -21,11 +21,11 @@ fn every_type_is_selected_and_decoded_as_the_golden_file_says() {
     let goldens: Vec<Golden<'_>> = serde_json::from_str(include_str!("testdata/types.json")).unwrap();
     for golden in goldens {
         let column = Meta { name: "c".into(), kind: golden.kind.clone() };
-        assert_eq!(name(&column.kind), golden.name);
-        let reading = reading(&column);
+        assert_eq!(column.kind(), golden.name);
+        let reading = column.reading();
         assert_eq!(reading.as_ref().map(|reading| &reading.expression), golden.select.as_ref(), "{}", golden.kind);
         for (json, sent) in golden.values {
-            let cell = cell(reading.as_ref().unwrap().wire, json.get());
+            let cell = row::Wire::cell(reading.as_ref().unwrap().wire, json.get());
             assert_eq!(cell.as_ref().map_or(Value::Null, Cell::to_json), sent, "{} {json}", golden.kind);
         }
     }

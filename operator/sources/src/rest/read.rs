@@ -1,7 +1,7 @@
 //! Reading models: the same for every service, but for what it is told and how its pages are read.
 //!
-//! One statement, whose result the service keeps as pages. When the consumer drops the stream before the statement has ended, it is
-//! cancelled.
+//! One statement, whose result the service keeps as pages, or sends while it computes. When the consumer drops the stream before the
+//! statement has ended, it is cancelled.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use backflow_core::code::{Code, Failure};
 use backflow_core::plan::ModelPlan;
 
 use super::compose::Composed;
-use super::row::{Decoder, Described, Wire};
+use super::row::{Decoder, Described};
 use super::running::{Failed, Jobs, Running};
 use crate::batch::{self, Batch, BatchReader, Outlet};
 use crate::model;
@@ -37,7 +37,7 @@ pub(crate) trait Models: Jobs {
     /// The columns of a statement of a model, which has no rows.
     async fn columns(service: &Arc<Self>, sql: String) -> Result<Vec<Self::Column>, Failed<Self::Error>>;
 
-    /// Reads a result's pages to their end.
+    /// Reads a result's pages, or the rows that are streamed, to their end.
     async fn pages(
         &self,
         result: Self::Output,
@@ -77,9 +77,9 @@ pub(crate) async fn rows<S: Models>(service: &Arc<S>, query: Query) -> Result<Ro
             return Err(model::unknown_column(&model, name, described.iter().map(Described::name)));
         };
         let reading = column.reading().ok_or_else(|| {
-            let (model, kind, text) = (&model.name, column.kind(), WireOf::<S>::TEXT);
+            let (model, kind, cure) = (&model.name, column.kind(), column.cure());
             let message = format!(
-                "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; cast it to {text} in the SQL"
+                "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; {cure} in the SQL"
             );
             Failure::new(Code::SqlError, message)
         })?;
@@ -111,6 +111,7 @@ impl<S: Models> BatchReader for Reader<S> {
             Ok(result) => self.service.pages(result, &mut decoder, out).await,
             Err(failed) => Err(failed),
         };
+        self.running.ended(&read);
         let failure = |error: &S::Error| self.service.failure(error, &self.model, &self.composed);
         read.map_err(|failed| failed.or_tell(failure))?;
         Ok(decoder.rest(out).await)

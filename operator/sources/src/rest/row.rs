@@ -1,4 +1,4 @@
-//! Columns and values as the services send them: every value as a string in a form of its type's own, or null.
+//! Columns and values as the services send them: every value as a text in a form of its type's own, or null.
 
 use std::borrow::Cow;
 
@@ -22,6 +22,11 @@ pub(crate) trait Described: Send + Sync {
 
     /// How it is read; `None` if values of its type have no known form.
     fn reading(&self) -> Option<Reading<Self::Wire>>;
+
+    /// What to do in the SQL if it is not read.
+    fn cure(&self) -> String {
+        format!("cast it to {}", Self::Wire::TEXT)
+    }
 }
 
 /// How a value arrives.
@@ -124,12 +129,14 @@ impl<'a, W: Wire> Decoder<'a, W> {
     }
 
     fn unreadable(&self, column: Option<usize>) -> Failure {
+        let what = format!("arrives in a form that this version does not read; cast it to {} in the SQL", W::TEXT);
+        self.unfit(column, &what)
+    }
+
+    /// That a value of a column, counted from 0, is no use: `what` is wrong with it, and the cure.
+    pub(crate) fn unfit(&self, column: Option<usize>, what: &str) -> Failure {
         let column = column.and_then(|at| self.columns.get(at));
         let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
-        let (model, text) = (self.model, W::TEXT);
-        let message = format!(
-            "model \"{model}\": a value{column} arrives in a form that this version does not read; cast it to {text} in the SQL"
-        );
-        Failure::new(Code::SqlError, message)
+        Failure::new(Code::SqlError, format!("model \"{}\": a value{column} {what}", self.model))
     }
 }

@@ -40,10 +40,13 @@ pub(crate) trait Jobs: Send + Sync + 'static {
     type Answer: Send + 'static;
     /// Names a statement that runs.
     type Job: Send + Sync + 'static;
-    /// What has ended.
+    /// What has ended, or sends its rows.
     type Output: Send + 'static;
     /// An error of SQL, as the service tells it.
     type Error: Send + 'static;
+
+    /// Whether a statement runs until its last row is read.
+    const STREAMS: bool = false;
 
     /// Submits a statement.
     async fn submit(&self, statement: &Self::Statement) -> Result<Self::Answer, Failed<Self::Error>>;
@@ -51,7 +54,7 @@ pub(crate) trait Jobs: Send + Sync + 'static {
     /// The statement that an answer tells of, if it has not ended.
     fn job(&self, answer: &Self::Answer) -> Option<Self::Job>;
 
-    /// Waits for the end of what a submission was answered with.
+    /// Waits for the end of what a submission was answered with, or for its first rows.
     async fn wait(
         &self,
         answer: Self::Answer,
@@ -96,17 +99,24 @@ impl<J: Jobs> Running<J> {
         })
     }
 
-    /// Waits for its end.
+    /// Waits for its end; one that streams ends with its rows.
     pub(crate) async fn output(&mut self) -> Result<J::Output, Failed<J::Error>> {
         let Some(answer) = self.answer.take() else {
             return Err(Failure::new(Code::Internal, "a statement was waited for twice; please report it").into());
         };
         let output = self.jobs.wait(answer, &self.statement).await;
-        // Whatever else went wrong, it may still run.
-        if !matches!(output, Err(Failed::Other(_))) {
-            (self.job, self.guard) = (None, None);
+        if output.is_err() || !J::STREAMS {
+            self.ended(&output);
         }
         output
+    }
+
+    /// Takes note of how it ended, so that it is not cancelled when it is dropped.
+    pub(crate) fn ended<T>(&mut self, result: &Result<T, Failed<J::Error>>) {
+        // Whatever else went wrong, it may still run.
+        if !matches!(result, Err(Failed::Other(_))) {
+            (self.job, self.guard) = (None, None);
+        }
     }
 }
 
