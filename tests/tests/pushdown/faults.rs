@@ -189,9 +189,9 @@ async fn replaced(old_site: &DiffSite, site: &mut DiffSite, fault: Option<Fault>
 #[test]
 fn a_replaced_run_that_writes_is_found() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let first = runtime.block_on(site());
-    // Two processes with one state.
+    // Two processes with one state, in a database without another.
     let two = || {
+        let first = runtime.block_on(site());
         let beside = || runtime.block_on(first.beside(DiffEngine::Pushdown)).unwrap();
         let (old, mut new) = (beside(), beside());
         new.plan.mapping.state_key.clone_from(&old.plan.mapping.state_key);
