@@ -6,8 +6,11 @@ use std::sync::{LazyLock, OnceLock};
 use crate::definition::Definition;
 use crate::load::load;
 
-/// Name and text of each, by name.
-const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+/// Name and packed text of each, by name: the texts would be a hundredth of the image.
+const FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+
+/// The longest text of a definition.
+const LONGEST: usize = 1 << 20;
 
 /// Each is read when it is asked for first: a worker needs one of many.
 static LOADED: LazyLock<BTreeMap<&str, OnceLock<Option<Definition>>>> =
@@ -16,9 +19,13 @@ static LOADED: LazyLock<BTreeMap<&str, OnceLock<Option<Definition>>>> =
 /// The built-in definition of this name.
 #[must_use]
 pub fn builtin(id: &str) -> Option<&'static Definition> {
-    let (name, text) = FILES.iter().find(|(name, _)| *name == id)?;
+    let (name, packed) = FILES.iter().find(|(name, _)| *name == id)?;
     // A test proves that each file loads, so none is ever left out.
-    LOADED.get(name)?.get_or_init(|| load(text).ok()).as_ref()
+    LOADED.get(name)?.get_or_init(|| load(&text(packed)?).ok()).as_ref()
+}
+
+fn text(packed: &[u8]) -> Option<String> {
+    String::from_utf8(zstd::bulk::decompress(packed, LONGEST).ok()?).ok()
 }
 
 /// Names of the built-in definitions.
@@ -35,8 +42,8 @@ mod tests {
 
     #[test]
     fn every_built_in_definition_loads_without_problems_under_its_own_name() {
-        for (name, text) in FILES {
-            let definition = load(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (name, packed) in FILES {
+            let definition = load(&text(packed).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(definition.id, *name);
             assert!(!definition.provenance.is_empty(), "{name} says where its facts are from");
         }
