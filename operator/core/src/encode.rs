@@ -5,7 +5,7 @@ use crate::cell::Cell;
 /// Appends encoded values: a tag, then a fixed-size value or a length (little endian, 32 bits) and the bytes. An encoding is equal exactly
 /// for equal values and unambiguous in a sequence. It must never change: hashes of delivered rows are made of it.
 ///
-/// Sources that know a value's form write it here without a [`Cell`](crate::cell::Cell) in between, which costs an allocation for each text.
+/// Sources that know a value's form write it here without a [`Cell`] in between, which costs an allocation for each text.
 #[derive(Debug)]
 pub struct Encoder<'a>(&'a mut Vec<u8>);
 
