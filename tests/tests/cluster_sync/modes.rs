@@ -158,18 +158,19 @@ async fn an_edited_destination_type_is_refused_with_what_was_meant() {
     let mut destination = scene.destination();
     destination["spec"]["type"] = json!("webhok");
     scene.namespace.apply(&[destination]).await.unwrap();
-    let stalled = scene
+    // A definition of that name may come yet, so it waits.
+    let waiting = scene
         .namespace
-        .until(DESTINATION, "stalled", |destination: &backflow_crds::v1alpha1::Destination| {
+        .until(DESTINATION, "judged", |destination: &backflow_crds::v1alpha1::Destination| {
             destination
                 .status
                 .iter()
                 .flat_map(|status| &status.conditions)
-                .any(|condition| condition.type_ == "Stalled")
+                .any(|condition| condition.type_ == "Ready" && condition.reason == "UnknownDestinationType")
         })
         .await
         .unwrap();
-    let errors = stalled.status.unwrap().errors;
+    let errors = waiting.status.unwrap().errors;
     assert!(errors.iter().any(|error| error.path == "spec.type" && error.message.contains("webhook")), "{errors:?}");
     scene.end();
 }
