@@ -24,8 +24,8 @@ use tempfile::TempDir;
 
 use super::fixture::Fixture;
 
-/// How long a run goes on with what is not taken, in seconds: longer than definitions wait for a throttling vendor, but for one.
-const WINDOW: u64 = 400;
+/// How long a run goes on with what is not taken, in seconds: longer than definitions wait for a throttling vendor.
+const WINDOW: u64 = 1_000;
 
 pub(crate) struct Route<'a> {
     fixture: &'a Fixture,
