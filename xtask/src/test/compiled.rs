@@ -44,10 +44,11 @@ pub(super) struct Runnable<'a> {
     programs: &'a BTreeMap<String, PathBuf>,
 }
 
-/// Tests of that target need a cluster.
-pub(super) fn needs_cluster(target: &str) -> bool {
-    target.starts_with("cluster")
-}
+/// The test program that needs a cluster.
+const CLUSTER: &str = "cluster";
+
+/// Where its modules are, each of which is a suite.
+pub(super) const CLUSTER_TESTS: &str = "tests/tests/cluster";
 
 /// Programs of other packages that tests start; cargo builds only those of the package that is tested.
 const PROGRAMS: [&str; 2] = ["backflow", "backflow-operator"];
@@ -107,12 +108,12 @@ impl Tests {
 
     /// The test programs of one package that need no cluster.
     pub(super) fn of_package(&self, package: &str) -> impl Iterator<Item = Runnable<'_>> {
-        self.runnable(move |binary| binary.package == package && !needs_cluster(&binary.target))
+        self.runnable(move |binary| binary.package == package && binary.target != CLUSTER)
     }
 
-    /// The test programs of one target that need a cluster.
-    pub(super) fn of_cluster(&self, target: &str) -> impl Iterator<Item = Runnable<'_>> {
-        self.runnable(move |binary| binary.target == target)
+    /// The test program that needs a cluster.
+    pub(super) fn of_cluster(&self) -> impl Iterator<Item = Runnable<'_>> {
+        self.runnable(|binary| binary.target == CLUSTER)
     }
 
     fn runnable(&self, wanted: impl Fn(&Binary) -> bool) -> impl Iterator<Item = Runnable<'_>> {
@@ -131,11 +132,13 @@ fn package_name(id: &str, folder: &Path) -> String {
 }
 
 impl Runnable<'_> {
-    /// Runs the program as `cargo test` would: in its package's folder, with the variables that cargo sets.
-    pub(super) fn run(&self, environment: Vec<(&str, PathBuf)>, log: &File) -> Result<Outcome> {
+    /// Runs the program as `cargo test` would: in its package's folder, with the variables that cargo sets. With `part`, only the tests
+    /// whose names have that in them.
+    pub(super) fn run(&self, environment: Vec<(&str, PathBuf)>, part: Option<&str>, log: &File) -> Result<Outcome> {
         let Binary { package, folder, target, program } = self.binary;
-        writeln!(&*log, "\n=== {package} {target}")?;
+        writeln!(&*log, "\n=== {package} {target} {}", part.unwrap_or_default())?;
         let mut command = Command::new(program);
+        command.args(part);
         command.current_dir(folder).envs(environment);
         command.env("CARGO_MANIFEST_DIR", folder).env("CARGO_PKG_NAME", package).env("CARGO_PKG_VERSION", VERSION);
         for (name, path) in self.programs {
@@ -211,12 +214,12 @@ mod tests {
     fn cargo_messages_name_tests_and_programs() {
         let messages = r#"{"reason":"compiler-artifact","package_id":"path+file:///c/crds#backflow-crds@0.1.0","manifest_path":"/c/crds/Cargo.toml","target":{"name":"backflow_crds"},"profile":{"test":true},"executable":"/t/deps/backflow_crds-1"}
 {"reason":"compiler-artifact","package_id":"path+file:///c/crds#backflow-crds@0.1.0","manifest_path":"/c/crds/Cargo.toml","target":{"name":"crdgen"},"profile":{"test":false},"executable":"/t/crdgen"}
-{"reason":"compiler-artifact","package_id":"path+file:///c/xtask#0.1.0","manifest_path":"/c/xtask/Cargo.toml","target":{"name":"cluster_x"},"profile":{"test":true},"executable":"/t/deps/cluster_x-1"}
+{"reason":"compiler-artifact","package_id":"path+file:///c/xtask#0.1.0","manifest_path":"/c/xtask/Cargo.toml","target":{"name":"cluster"},"profile":{"test":true},"executable":"/t/deps/cluster-1"}
 {"reason":"build-finished","success":true}"#;
         let tests = Tests::parse(messages).unwrap();
         assert_eq!(tests.of_package("backflow-crds").count(), 1);
         assert_eq!(tests.of_package("xtask").count(), 0);
-        assert_eq!(tests.of_cluster("cluster_x").next().unwrap().binary.package, "xtask");
+        assert_eq!(tests.of_cluster().next().unwrap().binary.package, "xtask");
         assert_eq!(tests.programs["crdgen"], Path::new("/t/crdgen"));
     }
 }

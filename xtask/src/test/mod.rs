@@ -30,8 +30,8 @@ use self::suite::{Lane, Outcome, Suite, all_suites, select};
 /// Lines that are shown of each failed test's report, or of a failed suite's log where no test is reported.
 const SHOWN: usize = 40;
 
-/// The suite that kills the cluster's API server and starts it again.
-const RESTARTS: &str = "cluster_restart";
+/// The module of the cluster's tests that kills the API server and starts it again.
+const RESTARTS: &str = "restart";
 
 /// The package of suites that cross crates.
 const SUITES: &str = "backflow-tests";
@@ -198,7 +198,7 @@ impl Session<'_> {
             Suite::Examples => compiled::examples(workspace, log),
             Suite::Fakes => pytest::check(workspace, log),
             Suite::Charts => charts::check(workspace, &self.build, log),
-            Suite::ClusterTests(target) => self.cluster_tests(target, log),
+            Suite::ClusterTests(module) => self.cluster_tests(module, log),
             Suite::Demo(stage) => demos::check(workspace, *stage, log),
             Suite::Compile | Suite::Image | Suite::Cluster => bail!("the {} suite comes first", suite.name()),
         }
@@ -213,17 +213,17 @@ impl Session<'_> {
         }
         let mut outcome = Outcome::default();
         for binary in tests.of_package(package) {
-            outcome.add(binary.run(environment.clone(), log)?);
+            outcome.add(binary.run(environment.clone(), None, log)?);
         }
         Ok(outcome)
     }
 
-    fn cluster_tests(&self, target: &str, log: &File) -> Result<Outcome> {
+    fn cluster_tests(&self, module: &str, log: &File) -> Result<Outcome> {
         let Some(tests) = &self.tests else { return Ok(Outcome::skipped("the tests do not compile")) };
         let (Some(cluster), Some(image)) = (&self.cluster, &self.image) else {
             return Ok(Outcome::skipped("there is no cluster, or no image in it"));
         };
-        if target == RESTARTS && !cluster.is_own() {
+        if module == RESTARTS && !cluster.is_own() {
             return Ok(Outcome::skipped("it restarts the API server, and the cluster is not this tool's own"));
         }
         let mut environment = self.environment();
@@ -233,10 +233,10 @@ impl Session<'_> {
         environment.push(("KUBECONFIG", cluster.kubeconfig.clone()));
         environment.push((PATIENT.0, PATIENT.1.into()));
         let mut outcome = Outcome::default();
-        for binary in tests.of_cluster(target) {
-            outcome.add(binary.run(environment.clone(), log)?);
+        for binary in tests.of_cluster() {
+            outcome.add(binary.run(environment.clone(), Some(&format!("{module}::")), log)?);
         }
-        ensure!(outcome != Outcome::default(), "tests/tests/{target}.rs has no tests, or no [[test]] in Cargo.toml");
+        ensure!(outcome != Outcome::default(), "{}/{module}.rs has no tests, or is no module", compiled::CLUSTER_TESTS);
         Ok(outcome)
     }
 

@@ -64,7 +64,7 @@ pub(super) enum Suite {
     Charts,
     Image,
     Cluster,
-    /// One file of tests that need a cluster.
+    /// One module of the tests that need a cluster.
     ClusterTests(String),
     /// The demo prints what its transcript says.
     Demo(Stage),
@@ -85,7 +85,7 @@ impl Suite {
             Self::Charts => "charts".into(),
             Self::Image => "image".into(),
             Self::Cluster => "cluster".into(),
-            Self::ClusterTests(target) => target.replace('_', "-"),
+            Self::ClusterTests(module) => format!("cluster-{}", module.replace('_', "-")),
             Self::Demo(Stage::Local) => "demo-local".into(),
             Self::Demo(Stage::Cluster) => "demo".into(),
         }
@@ -137,15 +137,15 @@ pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
     suites.extend([Suite::Cluster, Suite::Lint, Suite::Documentation]);
     suites.extend(workspace.packages()?.into_iter().map(Suite::Package));
     suites.extend([Suite::Examples, Suite::Fakes, Suite::Charts]);
-    let mut files: Vec<String> = fs::read_dir(workspace.root.join("tests/tests"))
+    let mut modules: Vec<String> = fs::read_dir(workspace.root.join(compiled::CLUSTER_TESTS))
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".rs")?.to_owned()))
-        .filter(|name| compiled::needs_cluster(name))
+        .filter(|name| name != "main")
         .collect();
     // What restarts the API server comes last: should the server stay away, the others have run.
-    files.sort_by_key(|name| (name == super::RESTARTS, name.clone()));
-    suites.extend(files.into_iter().map(Suite::ClusterTests));
+    modules.sort_by_key(|name| (name == super::RESTARTS, name.clone()));
+    suites.extend(modules.into_iter().map(Suite::ClusterTests));
     suites.extend([Suite::Demo(Stage::Local), Suite::Demo(Stage::Cluster)]);
     Ok(suites)
 }
@@ -174,7 +174,7 @@ mod tests {
             Suite::Package("backflow-core".into()),
             Suite::Image,
             Suite::Cluster,
-            Suite::ClusterTests("cluster_first_sync".into()),
+            Suite::ClusterTests("first_sync".into()),
         ]
     }
 

@@ -1,0 +1,17 @@
+//! The tests on a real cluster, in one program: a suite is one of its modules.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests, and what helps them, fail by panicking"
+)]
+
+mod api;
+mod crash;
+mod guard;
+mod queue;
+mod restart;
+mod sync;
+mod upgrade;
+mod wrong_world;
