@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
+use crate::reference;
 use crate::v1alpha1::{Destination, DestinationDefinition, Mapping, Model, Source, Sync};
 
 /// The six CRDs, in the order in which they depend on each other.
@@ -24,10 +25,14 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 /// As [`yaml`].
 pub fn generated() -> Result<Vec<(String, String)>, Box<dyn Error>> {
     let mut files = Vec::new();
-    for crd in crds() {
+    let crds = crds();
+    for (name, text) in reference::pages(&crds)? {
+        files.push((format!("../docs/api/{name}"), text));
+    }
+    for crd in &crds {
         let name = &crd.spec.names.plural;
-        files.push((format!("manifests/{name}.yaml"), yaml(&crd)?));
-        files.push((format!("../charts/backflow-crds/templates/{name}.yaml"), chart_template(&crd)?));
+        files.push((format!("manifests/{name}.yaml"), yaml(crd)?));
+        files.push((format!("../charts/backflow-crds/templates/{name}.yaml"), chart_template(crd)?));
     }
     Ok(files)
 }

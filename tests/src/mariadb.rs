@@ -73,7 +73,14 @@ impl MariaDb {
             "--skip-name-resolve",
         ]);
         install.args(UNSAFE).arg(format!("--datadir={}", server.path("data").display())).args(as_this_user()?);
-        let output = install.stdin(Stdio::null()).output().context("mariadb-install-db cannot be run")?;
+        // A server removes what others left in the folder for temporary files, and one that is being installed is not done with them.
+        let temporary = server.path("tmp");
+        std::fs::create_dir(&temporary)?;
+        let output = install
+            .env("TMPDIR", temporary)
+            .stdin(Stdio::null())
+            .output()
+            .context("mariadb-install-db cannot be run")?;
         if !output.status.success() {
             bail!("mariadb-install-db failed: {}", String::from_utf8_lossy(&output.stderr));
         }

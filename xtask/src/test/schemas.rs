@@ -126,7 +126,9 @@ fn strict(schema: &mut Value) {
             if members.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
                 members.insert("type".into(), json!(["string", "integer"]));
             }
-            if members.remove("nullable") == Some(Value::Bool(true))
+            // As a keyword: the CRDs' own schema has a property of this name.
+            if members.get("nullable").is_some_and(Value::is_boolean)
+                && members.remove("nullable") == Some(Value::Bool(true))
                 && let Some(kind) = members.get("type").and_then(Value::as_str)
             {
                 let kind = kind.to_owned();
@@ -150,7 +152,10 @@ mod tests {
     #[test]
     fn objects_become_closed_unless_they_say_otherwise() {
         let mut schema = json!({"properties": {
-            "closed": {"type": "object", "properties": {"a": {"type": "string", "nullable": true}}},
+            "closed": {"type": "object", "properties": {
+                "a": {"type": "string", "nullable": true},
+                "nullable": {"type": "boolean"},
+            }},
             "open": {"properties": {"b": {}}, "x-kubernetes-preserve-unknown-fields": true},
             "map": {"type": "object", "additionalProperties": {"type": "string"}},
             "port": {"x-kubernetes-int-or-string": true},
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(properties["closed"]["additionalProperties"], false);
         assert_eq!(properties["closed"]["properties"]["a"]["type"], json!(["string", "null"]));
+        assert_eq!(properties["closed"]["properties"]["nullable"]["type"], "boolean");
         assert_eq!(properties["open"]["additionalProperties"], Value::Null);
         assert_eq!(properties["map"]["additionalProperties"]["type"], "string");
         assert_eq!(properties["port"]["type"], json!(["string", "integer"]));

@@ -58,7 +58,13 @@ async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlive
         status_of["errors"].as_array().unwrap().iter().map(|error| error["path"].as_str().unwrap()).collect();
     assert_eq!(
         paths,
-        ["spec.actions.send.operations[0].request.path", "spec.http.hosts", "spec.limits.concurrency.max"]
+        [
+            "spec.actions.send.operations[0].request.path",
+            "spec.http.baseUrl",
+            "spec.http.hosts",
+            "spec.limits.concurrency",
+            "spec.limits.concurrency.max"
+        ]
     );
     says(&scene, ("destination", DESTINATION), "Ready", "DefinitionNotReady").await;
 

@@ -72,7 +72,7 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     let mut bundle = scene.source();
     bundle["metadata"]["name"] = json!("bundle");
     bundle["spec"]["worker"] = json!({"caBundle": {"secretKeyRef": {"name": "s", "key": "k"}}});
-    let mysql = json!({"mysql": {
+    let mysql = json!({"diff": "Pushdown", "mysql": {
         "host": "h", "database": "d", "user": "u", "password": {"secretKeyRef": {"name": "s", "key": "k"}},
     }});
     let mut after = scene.mapping();
