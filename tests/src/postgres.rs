@@ -3,15 +3,16 @@
 //! The server's programs come from the system's packages (Debian: `postgresql`). Started as root, which Postgres refuses, the
 //! cluster runs as the system user `postgres`.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use backflow_core::code::Failure;
 use backflow_core::plan::{Connection, DiffEngine, Postgres, SourcePlan, StateLocation, Tls, TlsMode};
 use backflow_core::secret::{SecretRef, Secrets};
@@ -21,6 +22,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tempfile::TempDir;
 
 use crate::certificates::Authority;
+
+use self::files::{Empty, give_away, run};
 
 /// The superuser of every cluster, and its database.
 const SUPERUSER: &str = "postgres";
@@ -33,6 +36,8 @@ pub struct PostgresServer {
     port: u16,
     authority: Authority,
     passwords: Mutex<BTreeMap<String, String>>,
+    /// What the next server is copied from, while one runs.
+    _empty: Arc<Empty>,
 }
 
 /// The certificate that the server shows.
@@ -74,23 +79,10 @@ impl PostgresServer {
         let dir = tempfile::Builder::new().prefix("backflow-postgres-").tempdir()?;
         let port = TcpListener::bind((address, 0))?.local_addr()?.port();
         let authority = Authority::new(&dir.path().join("authority"))?;
-        let password = secret();
-        let server = Self {
-            bin,
-            dir,
-            address,
-            port,
-            authority,
-            passwords: Mutex::new(BTreeMap::from([(SUPERUSER.to_owned(), password.clone())])),
-        };
-        std::fs::write(server.path("password"), password)?;
-        server.give_away()?;
-        let data = server.path("data");
-        server.run(
-            "initdb",
-            &["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--username", SUPERUSER],
-            &[("--pwfile", server.path("password")), ("--pgdata", data)],
-        )?;
+        let empty = Empty::cluster(&bin)?;
+        empty.copy_to(&dir.path().join("data"))?;
+        let passwords = Mutex::new(BTreeMap::from([(SUPERUSER.to_owned(), empty.password.clone())]));
+        let server = Self { bin, dir, address, port, authority, passwords, _empty: empty };
         server.launch(tls)?;
         Ok(server)
     }
@@ -135,7 +127,7 @@ impl PostgresServer {
         let rules = "hostssl all certified all cert\nhostnossl all certified,encrypted all reject\n\
                      host all all all scram-sha-256\nlocal all all scram-sha-256\n";
         write_private(&data.join("pg_hba.conf"), rules.as_bytes())?;
-        self.give_away()?;
+        give_away(self.dir.path())?;
         self.run("pg_ctl", &["start", "-w", "-t", "60", "-s"], &[("-D", data), ("-l", self.path("log"))])
             .with_context(|| std::fs::read_to_string(self.path("log")).unwrap_or_else(|_| "no log".into()))
     }
@@ -261,34 +253,8 @@ impl PostgresServer {
     }
 
     /// Files belong to the user that the server runs as.
-    fn give_away(&self) -> anyhow::Result<()> {
-        if let Some((user, group)) = other_user()? {
-            give(self.dir.path(), user, group)?;
-        }
-        Ok(())
-    }
-
     fn run(&self, program: &str, arguments: &[&str], paths: &[(&str, PathBuf)]) -> anyhow::Result<()> {
-        let program = self.bin.join(program);
-        let mut command = if other_user()?.is_some() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(&program);
-            command
-        } else {
-            Command::new(&program)
-        };
-        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
-        for (flag, path) in paths {
-            command.arg(flag).arg(path);
-        }
-        // Into files, not pipes: the server inherits them, and a pipe would never end.
-        let output = std::fs::File::create(self.path("output"))?;
-        command.stdout(output.try_clone()?).stderr(output);
-        let status = command.status().with_context(|| format!("{} cannot be run", program.display()))?;
-        if !status.success() {
-            bail!("{} failed: {}", program.display(), std::fs::read_to_string(self.path("output")).unwrap_or_default());
-        }
-        Ok(())
+        run(&self.bin.join(program), self.dir.path(), arguments, paths)
     }
 }
 
@@ -348,32 +314,6 @@ fn programs() -> anyhow::Result<PathBuf> {
         .map(|(_, bin)| bin)
         .or_else(on_path)
         .context("no Postgres server is installed; apt-get install postgresql")
-}
-
-/// User and group to run the server as, if this process is root.
-fn other_user() -> anyhow::Result<Option<(u32, u32)>> {
-    let id = |arguments: &[&str]| -> anyhow::Result<u32> {
-        let output = Command::new("id").args(arguments).output().context("the program id cannot be run")?;
-        ensure!(output.status.success(), "the system user postgres does not exist; apt-get install postgresql");
-        Ok(String::from_utf8(output.stdout)?.trim().parse()?)
-    };
-    if id(&["-u"])? != 0 {
-        return Ok(None);
-    }
-    Ok(Some((id(&["-u", "postgres"])?, id(&["-g", "postgres"])?)))
-}
-
-fn give(path: &Path, user: u32, group: u32) -> anyhow::Result<()> {
-    chown(path, Some(user), Some(group))?;
-    // Only what this process makes: the folder itself, and files beside and directly in the data folder.
-    for entry in std::fs::read_dir(path)?.flatten() {
-        if entry.path().is_file() {
-            chown(entry.path(), Some(user), Some(group))?;
-        } else if entry.file_name() == "data" {
-            give(&entry.path(), user, group)?;
-        }
-    }
-    Ok(())
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

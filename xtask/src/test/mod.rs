@@ -4,6 +4,7 @@ mod charts;
 mod compiled;
 mod demos;
 mod deny;
+mod memory;
 mod pytest;
 mod schemas;
 mod static_checks;
@@ -16,6 +17,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
 
 use crate::cluster::{self, Cluster, build::Build};
 use crate::packages::{self, Purpose};
@@ -47,6 +49,8 @@ struct Session<'a> {
     archive: Option<crate::oci::Archive>,
     cluster: Option<Cluster>,
     image: Option<String>,
+    /// Where tests have their temporary files, if not in the usual place.
+    temporary: Option<TempDir>,
 }
 
 /// Runs the suites with these names, or all of them; true if nothing failed (and, in CI, nothing was skipped).
@@ -61,8 +65,15 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
     }
     let logs = workspace.output().join("test-logs");
     fs::create_dir_all(&logs)?;
-    let mut session =
-        Session { workspace, build: Build::locate(workspace), tests: None, archive: None, cluster: None, image: None };
+    let mut session = Session {
+        workspace,
+        build: Build::locate(workspace),
+        tests: None,
+        archive: None,
+        cluster: None,
+        image: None,
+        temporary: memory::folder()?,
+    };
     let (first, others): (Vec<Suite>, Vec<Suite>) = suites.into_iter().partition(|suite| suite.lane() == Lane::First);
     let mut total = Outcome::default();
     for suite in first {
@@ -249,6 +260,7 @@ impl Session<'_> {
             // A test run never rewrites what it compares with.
             ("INSTA_UPDATE", "no".into()),
         ];
+        environment.extend(self.temporary.iter().map(|folder| ("TMPDIR", folder.path().to_owned())));
         environment.extend(packages::postgres_bin().map(|bin| ("BACKFLOW_POSTGRES_BIN", bin)));
         environment
     }

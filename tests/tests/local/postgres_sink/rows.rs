@@ -211,6 +211,7 @@ async fn one_bad_row_is_lost_alone_and_its_field_is_named() {
     let records: Vec<_> = data.iter().zip(0..).map(|(data, id)| record(&json!(id), Operation::Upsert, data)).collect();
     let delivery = deliver(&*sink, &records).await;
     assert!(delivery.stop.is_none());
+    assert_eq!(delivery.traffic.breaks, 0, "a row that is refused says nothing against the server");
     let marks = marks(&delivery);
     for (at, mark) in marks.iter().enumerate() {
         let expected = bad.iter().find(|(bad, ..)| *bad == at).map_or("+", |(.., mark)| mark);

@@ -299,10 +299,13 @@ impl Transport for Postgres {
                 Reply::Verdicts { verdicts: verdicts(&written, part.len()), ambiguous: false, stop: None }
             }
             Err(Unwritten::Failed(error)) => {
-                permit.failed();
                 let rolled_back = tokio::time::timeout(QUESTION, end(&mut connection, "ROLLBACK")).await;
                 let alive = matches!(rolled_back, Ok(Ok(())));
                 let reply = self.refused(&mut connection, batch, part, table, &error).await;
+                // A row that is refused says nothing against the server.
+                if matches!(reply, Reply::Again { .. } | Reply::Stop(_)) {
+                    permit.failed();
+                }
                 // A server that only reads is another one than it was: its name may lead to the right one by now.
                 if alive && !matches!(reply, Reply::Again { .. }) {
                     self.connector.give_back(connection).await;
