@@ -12,12 +12,30 @@ use super::says;
 /// What the receiver understands.
 const WEBHOOK: &str = include_str!("../../../../operator/definitions/builtin/webhook/definition.yaml");
 
-/// The webhook under a name of the user's own.
-fn definition(name: &str, hosts: &Value) -> Value {
+/// The webhook under a name of the user's own. It is the cluster's, and goes with the test's namespace all the same.
+fn definition(owner: &Owner, name: &str, hosts: &Value) -> Value {
     let mut spec: Value = serde_saphyr::from_str(WEBHOOK).unwrap();
     spec.as_object_mut().unwrap().remove("definition");
     spec["http"]["hosts"] = hosts.clone();
-    object("DestinationDefinition", name, spec)
+    let mut definition = object("DestinationDefinition", name, spec);
+    definition["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Namespace", "name": owner.name, "uid": owner.uid}]);
+    definition
+}
+
+/// The namespace of a test.
+struct Owner {
+    name: String,
+    uid: String,
+}
+
+impl Owner {
+    async fn of(scene: &Scene) -> Self {
+        let name = scene.namespace.name.clone();
+        let uid =
+            scene.namespace.kubectl(&format!("get namespace {name} -o jsonpath={{.metadata.uid}}")).await.unwrap();
+        Self { name, uid }
+    }
 }
 
 /// What the condition Ready of a DestinationDefinition says, as soon as it says anything of this generation.
@@ -40,7 +58,8 @@ fn reason(status: &Value) -> String {
 async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlives_it() {
     let scene = Scene::with_customers("wrong-definition", 20).await.unwrap();
     // It belongs to the whole cluster, so its name is this test's own.
-    let name = scene.namespace.name.clone();
+    let owner = Owner::of(&scene).await;
+    let name = owner.name.clone();
     let mut destination = scene.destination();
     destination["spec"]["type"] = json!(name);
     scene.namespace.apply(&[scene.mapping(), destination, scene.model(), scene.source()]).await.unwrap();
@@ -48,7 +67,7 @@ async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlive
     assert!(message.contains(&name) && message.contains("DestinationDefinition"), "{message}");
 
     // Everything that is wrong with it is listed at once.
-    let mut wrong = definition(&name, &json!({}));
+    let mut wrong = definition(&owner, &name, &json!({}));
     wrong["spec"]["actions"]["send"]["operations"][0]["request"]["path"] = json!("records");
     wrong["spec"]["limits"]["concurrency"]["max"] = json!(0);
     scene.namespace.apply(&[wrong]).await.unwrap();
@@ -69,10 +88,10 @@ async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlive
     says(&scene, ("destination", DESTINATION), "Ready", "DefinitionNotReady").await;
 
     // The receiver is in a private network, which only who writes the definition can allow.
-    scene.namespace.apply(&[definition(&name, &json!({"userDefined": true}))]).await.unwrap();
+    scene.namespace.apply(&[definition(&owner, &name, &json!({"userDefined": true}))]).await.unwrap();
     assert_eq!(reason(&judged(&scene, &name).await), "True Accepted");
     says(&scene, ("destination", DESTINATION), "Stalled", "AddressForbidden").await;
-    let allowed = definition(&name, &json!({"userDefined": true, "denyPrivateNetworks": false}));
+    let allowed = definition(&owner, &name, &json!({"userDefined": true, "denyPrivateNetworks": false}));
     scene.namespace.apply(std::slice::from_ref(&allowed)).await.unwrap();
     says(&scene, ("destination", DESTINATION), "Ready", "CheckSucceeded").await;
     says(&scene, ("mapping", MAPPING), "Ready", "Accepted").await;
@@ -105,7 +124,7 @@ async fn a_definition_of_ones_own_is_judged_and_waited_for_and_what_runs_outlive
 #[tokio::test]
 async fn a_built_in_name_and_an_editor_are_refused() {
     let scene = Scene::with_customers("wrong-shadow", 1).await.unwrap();
-    let shadow = definition("webhook", &json!({"userDefined": true}));
+    let shadow = definition(&Owner::of(&scene).await, "webhook", &json!({"userDefined": true}));
     scene.namespace.apply(&[shadow]).await.unwrap();
     let status_of = judged(&scene, "webhook").await;
     scene.namespace.kubectl("delete destinationdefinition/webhook").await.unwrap();
