@@ -172,7 +172,7 @@ reasons! {
     SecretKeyNotFound World "The Secret has no such key." "Add the key, or mend the reference."
     HostNotFound World "The host's name cannot be resolved." "Mend host, or the cluster's DNS."
     ConnectionFailed World "Nothing answers at this host and port." "Mend host and port, or let the worker's pods through the firewall."
-    TlsFailed World "TLS is refused, or the certificate does not prove the host." "Give the right ca, or the tls.mode that the server supports."
+    TlsFailed World "TLS is refused, or the certificate does not prove the host." "Give the right ca (of a host that is called by HTTPS: worker.caBundle), or the tls.mode that the server supports."
     AuthenticationFailed World "User or credentials are refused." "Mend user, or the Secret."
     DatabaseNotFound World "The server has no such database." "Mend database."
     PermissionDenied World "The user lacks a permission." "Grant what the message names."

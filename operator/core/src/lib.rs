@@ -5,6 +5,7 @@
 //! [`state::StateStore`], [`notes::Notes`] and [`report::Reporter`] are the seams between the parts of a run.
 
 pub mod admission;
+pub mod authorities;
 pub mod cell;
 pub mod change;
 pub mod code;

@@ -1,5 +1,6 @@
 //! Source → [`SourcePlan`].
 
+use backflow_core::authorities::FOLDER_VARIABLE;
 use backflow_core::plan::{Connection, DiffEngine, Postgres, Server, SourcePlan, Sqlite, StateLocation, Tls, TlsMode};
 use backflow_core::secret::SecretRef;
 use backflow_crds::v1alpha1::{self as api, Diff, SecretValue, SourceSpec, Warehouse, WorkerTemplate};
@@ -180,8 +181,9 @@ pub fn worker(template: &WorkerTemplate) -> Vec<Finding> {
 /// What a worker template may say and this version cannot do, and what the API server cannot see. Returns the bytes of its scratch.
 pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, findings: &mut Findings) -> Option<u64> {
     let template = template?;
-    if template.ca_bundle.is_some() {
-        findings.not_supported(format!("{path}.caBundle"), "name the authorities of the warehouse in its tls.ca");
+    if template.ca_bundle.as_ref().is_some_and(|ca| ca.secret_key_ref.is_some() == ca.config_map_key_ref.is_some()) {
+        let message = "exactly one of secretKeyRef, configMapKeyRef must be set";
+        findings.add(format!("{path}.caBundle"), "InvalidSpec", message);
     }
     for (at, variable) in template.env.iter().enumerate() {
         if variable.name.starts_with("BACKFLOW_") {
@@ -189,6 +191,13 @@ pub(crate) fn worker_template(path: &str, template: Option<&WorkerTemplate>, fin
                 format!("{path}.env[{at}].name"),
                 "InvalidSpec",
                 format!("{} is reserved; names that begin with BACKFLOW_ are the worker's own", variable.name),
+            );
+        }
+        if variable.name == FOLDER_VARIABLE && template.ca_bundle.is_some() {
+            findings.add(
+                format!("{path}.env[{at}].name"),
+                "InvalidSpec",
+                format!("caBundle sets {FOLDER_VARIABLE}; leave out one of them"),
             );
         }
     }

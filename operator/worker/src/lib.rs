@@ -2,6 +2,7 @@
 //!
 //! [`execute`] does what a [`Plan`] says, in a pod or on a desk: the [`Environment`] says where secrets, scratch and output are.
 
+mod authorities;
 mod check;
 pub mod choices;
 mod deliver;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backflow_core::authorities::AUTHORITIES;
 use backflow_core::code::{Code, Failure};
 use backflow_core::codec;
 use backflow_core::plan::Plan;
@@ -18,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 use crate::report::{PodReporter, port};
 use crate::secrets::SecretFiles;
 use crate::stop::Stop;
-use crate::{Environment, execute, exit_code};
+use crate::{Environment, authorities, execute, exit_code, failed};
 
 /// How long before the Job's deadline the worker stops itself: enough to finish a batch, commit, and be read.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -33,6 +34,9 @@ struct Args {
     /// Folder of the mounted Secrets.
     #[arg(long, default_value = "/secrets")]
     secrets: PathBuf,
+    /// Folder of the certificate authorities that are trusted beside the image's.
+    #[arg(long, default_value = AUTHORITIES)]
+    authorities: PathBuf,
     /// Folder for scratch files.
     #[arg(long, default_value = "/scratch")]
     scratch: PathBuf,
@@ -79,6 +83,11 @@ async fn run(args: Args) -> u8 {
             return code;
         }
     };
+    if let Err(failure) = authorities::check(&args.authorities) {
+        let result = failed(&plan, failure);
+        reporter.write(&result);
+        return exit_code(&result);
+    }
     let stop = Stop::default();
     if let Some(seconds) = plan.deadline_seconds {
         stop.end_before(Duration::from_secs(seconds), MARGIN);

@@ -38,6 +38,8 @@ const EVERYTHING: &[&str] = &[
     "worker.nodeSelector.kind=big",
     "worker.env[0].name=HTTPS_PROXY",
     "worker.env[0].value=http://proxy:3128",
+    "worker.caBundle.configMapKeyRef.name=corporate-ca",
+    "worker.caBundle.configMapKeyRef.key=ca.crt",
     "podDisruptionBudget.enabled=true",
     "service.annotations.note=x",
     "networkPolicy.enabled=true",
@@ -119,8 +121,10 @@ fn the_settings_reach_the_controller() {
     assert_eq!(variable(&full, "BACKFLOW_CLUSTER_ID"), Some("blue"));
     // Of the settings of workers only those that are set, in the words of a manifest.
     let worker: Value = serde_json::from_str(variable(&full, "BACKFLOW_WORKER").expect("settings of workers")).unwrap();
-    let expected =
-        json!({"nodeSelector": {"kind": "big"}, "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]});
+    let expected = json!({
+        "nodeSelector": {"kind": "big"}, "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "caBundle": {"configMapKeyRef": {"name": "corporate-ca", "key": "ca.crt"}},
+    });
     assert_eq!(worker, expected);
     let template: WorkerTemplate = serde_json::from_value(worker).unwrap();
     assert_eq!(serde_json::to_value(template).unwrap(), expected);

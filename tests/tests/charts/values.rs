@@ -34,6 +34,8 @@ fn the_schema_refuses_what_is_wrong_and_names_it() {
         ("tolerations.key=x", "tolerations"),
         ("worker.toleration[0].key=x", "toleration"),
         ("worker.env.HTTPS_PROXY=x", "env"),
+        ("worker.caBundle.configMap.name=x", "configMap"),
+        ("worker.caBundle.secretKeyRef.name=x", "secretKeyRef"),
         ("worker.imagePullSecrets={registry}", "imagePullSecrets"),
         ("fullnameOverride=Has_Underscore", "fullnameOverride"),
     ];
@@ -92,6 +94,11 @@ fn compare(path: &str, schema: &Value, values: &Value, names: &mut Vec<String>) 
         return;
     };
     let set = values.as_object().unwrap_or_else(|| panic!("{path} is no object in values.yaml"));
+    // A reference that is not set.
+    if set.is_empty() {
+        names.push(path.to_owned());
+        return;
+    }
     for name in set.keys() {
         assert!(known.contains_key(name), "values.yaml has {path}.{name}, which the schema does not know");
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::versions::{COREDNS, Module, PAUSE, PAUSE_SOURCE, PROGRAMS, Program, key, linker_flags};
-use crate::oci::{File, Image};
+use crate::oci::{File, Image, digest};
 use crate::process::{require, run};
 use crate::steps::step;
 use crate::workspace::Workspace;
@@ -43,10 +43,10 @@ impl Build {
         self.folder.join("images").join(format!("{name}.tar"))
     }
 
-    /// The API's schemas for `kubeconform`, made from the sources of the same Kubernetes.
+    /// The API's schemas for `kubeconform`, made from the sources of the same Kubernetes by what has this text.
     #[must_use]
-    pub fn schemas(&self) -> PathBuf {
-        self.folder.join("schemas")
+    pub fn schemas(&self, maker: &[u8]) -> PathBuf {
+        self.folder.join(format!("schemas-{:.8}", digest(maker)))
     }
 
     /// Builds what tools a cluster's user needs: kubectl, helm, kubeconform.

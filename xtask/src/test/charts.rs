@@ -31,10 +31,10 @@ struct Rendering {
 /// Renders everything and checks each rendering; each is one test.
 pub(super) fn check(workspace: &Workspace, build: &Build, log: &File) -> Result<Outcome> {
     build.tools()?;
-    let kinds = schemas::ensure(workspace, build)?;
+    let folders = schemas::ensure(workspace, build)?;
     let mut outcome = Outcome::default();
     for rendering in renderings(workspace, build)? {
-        let result = rendering.text.and_then(|text| conform(workspace, build, &kinds, &text));
+        let result = rendering.text.and_then(|text| conform(workspace, build, &folders, &text));
         let mut log = log;
         match &result {
             Ok(checked) => writeln!(log, "{}: {checked} objects", rendering.name)?,
@@ -83,13 +83,13 @@ fn helm(root: &Path, build: &Build, chart: &str, name: &str, values: &[PathBuf])
 }
 
 /// Checks one rendering; returns the number of objects that a schema was found for.
-fn conform(workspace: &Workspace, build: &Build, kinds: &Path, text: &str) -> Result<u64> {
+fn conform(workspace: &Workspace, build: &Build, folders: &[PathBuf], text: &str) -> Result<u64> {
     let file = workspace.output().join("test-values/rendered.yaml");
     fs::write(&file, text)?;
     let mut kubeconform = Command::new(build.program("kubeconform"));
     kubeconform.args(["-strict", "-summary", "-output", "json", "-skip", FOREIGN_KINDS]);
-    for schemas in [build.schemas().as_path(), kinds] {
-        kubeconform.arg("-schema-location").arg(schemas.join(schemas::PATTERN));
+    for folder in folders {
+        kubeconform.arg("-schema-location").arg(folder.join(schemas::PATTERN));
     }
     let said = run(kubeconform.arg(&file))?;
     let said: Value = serde_json::from_str(&said).context("kubeconform said something else than JSON")?;

@@ -18,9 +18,12 @@ use crate::workspace::Workspace;
 pub(super) const PATTERN: &str = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json";
 const POINTER: &str = "#/definitions/";
 
-/// Makes both sets of schemas; returns the folder of our own kinds. Those of Kubernetes stay in the cache.
-pub(super) fn ensure(workspace: &Workspace, build: &Build) -> Result<PathBuf> {
-    let folder = build.schemas();
+/// What makes the schemas of Kubernetes: those that another version of it made are not used.
+const MAKER: &[u8] = include_bytes!("schemas.rs");
+
+/// Makes both sets of schemas; returns the folders of Kubernetes's kinds, which stays in the cache, and of our own.
+pub(super) fn ensure(workspace: &Workspace, build: &Build) -> Result<[PathBuf; 2]> {
+    let folder = build.schemas(MAKER);
     if !folder.exists() {
         let sources = build.module_folder(&PROGRAMS[0])?;
         let text = fs::read(sources.join("api/openapi-spec/swagger.json")).context("the API's description")?;
@@ -36,7 +39,7 @@ pub(super) fn ensure(workspace: &Workspace, build: &Build) -> Result<PathBuf> {
     for crd in serde_json::Deserializer::from_str(&crds).into_iter::<Value>() {
         write_custom(&crd?, &own)?;
     }
-    Ok(own)
+    Ok([folder, own])
 }
 
 /// One file for each kind, complete in itself.

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
+use super::authorities;
 use crate::labels;
 
 /// The worker's port.
@@ -183,6 +184,7 @@ fn pod(run: &WorkerJob<'_>) -> PodSpec {
 fn container(run: &WorkerJob<'_>, mounts: Vec<VolumeMount>) -> Container {
     let own = |name: &str, value: &str| EnvVar { name: name.into(), value: Some(value.into()), value_from: None };
     let mut env = vec![own("BACKFLOW_LOG", run.log), own("BACKFLOW_RUN", &run.plan.run)];
+    env.extend(run.template.ca_bundle.iter().flat_map(authorities::variables));
     env.extend(run.template.env.iter().cloned().map(Into::into));
     let mut resources: ResourceRequirements = run.template.resources.clone().unwrap_or_default().into();
     // Scratch is local disk: said as a request, so that a node without room is not chosen, and as a limit, so that it is bounded.
@@ -274,6 +276,10 @@ fn volumes(run: &WorkerJob<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
             }),
             ..Volume::default()
         });
+    }
+    if let Some((volume, mount)) = run.template.ca_bundle.as_ref().and_then(authorities::volume) {
+        volumes.push(volume);
+        mounts.push(mount);
     }
     if let Some(claim) = run.plan.state_claim() {
         mounts.push(mount("state", VOLUME_PATH, false));

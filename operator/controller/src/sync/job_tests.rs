@@ -90,6 +90,7 @@ fn a_run_with_a_client_certificate_and_all_settings() {
             {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
             {"name": "REGION", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
         ],
+        "caBundle": {"configMapKeyRef": {"name": "corporate-ca", "key": "ca.crt"}},
         "nodeSelector": {"pool": "batch"},
         "tolerations": [{"key": "batch", "operator": "Exists", "effect": "NoSchedule"}],
         "serviceAccountName": "reader",
@@ -106,6 +107,15 @@ fn pull_secrets_of_the_operator_are_the_default() {
     let job = job_of(&plan(None, Tls::default()), json!({}), &["a", "b"]);
     let names: Vec<_> = pod_of(&job).image_pull_secrets.iter().flatten().map(|secret| secret.name.clone()).collect();
     assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn authorities_may_be_kept_in_a_secret() {
+    let template = json!({"caBundle": {"secretKeyRef": {"name": "corporate-ca", "key": "ca.crt"}}});
+    let job = job_of(&plan(None, Tls::default()), template, &[]);
+    let volume = pod_of(&job).volumes.iter().flatten().find(|volume| volume.name == "authorities").unwrap();
+    let secret = volume.secret.as_ref().unwrap();
+    assert_eq!((secret.secret_name.as_deref(), secret.optional), (Some("corporate-ca"), Some(true)));
 }
 
 #[test]

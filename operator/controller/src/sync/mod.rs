@@ -1,6 +1,7 @@
 //! Sync: one run. It waits for its turn, creates a Job of its own name, follows it, and reads the result.
 
 pub mod apply;
+mod authorities;
 pub mod decide;
 pub mod dereference;
 pub mod job;

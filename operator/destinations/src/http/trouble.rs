@@ -64,7 +64,8 @@ fn tls_trouble(host: &str, port: u16, error: &rustls::Error, cure: &str) -> Trou
         rustls::Error::InvalidCertificate(_) => Trouble::fatal(Failure::new(
             Code::TlsFailed,
             format!(
-                "the certificate of {host} does not prove the host: expired, for another name, or of an authority that is not trusted here"
+                "the certificate of {host} does not prove the host: expired, for another name, or of an authority that is not \
+                 trusted here (worker.caBundle adds some)"
             ),
         )),
         rustls::Error::InvalidMessage(_) => Trouble::fatal(Failure::new(

@@ -167,10 +167,6 @@ fn every_field_of_a_source_does_something() {
         ("state.store.volume.claimName", Planned(store("volume", json!({"claimName": "states"})))),
         ("diff", Planned(json!({"diff": "Pushdown"}))),
         ("maxConcurrentSyncs", Controller),
-        (
-            "worker.caBundle",
-            Refused(json!({"worker": {"caBundle": key("ca")}}), "spec.worker.caBundle", "NotSupported"),
-        ),
         ("worker", Controller),
         ("suspend", Controller),
     ];
@@ -261,10 +257,6 @@ fn every_field_of_a_mapping_does_something() {
         ("retry.window", Planned(json!({"retry": {"window": "1m"}}))),
         ("runs", Controller),
         ("worker.scratch", Planned(json!({"worker": {"scratch": "1Gi"}}))),
-        (
-            "worker.caBundle",
-            Refused(json!({"worker": {"caBundle": key("ca")}}), "spec.worker.caBundle", "NotSupported"),
-        ),
         ("worker", Controller),
     ];
     prove("Mapping", &manifests::mapping(), &fates, |manifest| {

@@ -25,12 +25,13 @@ fn everything_wrong_with_a_source_is_said_at_once() {
         "state": {"schema": null, "store": {"s3": {"bucket": "a/b", "prefix": "x/../y", "endpoint": "https://u:p@h",
             "accessKeyId": key("id")}}},
         "diff": "Pushdown",
-        "worker": {"caBundle": key("ca"), "scratch": "lots", "env": [{"name": "A"}, {"name": "BACKFLOW_LOG"}],
+        "worker": {"caBundle": {}, "scratch": "lots", "env": [{"name": "A"}, {"name": "BACKFLOW_LOG"}, {"name": "SSL_CERT_DIR"}],
             "podLabels": {"backflow.dev/run": "x"}, "podAnnotations": {"app.kubernetes.io/name": "y", "big": "b".repeat(40_000)}},
     });
     let expected = [
-        ("spec.worker.caBundle", "NotSupported"),
+        ("spec.worker.caBundle", "InvalidSpec"),
         ("spec.worker.env[1].name", "InvalidSpec"),
+        ("spec.worker.env[2].name", "InvalidSpec"),
         ("spec.worker.podAnnotations", "InvalidSpec"),
         ("spec.worker.podLabels.backflow.dev/run", "InvalidSpec"),
         ("spec.worker.podAnnotations.app.kubernetes.io/name", "InvalidSpec"),
@@ -95,7 +96,7 @@ fn everything_wrong_with_a_mapping_is_said_at_once() {
             "g": {"value": "g", "map": {"x": 1}, "parse": "Json", "default": 1}, "h": {"column": "h", "value": 1}, "i": {},
             "j": {"object": {}, "onNull": "Omit"}, "k": {"items": {"of": {"column": "k"}, "each": {}}},
         },
-        "retry": {"window": "soon"}, "runs": {"deadline": "1m"}, "worker": {"caBundle": key("ca"), "scratch": "1Mi"},
+        "retry": {"window": "soon"}, "runs": {"deadline": "1m"}, "worker": {"caBundle": {}, "scratch": "1Mi"},
     });
     let mut found = named(plan_mapping(&with(manifests::mapping(), wrong)));
     let mut expected = pairs(&[
@@ -119,7 +120,7 @@ fn everything_wrong_with_a_mapping_is_said_at_once() {
         ("spec.fields.i", "InvalidField"),
         ("spec.retry.window", "InvalidQuantity"),
         ("spec.runs.deadline", "InvalidQuantity"),
-        ("spec.worker.caBundle", "NotSupported"),
+        ("spec.worker.caBundle", "InvalidSpec"),
         ("spec.worker.scratch", "InvalidQuantity"),
     ]);
     found.sort();
@@ -153,7 +154,7 @@ fn columns_are_checked_when_they_are_known() {
 fn every_code_is_a_documented_reason() {
     let mut all: Vec<Finding> = Vec::new();
     all.extend(
-        plan_source(&with(manifests::source(), json!({"worker": {"caBundle": key("ca")}, "postgres": {"port": 0}})))
+        plan_source(&with(manifests::source(), json!({"worker": {"caBundle": {}}, "postgres": {"port": 0}})))
             .unwrap_err(),
     );
     all.extend(plan_source(&json!({"sqlite": {"path": "a"}})).unwrap_err());

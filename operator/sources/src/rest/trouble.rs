@@ -42,7 +42,8 @@ pub(super) fn trouble(name: &str, base: &Url, peer: Option<&Peer>, error: &reqwe
 fn tls_sentence(host: &str, error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(_) => format!(
-            "the certificate of {host} does not prove the host: expired, for another name, or of an authority that is not trusted here"
+            "the certificate of {host} does not prove the host: expired, for another name, or of an authority that is not \
+             trusted here (worker.caBundle adds some)"
         ),
         _ => format!("TLS with {host} failed"),
     }

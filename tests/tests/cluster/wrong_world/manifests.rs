@@ -32,7 +32,7 @@ async fn all_findings_are_listed_at_once_and_an_edit_cures_them() {
     });
     spec["schedule"] = json!({"cron": {"expressions": ["0 25 * * *"], "timeZone": "Europe/Belin"}});
     spec["runs"] = json!({"deadline": "1m"});
-    spec["worker"] = json!({"caBundle": {"configMapKeyRef": {"name": "a", "key": "b"}}, "env": [{"name": "BACKFLOW_LOG", "value": "debug"}]});
+    spec["worker"] = json!({"env": [{"name": "BACKFLOW_LOG", "value": "debug"}]});
     scene.namespace.apply(&[mapping, scene.destination(), scene.model(), scene.source()]).await.unwrap();
     let stalled = scene
         .mapping_is("stalled with all findings", |mapping: &Mapping| {
@@ -52,7 +52,6 @@ async fn all_findings_are_listed_at_once_and_an_edit_cures_them() {
             ("spec.runs.deadline", "InvalidQuantity"),
             ("spec.schedule.cron.expressions[0]", "InvalidSchedule"),
             ("spec.schedule.cron.timeZone", "UnknownTimeZone"),
-            ("spec.worker.caBundle", "NotSupported"),
             ("spec.worker.env[0].name", "InvalidSpec"),
         ])
     );
@@ -69,10 +68,7 @@ async fn all_findings_are_listed_at_once_and_an_edit_cures_them() {
 #[tokio::test]
 async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     let scene = Scene::with_customers("wrong-unsupported", 3).await.unwrap();
-    let mut bundle = scene.source();
-    bundle["metadata"]["name"] = json!("bundle");
-    bundle["spec"]["worker"] = json!({"caBundle": {"secretKeyRef": {"name": "s", "key": "k"}}});
-    let mysql = json!({"diff": "Pushdown", "mysql": {
+    let clickhouse = json!({"diff": "Pushdown", "clickhouse": {
         "host": "h", "database": "d", "user": "u", "password": {"secretKeyRef": {"name": "s", "key": "k"}},
     }});
     let mut after = scene.mapping();
@@ -81,18 +77,17 @@ async fn what_this_version_cannot_do_is_never_accepted_and_ignored() {
     scene
         .namespace
         .apply(&[
-            bundle,
             after,
             scene.model(),
             scene.source(),
             scene.destination(),
             scene.mapping(),
-            object("Source", "mysql", mysql),
+            object("Source", "clickhouse", clickhouse),
             object("Source", "local", json!({"sqlite": {"path": "shop.db"}})),
         ])
         .await
         .unwrap();
-    for (name, reason) in [("bundle", "NotSupported"), ("mysql", "NotSupported"), ("local", "LocalOnly")] {
+    for (name, reason) in [("clickhouse", "NotSupported"), ("local", "LocalOnly")] {
         says(&scene, ("source", name), "Stalled", reason).await;
         let errors = scene.namespace.get::<Source>(name).await.unwrap().status.unwrap().errors;
         assert!(errors.len() == 1 && errors[0].path.starts_with("spec."), "{name}: {errors:?}");
