@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::demo::Stage;
 use crate::workspace::Workspace;
-use crate::{bench, cluster, demo, generate, image, test};
+use crate::{bench, cluster, demo, generate, image, live, test};
 
 /// What was typed.
 #[derive(Parser)]
@@ -57,6 +57,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Try a warehouse of your own: checks, first run, changes, a crash, the guard (docs/live.md)
+    Live(live::LiveArgs),
     /// Run every check of the project
     Test {
         /// Install missing Debian packages (as root)
@@ -117,6 +119,7 @@ impl Arguments {
                 Ok(true)
             }
             Command::Generate { check } => generate::generate(&workspace, check),
+            Command::Live(args) => live::live(&workspace, &args),
             Command::Test { install, suites } => test::test(&workspace, install, &suites),
         }
     }

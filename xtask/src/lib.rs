@@ -8,6 +8,7 @@ pub mod demo;
 mod fakes;
 pub mod generate;
 pub mod image;
+pub mod live;
 pub mod oci;
 pub mod packages;
 pub mod process;

@@ -19,6 +19,7 @@ mod delivery_webhook;
 mod dependencies;
 mod destinations_fake;
 mod guide;
+mod live;
 mod mysql_source;
 mod postgres_sink;
 mod postgres_source;

@@ -26,6 +26,7 @@ use crate::steps::{logged, write};
 use crate::workspace::{Workspace, in_ci};
 use crate::{fakes, generate, image};
 
+pub(crate) use self::compiled::FEATURES;
 use self::compiled::Tests;
 use self::suite::{Lane, Outcome, Suite, all_suites, select};
 
