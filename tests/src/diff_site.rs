@@ -32,7 +32,11 @@ impl Reporter for Quiet {
     fn provisional(&self, _: &RunResult) {}
 }
 
-static STATES: AtomicU64 = AtomicU64::new(0);
+/// The key of a state that nobody has yet.
+fn new_key() -> String {
+    static STATES: AtomicU64 = AtomicU64::new(0);
+    format!("site/{}", STATES.fetch_add(1, Ordering::Relaxed))
+}
 
 /// A database with a model and a state schema; several sites may share one.
 pub struct DiffSite {
@@ -93,7 +97,7 @@ impl DiffSite {
 
     async fn over(server: &Arc<PostgresServer>, database: &str, engine: DiffEngine) -> anyhow::Result<Self> {
         let Webhook { destination, mut mapping, .. } = Webhook::new("http://127.0.0.1:9/");
-        mapping.state_key = format!("site/{}", STATES.fetch_add(1, Ordering::Relaxed));
+        mapping.state_key = new_key();
         mapping.fingerprint = "f0".into();
         mapping.scratch_bytes = 1 << 30;
         let mut source = server.source(database, database);
@@ -124,6 +128,13 @@ impl DiffSite {
             owner: "cluster".into(),
             identify: None,
         })
+    }
+
+    /// From now on it is about another state of the same model, in which nothing happened yet. To connect anew takes longer than most
+    /// of what a history does.
+    pub fn renew(&mut self) {
+        self.plan.mapping.state_key = new_key();
+        self.faults = Some(None);
     }
 
     /// The warehouse.

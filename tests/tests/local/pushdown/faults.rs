@@ -126,15 +126,14 @@ fn histories() -> Vec<Vec<Step>> {
 #[test]
 fn faults_of_pages_and_acknowledgements_are_found_by_histories() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let first = runtime.block_on(site());
+    let mut site = Faulty(runtime.block_on(site()), Fault::OffByOnePage);
     let histories = histories();
     for fault in [Fault::OffByOnePage, Fault::LostLastPage, Fault::CommitBeforeAcknowledge] {
         let found = histories.iter().any(|steps| {
-            let live = async {
-                let site = first.beside(DiffEngine::Pushdown).await.unwrap();
-                World::new(Faulty(site, fault), false).live(steps.clone()).await;
-            };
-            catch_unwind(AssertUnwindSafe(|| runtime.block_on(live))).is_err()
+            site.0.renew();
+            site.1 = fault;
+            let mut world = World::new(&mut site, false);
+            catch_unwind(AssertUnwindSafe(|| runtime.block_on(world.live(steps.clone())))).is_err()
         });
         assert!(found, "{fault:?} was not found");
     }
