@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use backflow_core::authorities::{BUNDLE, FOLDER_VARIABLE};
 use backflow_core::code::Code;
 use backflow_core::record::Outcome;
 use backflow_core::selection::Operation;
@@ -59,15 +61,37 @@ fn a_trusted_authority_is_enough_unless_name_or_time_is_wrong() {
     std::fs::write(&trusted, authority.certificate()).unwrap();
     let cases = [(ServerTls::Good, "ready"), (ServerTls::WrongHost, "TlsFailed"), (ServerTls::Expired, "TlsFailed")];
     for (tls, expected) in cases {
-        let url = serve(&authority, tls);
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--nocapture", "delivery_tls::check_says_whether_the_host_is_proven"])
-            .envs([("SSL_CERT_FILE", trusted.to_str().unwrap()), ("CHECK_URL", &url)])
-            .output()
-            .unwrap();
-        let printed = String::from_utf8(child.stdout).unwrap();
+        let printed = checked(&serve(&authority, tls), &[("SSL_CERT_FILE", &trusted)]);
         assert!(printed.contains(&format!("check: {expected}\n")), "{tls:?}: {printed}");
     }
+}
+
+/// What `worker.caBundle` rests on: a folder counts beside the file, and the file beside the folder.
+#[test]
+fn the_authorities_of_a_folder_are_trusted_beside_those_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |name: &str| {
+        let folder = dir.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let authority = Authority::new(&folder).unwrap();
+        std::fs::create_dir(folder.join("trusted")).unwrap();
+        std::fs::write(folder.join("trusted").join(BUNDLE), authority.certificate()).unwrap();
+        (authority, folder.join("trusted"))
+    };
+    let ((public, roots), (own, bundle), (stranger, _)) = (of("public"), of("own"), of("stranger"));
+    for (authority, expected) in [(public, "ready"), (own, "ready"), (stranger, "TlsFailed")] {
+        let url = serve(&authority, ServerTls::Good);
+        let printed = checked(&url, &[("SSL_CERT_FILE", &roots.join(BUNDLE)), (FOLDER_VARIABLE, &bundle)]);
+        assert!(printed.contains(&format!("check: {expected}\n")), "{printed}");
+    }
+}
+
+/// What another process says of a URL.
+fn checked(url: &str, variables: &[(&str, &Path)]) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--nocapture", "delivery_tls::check_says_whether_the_host_is_proven"]);
+    command.env_remove(FOLDER_VARIABLE).envs(variables.iter().copied()).env("CHECK_URL", url);
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
 }
 
 /// Checks the URL that it is given by the test above, else a receiver that nobody trusts.
