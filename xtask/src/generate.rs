@@ -27,7 +27,8 @@ pub fn generate(workspace: &Workspace, check: bool) -> Result<bool> {
     let build = Build::locate(workspace);
     build.tools()?;
     let crds = step("CRDs from the types", || generator(workspace, "crdgen", check))?;
-    let definitions = step("schema and catalogue of definitions", || generator(workspace, "definition-files", check))?;
+    let definitions =
+        step("schema, reference and catalogue of definitions", || generator(workspace, "definition-files", check))?;
     let manifests = step("manifests from the charts", || {
         write(workspace, manifests(workspace, &build)?, check, "what the charts say")
     })?;

@@ -38,7 +38,7 @@ pub use http::{
     Check, Class, Concurrency, Discover, ErrorRule, Hosts, Http, LimitHeaders, Limits, Paginate, PaginateKind, Rate,
     RateMatch, Words, clean_code,
 };
-pub use language::{SCHEMA_FILE, json_schema, schema_text};
+pub use language::{REFERENCE_FILE, SCHEMA_FILE, json_schema, reference_page, schema_text};
 pub use load::{load, load_supplied};
 pub use planned::planned;
 pub use problem::{LoadError, Problem};

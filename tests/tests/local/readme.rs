@@ -57,6 +57,7 @@ fn every_link_leads_somewhere() {
         "docs/state.md",
         "docs/state-format.md",
         "docs/write-a-definition.md",
+        "docs/definition-reference.md",
         "docs/sources/bigquery.md",
         "docs/sources/clickhouse.md",
         "docs/sources/mysql.md",

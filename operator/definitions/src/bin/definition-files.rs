@@ -1,9 +1,9 @@
 //! `definition-files` writes what is made from the definition language and the built-in definitions: the JSON Schema that editors use, and
-//! the documentation's catalogue. `definition-files --check` only says which files are stale, and fails if one is.
+//! the documentation's reference and catalogue. `definition-files --check` only says which files are stale, and fails if one is.
 
 use std::{env, error::Error, fs, path::Path, process::ExitCode};
 
-use backflow_definitions::{CATALOGUE_FOLDER, SCHEMA_FILE, catalogue, schema_text};
+use backflow_definitions::{CATALOGUE_FOLDER, REFERENCE_FILE, SCHEMA_FILE, catalogue, reference_page, schema_text};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let check = match env::args().skip(1).collect::<Vec<_>>().as_slice() {
@@ -12,7 +12,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         _ => return Err("usage: definition-files [--check]".into()),
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = vec![(root.join(SCHEMA_FILE), schema_text())];
+    let mut files = vec![(root.join(SCHEMA_FILE), schema_text()), (root.join(REFERENCE_FILE), reference_page())];
     files.extend(catalogue().into_iter().map(|(path, text)| (root.join(CATALOGUE_FOLDER).join(path), text)));
     let mut stale = false;
     for (path, text) in files {

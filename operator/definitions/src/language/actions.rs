@@ -1,78 +1,163 @@
-//! Actions, operations, requests and results.
+//! Actions, batches and operations.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use super::{flag, list, map, names, object, text, to, whole};
-use crate::request::{Encoding, ResultsKind, Unaccounted};
+use super::part::{described, expression, flag, list, names, object, text, to, whole};
 
-pub(super) fn definitions() -> Value {
-    let choice = || object(&["config"], json!({"config": text("A setting with format: field.")}));
-    let limits = || object(&[], json!({"rate": list(to("rate"))}));
-    json!({
-        "action": object(&["title", "description", "idempotent", "fields", "batch"], json!({
-            "title": text("Name for people."), "description": text("One sentence."), "docsUrl": text("The vendor's page."),
-            "syncModes": list(names(["Insert", "Update", "Upsert", "Delete", "Mirror"])),
-            "records": list(names(["Added", "Updated", "Deleted"])),
-            "idempotent": {"type": "boolean", "description": "Sending a record again leaves the destination as it is."},
-            "config": to("schema"), "fields": to("schema"), "matchBy": choice(), "groupBy": choice(), "batch": to("batch"),
-            "ordering": names(["none", "perKey", "serial"]), "delivery": names(["atLeastOnce", "atMostOnce"]),
-            "errors": list(to("errorRule")), "limits": limits(), "operations": list(to("operation")),
-        })),
-        "batch": object(&[], json!({
-            "maxRecords": whole(), "maxBytes": to("size"), "maxRecordBytes": to("size"), "groupBy": list(to("template")),
-            "mixedOps": flag(), "dedupe": object(&["key"], json!({"key": to("template"), "keep": names(["last", "first"])})),
-        })),
-        "operation": object(&["for", "request", "results"], json!({
-            "for": list(names(["insert", "update", "upsert", "delete"])), "batch": to("batch"), "limits": limits(),
-            "errors": list(to("errorRule")), "ensure": list(to("ensure")), "lookup": to("lookup"), "request": to("request"),
-            "job": to("job"), "results": to("results"),
-        })),
-        "request": object(&["method", "path"], json!({
-            "method": to("template"), "path": to("template"), "query": to("templates"), "headers": to("templates"),
-            "encoding": names(Encoding::NAMES.iter().map(|(name, _)| *name)), "contentType": text("In place of the encoding's own."),
-            "item": to("tree"), "body": to("tree"),
-            "csv": object(&[], json!({
-                "columns": list(to("template")), "null": {"type": "string"}, "delimiter": names([",", ";", "|", "\t"]),
-            })),
-        })),
-        "asking": object(&["request", "from"], json!({"request": to("request"), "from": to("template")})),
-        "ensure": object(&["id"], json!({
-            "id": text("Name, as ensure.<id>."), "lookup": to("asking"), "create": to("asking"), "cache": to("duration"),
-            "onMissing": names(["config", "reject"]),
-        })),
-        "lookup": object(&["request", "match", "onMissing"], json!({
-            "maxRecords": whole(), "useKnown": flag(), "request": to("request"),
-            "match": object(&["from", "key", "equals", "store"], json!({
-                "from": to("template"), "key": to("template"), "equals": to("template"), "store": map(to("template")),
-            })),
-            "onMissing": names(["insert", "send", "reject", "succeed"]), "onFound": names(["send", "succeed", "reject"]),
-            "onMany": names(["first", "reject"]),
-        })),
-        "job": object(&["id", "poll"], json!({
-            "id": to("template"), "capture": to("templates"), "upload": to("request"), "start": to("request"),
-            "poll": object(&["request", "every", "max", "state"], json!({
-                "request": to("request"), "every": to("duration"), "max": to("duration"), "state": to("template"),
-            })),
-            "results": list(object(&["id", "request"], json!({
-                "id": text("Name, as of says it."), "request": to("request"), "decode": names(["json", "ndjson", "csv"]),
-                "paginate": to("paginate"),
-            }))),
-            "abort": to("request"),
-        })),
-        "failed": object(&["from"], json!({
-            "of": text("One of the job's results."), "from": to("template"), "index": to("template"), "ref": to("template"),
-            "key": to("template"), "recordKey": to("template"), "class": to("template"), "code": to("template"),
-            "reason": to("template"), "field": to("template"),
-        })),
-        "results": object(&["mode"], json!({
-            "mode": names(ResultsKind::NAMES.iter().map(|(name, _)| *name)),
-            "unaccounted": {"anyOf": [names(Unaccounted::NAMES.iter().map(|(name, _)| *name)), {"type": "string", "pattern": "^\\$\\{"}]},
-            "bisectOnReject": flag(), "requires": to("condition"), "of": text("One of the job's results."), "from": to("template"),
-            "ok": to("template"), "remoteId": to("template"), "class": to("template"), "code": to("template"), "reason": to("template"),
-            "field": to("template"), "sent": to("template"), "failed": {"anyOf": [list(to("failed")), to("template")]},
-            "succeeded": object(&["from", "ref"], json!({
-                "of": text("One of the job's results."), "from": to("template"), "ref": to("template"), "remoteId": to("template"),
-            })),
-        })),
-    })
+pub(super) fn definitions() -> Map<String, Value> {
+    described([
+        ("action", "What a Mapping may do.", action()),
+        ("batch", "How much goes into a request. What an operation does not say is as its action says.", batch()),
+        ("operation", "How the destination is asked for some operations.", operation()),
+    ])
+}
+
+fn choice() -> Value {
+    object(&["config"], [("config", "Name of a property of `config` with `format: field`.", text())])
+}
+
+fn limits() -> Value {
+    object(&[], [("rate", "How many requests in how much time; all hold at once. At most 16.", list(to("rate")))])
+}
+
+fn action() -> Value {
+    object(
+        &["title", "description", "idempotent", "fields", "batch"],
+        [
+            ("title", "Name for people.", text()),
+            ("description", "One sentence: what becomes of a record.", text()),
+            ("docsUrl", "Address of the vendor's page about it.", text()),
+            (
+                "syncModes",
+                "What `Mapping.spec.syncMode` may say. `Mirror` needs the operations `upsert` and `delete`, \
+                 each other mode the one of its name. Needed unless there are `records`.",
+                list(names(["Insert", "Update", "Upsert", "Delete", "Mirror"])),
+            ),
+            (
+                "records",
+                "What `Mapping.spec.records` may say. `Added` needs the operation `insert`, `Updated` needs \
+                 `update`, `Deleted` needs `delete`. Needed unless there are `syncModes`.",
+                list(names(["Added", "Updated", "Deleted"])),
+            ),
+            (
+                "idempotent",
+                "Sending a record again leaves the destination as it is. With `false`, a changed Mapping does \
+                 not send all rows again unless it says so.",
+                flag(),
+            ),
+            (
+                "config",
+                "The constants of `Mapping.spec.config`, which templates see as `cfg`: a schema with `type: \
+                 object`. Default: there are none.",
+                to("schema"),
+            ),
+            (
+                "fields",
+                "What a record is, which templates see as `f`: a schema with `type: object`. A Mapping maps \
+                 its properties.",
+                to("schema"),
+            ),
+            (
+                "matchBy",
+                "What in config names the field that the destination finds a record by. Default: the field \
+                 with `x-role: matchKey`, else the primary key.",
+                choice(),
+            ),
+            (
+                "groupBy",
+                "What in config names the field that the destination groups records by. Default: the field \
+                 with `x-role: groupKey`.",
+                choice(),
+            ),
+            ("batch", "How much goes into a request. `maxRecords` is needed here.", to("batch")),
+            (
+                "ordering",
+                "Which requests may be under way side by side. `none`: all. `perKey`: not two about records \
+                 that are matched by the same value. `serial`: one after the other. Default: `perKey`.",
+                names(["none", "perKey", "serial"]),
+            ),
+            (
+                "delivery",
+                "What becomes of records whose answer was lost. `atLeastOnce`: they are sent again. \
+                 `atMostOnce`: they are rejected, for twice would be worse than never. Default: \
+                 `atLeastOnce`.",
+                names(["atLeastOnce", "atMostOnce"]),
+            ),
+            (
+                "errors",
+                "What answers mean, after the rules of the operation and before those of the definition; at \
+                 most 64.",
+                list(to("errorRule")),
+            ),
+            ("limits", "What the action allows, beside `limits` of the definition.", limits()),
+            (
+                "operations",
+                "How the destination is asked, at most 8: each operation that `syncModes`, `records` or the \
+                 `onMissing` of a lookup need, once. Needed unless there is `native`.",
+                list(to("operation")),
+            ),
+        ],
+    )
+}
+
+fn batch() -> Value {
+    object(
+        &[],
+        [
+            ("maxRecords", "Records, 1 to 100000. Needed in an action.", whole()),
+            ("maxBytes", "Bytes of the items together, before they are compressed. Default: `4MB`.", to("size")),
+            ("maxRecordBytes", "Bytes of one item: a record with more is rejected. Default: `maxBytes`.", to("size")),
+            (
+                "groupBy",
+                "Records of which these differ go into different requests; `batch.group` has the values. Over \
+                 `settings`, `cfg`, `f` and `rec`, at most 8.",
+                list(expression()),
+            ),
+            (
+                "mixedOps",
+                "A request may hold different operations; one operation then is for all. Only in an action. \
+                 Default: `false`.",
+                flag(),
+            ),
+            (
+                "dedupe",
+                "Of records of a batch with one key, one is sent, and the others share its outcome. Only in \
+                 an action.",
+                object(
+                    &["key"],
+                    [
+                        ("key", "The key, over `settings`, `cfg`, `f` and `rec`.", expression()),
+                        ("keep", "Which one is sent. Default: `last`.", names(["last", "first"])),
+                    ],
+                ),
+            ),
+        ],
+    )
+}
+
+fn operation() -> Value {
+    object(
+        &["for", "request", "results"],
+        [
+            ("for", "Which operations.", list(names(["insert", "update", "upsert", "delete"]))),
+            ("batch", "What is not as `batch` of the action says; neither `mixedOps` nor `dedupe`.", to("batch")),
+            ("limits", "What the operation allows, beside `limits` of the action and of the definition.", limits()),
+            ("errors", "What answers mean, before the rules of the action; at most 64.", list(to("errorRule"))),
+            (
+                "ensure",
+                "What must exist first, such as a list or an audience; at most 4, one after the other.",
+                list(to("ensure")),
+            ),
+            ("lookup", "How the destination's ids of records are found before they are sent.", to("lookup")),
+            (
+                "request",
+                "The request that sends records. It sees `settings`, `cfg`, `auth`, `batch`, `items` and \
+                 `ensure`, with `maxRecords: 1` also `f` and `rec`; its `item` sees `settings`, `cfg`, `f`, \
+                 `rec` and `ensure`.",
+                to("request"),
+            ),
+            ("job", "What the request begins, if all is not done with its answer.", to("job")),
+            ("results", "What the answer says of each record.", to("results")),
+        ],
+    )
 }

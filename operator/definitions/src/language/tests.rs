@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::Path;
 
+use regex::Regex;
+
 use super::*;
 use crate::load;
 
@@ -20,6 +22,11 @@ fn wrong(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String>
         && !choices.contains(value)
     {
         found.push(format!("{path}: not in enum"));
+    }
+    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str())
+        && !Regex::new(pattern).expect("a pattern").is_match(text)
+    {
+        found.push(format!("{path}: not like {pattern}"));
     }
     let kind = match value {
         Value::Null => "null",
@@ -87,6 +94,8 @@ fn what_the_schema_does_not_take_the_loader_does_not_either() {
         ("version: 1", "version: 1\nversoin: 2"),
         ("category: crm", "category: crn"),
         ("per: 10s, tun", "per: 10s, tunabel: 1, tun"),
+        ("per: 10s, tun", "per: 10 s, tun"),
+        ("from: \"${body.lists}\"", "from: body.lists"),
         ("mode: correlate", "mode: corelate"),
         ("x-hash: sha256", "x-hash: sha3"),
         ("onMissing: succeed", "onMissing: ignore"),
@@ -100,9 +109,83 @@ fn what_the_schema_does_not_take_the_loader_does_not_either() {
     }
 }
 
+/// Every member of a schema and of what is inside of it: its name, and its own schema.
+fn every_member<'a>(schema: &'a Value, found: &mut Vec<(String, &'a Value)>) {
+    match schema {
+        Value::Object(parts) => {
+            let named = ["properties", "$defs"].into_iter().filter_map(|part| parts.get(part)?.as_object());
+            found.extend(named.flatten().map(|(name, member)| (name.clone(), member)));
+            for (name, part) in parts {
+                match (name.as_str(), part) {
+                    ("properties" | "$defs", Value::Object(members)) => {
+                        members.values().for_each(|member| every_member(member, found));
+                    }
+                    _ => every_member(part, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| every_member(item, found)),
+        _ => {}
+    }
+}
+
 #[test]
-fn the_committed_schema_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(crate::SCHEMA_FILE);
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == crate::schema_text(), "{} is stale: run `cargo xtask generate`", path.display());
+fn every_member_has_its_meaning() {
+    let schema = json_schema();
+    let mut members = Vec::new();
+    every_member(&schema, &mut members);
+    assert!(members.len() > 250, "{}", members.len());
+    for (name, member) in members {
+        let meaning = member["description"].as_str().unwrap_or_default();
+        assert!(meaning.ends_with('.'), "{name}: {meaning:?} is no sentence");
+    }
+}
+
+#[test]
+fn the_page_names_every_member_where_it_belongs() {
+    let schema = json_schema();
+    let page = reference_page();
+    let sections: Vec<&str> = page.split("\n## ").skip(1).collect();
+    let defs = schema["$defs"].as_object().expect("definitions");
+    let parts =
+        std::iter::once(("The top level", &schema)).chain(defs.iter().map(|(name, part)| (name.as_str(), part)));
+    let mut named = 0;
+    for ((name, part), section) in parts.zip(&sections) {
+        assert_eq!(section.lines().next(), Some(name));
+        let (mut members, mut top) = (Vec::new(), part.clone());
+        top["$defs"] = Value::Null;
+        every_member(&top, &mut members);
+        let lines: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+        let paths = lines.iter().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let names: Vec<&str> = paths.filter_map(|(path, _)| path.rsplit('.').next()).collect();
+        for (member, schema) in &members {
+            let meaning = schema["description"].as_str().expect("a meaning").replace('|', "\\|");
+            assert!(names.contains(&member.as_str()), "{name} has {member}");
+            assert!(lines.iter().any(|line| line.contains(&meaning)), "{name} says what {member} is");
+        }
+        assert_eq!(names.len(), members.len(), "{name}");
+        named += members.len();
+    }
+    assert_eq!((sections.len(), named > 240), (defs.len() + 1, true), "{named}");
+}
+
+#[test]
+fn links_of_the_page_lead_to_its_sections() {
+    let page = reference_page();
+    let headings: Vec<String> =
+        page.lines().filter_map(|line| Some(format!("#{}", line.strip_prefix("## ")?.to_lowercase()))).collect();
+    let links: Vec<&str> = page.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() > 100, "{}", links.len());
+    for link in links {
+        assert!(headings.contains(&format!("#{link}")), "{link}");
+    }
+}
+
+#[test]
+fn the_committed_files_are_current() {
+    for (file, text) in [(crate::SCHEMA_FILE, crate::schema_text()), (crate::REFERENCE_FILE, reference_page())] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == text, "{} is stale: run `cargo xtask generate`", path.display());
+    }
 }
