@@ -1,11 +1,12 @@
 //! Many runs for few places: limits hold, whoever came first is first, and who is suspended waits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use backflow_crds::conditions::ConditionType;
-use backflow_crds::v1alpha1::{Mapping, Source, Sync, SyncPhase};
+use backflow_crds::v1alpha1::{Mapping, Sync, SyncPhase};
 use backflow_tests::cluster::Scene;
 use backflow_tests::cluster::manifests::{DESTINATION, MAPPING, MODEL, SOURCE, sync};
 use backflow_tests::cluster::scene::{conditions, is_true, status};
@@ -62,42 +63,33 @@ async fn fifty_mappings_run_within_the_limits_and_in_the_order_of_their_coming()
     let mut source = scene.source();
     source["spec"]["maxConcurrentSyncs"] = json!(SOURCE_LIMIT);
     let mut all = vec![source, scene.model(), destination(&scene, "narrow", 1), destination(&scene, "wide", 10)];
-    all.extend((0..MAPPINGS).map(|number| numbered(&scene, number)));
+    all.extend((0..MAPPINGS + SOURCE_LIMIT).map(|number| numbered(&scene, number)));
     scene.namespace.apply(&all).await.unwrap();
     let ready = |mappings: &[Arc<Mapping>]| {
         let ready = mappings.iter().filter(|mapping| is_true(&conditions(mapping), ConditionType::Ready));
-        (ready.count() == MAPPINGS).then_some(())
+        (ready.count() == MAPPINGS + SOURCE_LIMIT).then_some(())
     };
     scene.namespace.until_all("all Ready", ready).await.unwrap();
 
-    // The whole queue stands before the door opens, so that who comes first is certain.
-    scene
-        .namespace
-        .kubectl(&format!("patch source {SOURCE} --type=merge -p {{\"spec\":{{\"suspend\":true}}}}"))
-        .await
-        .unwrap();
-    let seen = |source: &Source| {
-        source.status.as_ref().is_some_and(|status| status.observed_generation == source.metadata.generation)
+    // The whole queue stands before the door opens, so that who comes first is certain: others have all the places until then.
+    let syncs = |numbers: Range<usize>| -> Vec<Value> {
+        let of = |number| sync(&format!("sync-{number:02}"), json!({"mappingRef": {"name": format!("m-{number:02}")}}));
+        numbers.map(of).collect()
     };
-    scene.namespace.until(SOURCE, "suspended", seen).await.unwrap();
-    let syncs: Vec<Value> = (0..MAPPINGS)
-        .map(|number| sync(&format!("sync-{number:02}"), json!({"mappingRef": {"name": format!("m-{number:02}")}})))
-        .collect();
-    scene.namespace.apply(&syncs).await.unwrap();
+    scene.receiver.script(Script::always(Fault::Hold));
+    scene.namespace.apply(&syncs(MAPPINGS..MAPPINGS + SOURCE_LIMIT)).await.unwrap();
+    scene.receiver.holding(SOURCE_LIMIT).await.unwrap();
+    scene.namespace.apply(&syncs(0..MAPPINGS)).await.unwrap();
     let waiting = |syncs: &[Arc<Sync>]| {
         let waiting =
             syncs.iter().filter(|sync| phase(sync) == Some(SyncPhase::Queued) && behind(sync).contains(SOURCE));
         (waiting.count() == MAPPINGS).then_some(())
     };
     scene.namespace.until_all("all waiting for the Source", waiting).await.unwrap();
-    assert_eq!(scene.requests(), 0);
 
     let (over, most_running) = (AtomicBool::new(false), AtomicUsize::new(0));
-    scene
-        .namespace
-        .kubectl(&format!("patch source {SOURCE} --type=merge -p {{\"spec\":{{\"suspend\":false}}}}"))
-        .await
-        .unwrap();
+    scene.receiver.script(Script::default());
+    scene.receiver.release();
     let done = async {
         let ended = |syncs: &[Arc<Sync>]| {
             let running = syncs.iter().filter(|sync| phase(sync) == Some(SyncPhase::Running)).count();
@@ -130,9 +122,10 @@ async fn fifty_mappings_run_within_the_limits_and_in_the_order_of_their_coming()
         assert!(status(of(pair[0])).finished_at.unwrap().0 <= status(of(pair[1])).started_at.unwrap().0);
     }
     let ledger = scene.receiver.ledger();
-    assert_eq!((ledger.items.len(), ledger.violations.len()), (MAPPINGS * 20, 0));
+    let rows = (MAPPINGS + SOURCE_LIMIT) * 20;
+    assert_eq!((ledger.items.len(), ledger.violations.len()), (rows, 0));
     let keys: BTreeSet<&str> = ledger.items.iter().map(|item| item.key.as_str()).collect();
-    assert_eq!(keys.len(), MAPPINGS * 20);
+    assert_eq!(keys.len(), rows);
     scene.end();
 }
 
