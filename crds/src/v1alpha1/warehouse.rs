@@ -179,6 +179,7 @@ pub struct BigQuery {
     "has(self.clientId) == has(self.clientSecret)",
     "clientId and clientSecret must be set together"
 ))]
+#[x_kube(validation = ("!has(self.tenantId) || has(self.clientSecret)", "tenantId needs clientId and clientSecret"))]
 pub struct Databricks {
     /// Host name or address of the server, without a scheme.
     #[schemars(length(min = 1, max = 253))]
@@ -201,9 +202,16 @@ pub struct Databricks {
     /// OAuth secret of the service principal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<SecretValue>,
+    /// Tenant of Microsoft Entra, when clientId and clientSecret are those of an Entra application; of the workspace when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub tenant_id: Option<String>,
     /// Personal access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<SecretValue>,
+    /// Whether the check of the Source may start a stopped warehouse, to prove the grants. Default false.
+    #[serde(default)]
+    pub start_for_checks: bool,
 }
 
 /// Azure SQL, an Azure Synapse dedicated pool, or Microsoft Fabric.

@@ -1,6 +1,6 @@
 //! Warehouses that are a service of a cloud.
 
-use backflow_core::plan::{BigQuery, Connection, Snowflake, SnowflakeCredential};
+use backflow_core::plan::{BigQuery, Connection, Databricks, DatabricksCredential, Snowflake, SnowflakeCredential};
 use backflow_crds::v1alpha1 as api;
 
 use crate::finding::Findings;
@@ -56,6 +56,57 @@ pub(crate) fn bigquery(spec: &api::BigQuery, findings: &mut Findings) -> Option<
         service_account_key: spec.service_account_key.as_ref().map(secret),
         impersonate: spec.impersonate.clone(),
         maximum_bytes_billed: spec.maximum_bytes_billed,
+        endpoint: None,
+    })))
+}
+
+/// Plans a Databricks SQL warehouse.
+pub(crate) fn databricks(spec: &api::Databricks, findings: &mut Findings) -> Option<Connection> {
+    let plain = |text: &str, more: &[char]| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(&c))
+    };
+    if !plain(&spec.host, &['.', '-']) {
+        let message = "write the workspace's host name alone, like dbc-a1b2345c-d6e7.cloud.databricks.com or \
+                       adb-1234567890123456.7.azuredatabricks.net";
+        findings.add("spec.databricks.host", "InvalidSpec", message);
+    }
+    // It becomes a part of a path.
+    let warehouse =
+        ["/sql/1.0/warehouses/", "/sql/1.0/endpoints/"].iter().find_map(|at| spec.http_path.strip_prefix(at));
+    let warehouse = warehouse.map(|id| id.trim_end_matches('/')).filter(|id| plain(id, &['-']));
+    if warehouse.is_none() {
+        let message = "write the HTTP path of a SQL warehouse (its Connection details), like /sql/1.0/warehouses/1234567890abcdef; clusters \
+                       do not have the API that is used";
+        findings.add("spec.databricks.httpPath", "InvalidSpec", message);
+    }
+    if spec.tenant_id.as_ref().is_some_and(|tenant| !plain(tenant, &['.', '-'])) {
+        findings.add("spec.databricks.tenantId", "InvalidSpec", "write the tenant's id, or one of its domains");
+    }
+    let credential = match (&spec.client_id, &spec.client_secret, &spec.access_token) {
+        (Some(id), Some(client), None) => Some(DatabricksCredential::Client {
+            id: id.clone(),
+            secret: secret(client),
+            tenant: spec.tenant_id.clone(),
+        }),
+        (None, None, Some(token)) if spec.tenant_id.is_none() => Some(DatabricksCredential::AccessToken(secret(token))),
+        (None, None, Some(_)) => {
+            let message = "a tenant belongs to clientId and clientSecret; set them, or remove tenantId";
+            findings.add("spec.databricks.tenantId", "InvalidSpec", message);
+            None
+        }
+        _ => {
+            let message = "either accessToken, or clientId and clientSecret must be set";
+            findings.add("spec.databricks", "InvalidSpec", message);
+            None
+        }
+    };
+    Some(Connection::Databricks(Box::new(Databricks {
+        host: spec.host.to_ascii_lowercase(),
+        warehouse_id: warehouse?.to_owned(),
+        catalog: spec.catalog.clone(),
+        schema: spec.schema.clone(),
+        credential: credential?,
+        start_for_checks: spec.start_for_checks,
         endpoint: None,
     })))
 }

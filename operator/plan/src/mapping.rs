@@ -247,6 +247,11 @@ fn identity(
             identity.insert("source".to_owned(), "bigquery".to_owned());
             identity.insert("source.project".to_owned(), bigquery.project.clone());
         }
+        Connection::Databricks(databricks) => {
+            identity.insert("source".to_owned(), "databricks".to_owned());
+            identity.insert("source.host".to_owned(), databricks.host.clone());
+            identity.insert("source.catalog".to_owned(), databricks.catalog.clone().unwrap_or_default());
+        }
         Connection::ClickHouse(server) | Connection::MySql(server) => {
             let product = if matches!(parts.source.connection, Connection::MySql(_)) { "mysql" } else { "clickhouse" };
             identity.insert("source".to_owned(), product.to_owned());

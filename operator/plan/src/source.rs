@@ -26,13 +26,14 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
         Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
         Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
         Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
+        Some(Warehouse::Databricks(databricks)) => crate::cloud::databricks(databricks, &mut findings),
         Some(Warehouse::ClickHouse(clickhouse)) => self::clickhouse(clickhouse, &mut findings),
         Some(Warehouse::MySql(mysql)) => self::mysql(mysql, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
         Some(other) => {
             findings.not_supported(
                 format!("spec.{}", other.member()),
-                "use postgres, snowflake, bigquery, mysql or clickhouse, or sqlite in local runs",
+                "use postgres, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -40,7 +41,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
             findings.add(
                 "spec",
                 "InvalidSpec",
-                "exactly one warehouse must be set: postgres, snowflake, bigquery, mysql or clickhouse, or sqlite in local runs",
+                "exactly one warehouse must be set: postgres, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -68,7 +69,12 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
         findings.add("spec.diff", "InvalidSpec", message);
     }
-    if let Some(warehouse @ (Warehouse::Snowflake(_) | Warehouse::BigQuery(_) | Warehouse::ClickHouse(_))) =
+    if let Some(
+        warehouse @ (Warehouse::Snowflake(_)
+        | Warehouse::BigQuery(_)
+        | Warehouse::Databricks(_)
+        | Warehouse::ClickHouse(_)),
+    ) =
         spec.warehouse()
     {
         let value = format!("Pushdown of {}", warehouse.member());

@@ -7,6 +7,7 @@ pub mod batch;
 mod bigquery;
 mod claims;
 mod clickhouse;
+mod databricks;
 pub mod diff;
 mod model;
 mod mysql;

@@ -19,6 +19,9 @@ pub(crate) enum Lexis {
     Snowflake,
     /// Strings in either quotes, once or three times, with backslashes; backticks around names; `#` comments.
     BigQuery,
+    /// Strings in either quotes with backslashes, or raw after an `r`; backticks around names; nested comments; colons are paths into
+    /// documents.
+    Databricks,
     /// Backslashes in strings and in names, which stand in backticks or double quotes; `$tag$` quotes; `#` comments; `?` chooses.
     ClickHouse,
     /// Strings in either quotes with backslashes, backticks around names, `#` comments, comments that are executed.
@@ -29,7 +32,7 @@ impl Lexis {
     /// What stands around a name.
     const fn quote(self) -> char {
         match self {
-            Self::BigQuery | Self::ClickHouse | Self::MySql => '`',
+            Self::BigQuery | Self::Databricks | Self::ClickHouse | Self::MySql => '`',
             Self::Postgres | Self::Sqlite | Self::Snowflake => '"',
         }
     }
@@ -121,14 +124,18 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
             part = match lexis {
                 Lexis::Postgres => plain.to_lowercase(),
                 Lexis::Snowflake => plain.to_uppercase(),
-                Lexis::Sqlite | Lexis::BigQuery | Lexis::ClickHouse | Lexis::MySql => plain.to_owned(),
+                Lexis::Sqlite | Lexis::BigQuery | Lexis::Databricks | Lexis::ClickHouse | Lexis::MySql => {
+                    plain.to_owned()
+                }
             };
             rest = &rest[end..];
         }
         if part.is_empty() || part.contains('\0') {
             return Err(wrong());
         }
-        if mark == '`' {
+        if lexis == Lexis::Databricks {
+            parts.push(format!("`{}`", part.replace('`', "``")));
+        } else if mark == '`' {
             // BigQuery has neither in a name, and the others hardly ever; how they are escaped differs.
             let plain = !part.contains(['`', '\\']);
             parts.push(plain.then(|| format!("`{part}`")).ok_or_else(wrong)?);
@@ -244,6 +251,7 @@ impl Scanner<'_> {
         let sqlite = self.lexis == Lexis::Sqlite;
         let snowflake = self.lexis == Lexis::Snowflake;
         let bigquery = self.lexis == Lexis::BigQuery;
+        let databricks = self.lexis == Lexis::Databricks;
         let clickhouse = self.lexis == Lexis::ClickHouse;
         let mysql = self.lexis == Lexis::MySql;
         Some(match first {
@@ -256,6 +264,7 @@ impl Scanner<'_> {
             {
                 self.skip(2, Token::Other)
             }
+            '-' if databricks && rest.starts_with("--") => self.skip(comment_with_escapes(rest), Token::Blank),
             '-' if rest.starts_with("--") => {
                 let end = rest.find(|c| c == '\n' || ((postgres || snowflake) && c == '\r')).unwrap_or(rest.len());
                 self.skip(end, Token::Blank)
@@ -267,6 +276,9 @@ impl Scanner<'_> {
             '/' if mysql && (rest.starts_with("/*!") || rest.starts_with("/*M!")) => self.skip(3, Token::Executed),
             '/' if rest.starts_with("/*") => self.comment(),
             '\'' | '"' if bigquery => self.string(first),
+            '\'' | '"' if databricks => self.quoted(first, true, "string"),
+            'r' | 'R' if databricks && rest[1..].starts_with(['\'', '"']) => self.raw(),
+            '`' if databricks => self.quoted('`', false, "quoted name"),
             '`' if bigquery || clickhouse => self.quoted('`', true, "quoted name"),
             '@' if rest.starts_with("@@") && bigquery => self.skip(2, Token::Other),
             '@' if bigquery && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
@@ -317,7 +329,7 @@ impl Scanner<'_> {
                     depth -= 1;
                     at += 2;
                 }
-                Some(b"/*") if self.lexis == Lexis::Postgres => {
+                Some(b"/*") if matches!(self.lexis, Lexis::Postgres | Lexis::Databricks) => {
                     depth += 1;
                     at += 2;
                 }
@@ -374,6 +386,16 @@ impl Scanner<'_> {
         Token::Other
     }
 
+    /// `r'…'`: ends at the next quote, whatever stands before it.
+    fn raw(&mut self) -> Token {
+        let rest = &self.sql[self.at + 1..];
+        let quote = rest.chars().next().unwrap_or_default();
+        match rest[1..].find(quote) {
+            Some(end) => self.skip(end + 3, Token::Other),
+            None => Token::Open("string"),
+        }
+    }
+
     fn dollar(&mut self) -> Token {
         let rest = &self.sql[self.at..];
         let Some(length) = rest[1..].find('$') else { return self.skip(1, Token::Other) };
@@ -387,6 +409,18 @@ impl Scanner<'_> {
             None => Token::Open("dollar-quoted string"),
         }
     }
+}
+
+/// Bytes of a comment of Databricks': a backslash before the line's end takes the next line along.
+fn comment_with_escapes(rest: &str) -> usize {
+    let mut from = 0;
+    while let Some(end) = rest[from..].find(['\n', '\r']).map(|end| from + end) {
+        if !(rest[end..].starts_with('\n') && rest[..end].ends_with('\\')) {
+            return end;
+        }
+        from = end + 1;
+    }
+    rest.len()
 }
 
 /// Two strings with nothing but blanks and a line break between them are one: bytes up to and with the second's opening quote.

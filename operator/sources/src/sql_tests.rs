@@ -119,6 +119,35 @@ fn bigquery_knows_its_own_strings_and_names() {
 }
 
 #[test]
+fn databricks_knows_raw_strings_nested_comments_and_paths() {
+    let check = |sql| check_statement(sql, Lexis::Databricks, Subject("model \"m\"")).err().map(|failure| failure.code);
+    for sql in [
+        "select 'it\\'s; (', \"a;'(\", r'\\', R\"\\\", 'a''b', raw:owner.name::string, `a;``b` from c.s.t -- ; )",
+        "with a as (select 1 /* ; /* ) */ ( */ from t) select * from a",
+        "select 1 -- goes on \\\n ) ;\nfrom t",
+    ] {
+        assert_eq!(check(sql), None, "{sql}");
+    }
+    for sql in [
+        "select 'a\\'",
+        "select r'a\\''",
+        "select ?",
+        "select \"a",
+        "select `a",
+        "select 1 /* /* */",
+        "select 1 -- a\n)",
+        "select 1 -- a\\\r\n)",
+        "select r'\\'; drop table t; --'",
+    ] {
+        assert!(check(sql).is_some(), "{sql}");
+    }
+    let table = |text| table(text, Lexis::Databricks, Subject("model \"m\"")).ok();
+    assert_eq!(table("main.marts.Customers").as_deref(), Some("`main`.`marts`.`Customers`"));
+    assert_eq!(table("`my ``schema`.t").as_deref(), Some("`my ``schema`.`t`"));
+    assert_eq!((table("a b"), table("`a`b`")), (None, None));
+}
+
+#[test]
 fn clickhouse_knows_backslashes_heredocs_and_a_choice() {
     let subject = Subject("model \"m\"");
     let check = |sql| check_statement(sql, Lexis::ClickHouse, subject).err().map(|failure| failure.code);

@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use crate::batch::Batch;
 use crate::bigquery::BigQueryWarehouse;
 use crate::clickhouse::ClickHouseWarehouse;
+use crate::databricks::DatabricksWarehouse;
 use crate::diff::Request;
 use crate::mysql::MySqlWarehouse;
 use crate::postgres::PostgresWarehouse;
@@ -108,6 +109,9 @@ pub async fn open(
         }
         Connection::BigQuery(bigquery) => {
             Arc::new(BigQueryWarehouse::open(bigquery, schema, secrets, application_name).await?)
+        }
+        Connection::Databricks(databricks) => {
+            Arc::new(DatabricksWarehouse::open(databricks, schema, secrets, application_name).await?)
         }
         Connection::ClickHouse(clickhouse) => {
             Arc::new(ClickHouseWarehouse::open(clickhouse, schema, secrets, application_name).await?)

@@ -5,7 +5,8 @@ mod process;
 use anyhow::{Context as _, ensure};
 use backflow_core::code::Failure;
 use backflow_core::plan::{
-    BigQuery, Connection, DiffEngine, Snowflake, SnowflakeCredential, SourcePlan, StateLocation,
+    BigQuery, Connection, Databricks, DatabricksCredential, DiffEngine, Snowflake, SnowflakeCredential, SourcePlan,
+    StateLocation,
 };
 use backflow_core::secret::{SecretRef, Secrets};
 use reqwest::{Client, Method};
@@ -25,6 +26,8 @@ pub enum Service {
     Snowflake,
     /// BigQuery's REST API.
     BigQuery,
+    /// Databricks' Statement Execution API.
+    Databricks,
 }
 
 impl Service {
@@ -33,6 +36,7 @@ impl Service {
         match self {
             Self::Snowflake => "snowflake",
             Self::BigQuery => "bigquery",
+            Self::Databricks => "databricks",
         }
     }
 
@@ -51,6 +55,17 @@ impl Service {
                 "oauthToken",
             ],
             Self::BigQuery => &["project", "location", "dataset", "accessToken", "impersonate"],
+            Self::Databricks => &[
+                "host",
+                "warehouseId",
+                "catalog",
+                "schema",
+                "token",
+                "clientId",
+                "clientSecret",
+                "tenantId",
+                "entraSecret",
+            ],
         }
     }
 }
@@ -117,6 +132,18 @@ impl FakeWarehouse {
                 };
                 (Connection::BigQuery(Box::new(bigquery)), "_backflow")
             }
+            Service::Databricks => {
+                let databricks = Databricks {
+                    host: told("host"),
+                    warehouse_id: told("warehouseId"),
+                    catalog: Some(told("catalog")),
+                    schema: Some(told("schema")),
+                    credential: DatabricksCredential::Client { id: told("clientId"), secret: credential, tenant: None },
+                    start_for_checks: false,
+                    endpoint,
+                };
+                (Connection::Databricks(Box::new(databricks)), "_backflow")
+            }
         };
         SourcePlan {
             name: "warehouse".into(),
@@ -132,6 +159,7 @@ impl FakeWarehouse {
         let value = match self.service {
             Service::Snowflake => self.told("privateKey").to_owned(),
             Service::BigQuery => self.told["serviceAccountKey"].to_string(),
+            Service::Databricks => self.told("clientSecret").to_owned(),
         };
         (SECRET, KEY, value)
     }
@@ -142,12 +170,16 @@ impl FakeWarehouse {
         let pem = match self.service {
             Service::Snowflake => self.told("privateKey"),
             Service::BigQuery => self.told["serviceAccountKey"]["private_key"].as_str().unwrap_or_default(),
+            Service::Databricks => "",
         };
         let mut texts: Vec<String> = pem.lines().filter(|line| line.len() == 64).map(str::to_owned).collect();
-        // How each token begins that is signed here.
-        texts.push("eyJhbGci".into());
+        // How each token begins that is signed here, or given to a service principal; and every link to rows has.
+        texts.extend(["eyJ".into(), "X-Amz-Signature".into()]);
         texts.extend(
-            ["accessToken", "oauthToken"].iter().filter_map(|name| self.told[name].as_str()).map(str::to_owned),
+            ["accessToken", "oauthToken", "token", "clientSecret", "entraSecret"]
+                .iter()
+                .filter_map(|name| self.told[name].as_str())
+                .map(str::to_owned),
         );
         texts
     }

@@ -60,6 +60,7 @@ fn every_link_leads_somewhere() {
         "docs/definition-reference.md",
         "docs/sources/bigquery.md",
         "docs/sources/clickhouse.md",
+        "docs/sources/databricks.md",
         "docs/sources/mysql.md",
         "docs/sources/snowflake.md",
     ] {

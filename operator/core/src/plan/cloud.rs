@@ -54,6 +54,57 @@ pub struct BigQuery {
     pub endpoint: Option<String>,
 }
 
+/// A Databricks SQL warehouse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Databricks {
+    /// Host name of the workspace.
+    pub host: String,
+    /// Id of the SQL warehouse.
+    pub warehouse_id: String,
+    /// Catalog for names without one, and of the state schema; the workspace's default when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<String>,
+    /// Schema for names without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+    /// What proves the worker.
+    pub credential: DatabricksCredential,
+    /// Whether a check of the Source may start the warehouse.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub start_for_checks: bool,
+    /// Where the services are instead of at their own addresses. Only an address of this machine: tests set it, no manifest can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// What proves a worker to Databricks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DatabricksCredential {
+    /// A personal access token.
+    AccessToken(SecretRef),
+    /// A service principal.
+    #[serde(rename_all = "camelCase")]
+    Client {
+        /// Its application id.
+        id: String,
+        /// Its secret.
+        secret: SecretRef,
+        /// Tenant of Microsoft Entra that the principal and the secret are of; of the workspace itself when unset.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
+    },
+}
+
+impl Databricks {
+    pub(super) fn secret(&self) -> &SecretRef {
+        match &self.credential {
+            DatabricksCredential::AccessToken(secret) | DatabricksCredential::Client { secret, .. } => secret,
+        }
+    }
+}
+
 /// What proves a user of Snowflake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BigQuery, Server, Snowflake};
+use super::{BigQuery, Databricks, Server, Snowflake};
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -41,6 +41,8 @@ pub enum Connection {
     /// A Google BigQuery project.
     #[serde(rename = "bigquery")]
     BigQuery(Box<BigQuery>),
+    /// A Databricks SQL warehouse.
+    Databricks(Box<Databricks>),
     /// A ClickHouse server.
     #[serde(rename = "clickhouse")]
     ClickHouse(Box<Server>),
@@ -274,6 +276,7 @@ impl SourcePlan {
             }
             Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
             Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
+            Connection::Databricks(databricks) => all.push(databricks.secret().clone()),
             Connection::ClickHouse(server) | Connection::MySql(server) => all.extend(server.secrets().cloned()),
             Connection::Sqlite(_) => {}
         }

@@ -23,6 +23,12 @@ pub(super) fn bigquery() -> Value {
         "impersonate": "etl@p.iam.gserviceaccount.com", "maximumBytesBilled": 1_000_000_000})
 }
 
+/// A Databricks SQL warehouse with every field that can stand beside the others.
+pub(super) fn databricks() -> Value {
+    json!({"host": "dbc-1.cloud.databricks.com", "httpPath": "/sql/1.0/warehouses/0123456789abcdef", "catalog": "main",
+        "schema": "marts", "clientId": "c", "clientSecret": key("s"), "tenantId": "t", "startForChecks": true})
+}
+
 fn source(changes: Value) -> Value {
     json!({"snowflake": with(snowflake(), changes)})
 }
@@ -122,5 +128,43 @@ fn every_field_of_bigquery_does_something() {
         assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
     }
     let pushdown = json!({"bigquery": bigquery(), "diff": "Pushdown"});
+    assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
+}
+
+#[test]
+fn every_field_of_databricks_does_something() {
+    let planned =
+        |changes| plan_source(&json!({"databricks": with(databricks(), changes)})).map(|plan| format!("{plan:?}"));
+    let token = json!({"clientId": null, "clientSecret": null, "tenantId": null, "accessToken": key("t")});
+    let changes = [
+        json!({}),
+        json!({"host": "other"}),
+        json!({"httpPath": "/sql/1.0/warehouses/other"}),
+        json!({"catalog": null}),
+        json!({"schema": null}),
+        json!({"clientId": "other"}),
+        json!({"clientSecret": key("other")}),
+        json!({"tenantId": null}),
+        json!({"startForChecks": null}),
+        token.clone(),
+    ];
+    let plans: BTreeSet<String> = changes.iter().map(|change| planned(change.clone()).unwrap()).collect();
+    assert_eq!(plans.len(), changes.len());
+    let same = json!({"host": "DBC-1.cloud.databricks.com", "httpPath": "/sql/1.0/endpoints/0123456789abcdef/"});
+    assert_eq!(planned(same), planned(json!({})));
+    for (changes, path) in [
+        (json!({"host": "https://dbc-1.cloud.databricks.com"}), "spec.databricks.host"),
+        (json!({"host": "dbc-1.cloud.databricks.com:443"}), "spec.databricks.host"),
+        (json!({"httpPath": "0123456789abcdef"}), "spec.databricks.httpPath"),
+        (json!({"httpPath": "/sql/protocolv1/o/1/2-3-abc"}), "spec.databricks.httpPath"),
+        (json!({"httpPath": "/sql/1.0/warehouses/a/../b"}), "spec.databricks.httpPath"),
+        (json!({"tenantId": "t/../x"}), "spec.databricks.tenantId"),
+        (json!({"clientId": null}), "spec.databricks"),
+        (json!({"accessToken": key("t")}), "spec.databricks"),
+        (with(token.clone(), json!({"tenantId": "t"})), "spec.databricks.tenantId"),
+    ] {
+        assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
+    }
+    let pushdown = json!({"databricks": databricks(), "diff": "Pushdown"});
     assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
 }

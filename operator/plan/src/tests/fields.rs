@@ -116,20 +116,10 @@ fn every_field_of_a_source_does_something() {
         // Field by field in `cloud`.
         ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
         ("bigquery", Planned(other("bigquery", super::cloud::bigquery()))),
+        ("databricks", Planned(other("databricks", super::cloud::databricks()))),
         // In `servers`.
         ("clickhouse", Planned(other("clickhouse", super::servers::server()))),
         ("mysql", Planned(other("mysql", super::servers::server()))),
-        (
-            "databricks",
-            Refused(
-                other(
-                    "databricks",
-                    json!({"host": "h", "warehouseId": "w", "httpPath": "/sql", "catalog": "c", "accessToken": key("p")}),
-                ),
-                "spec.databricks",
-                "NotSupported",
-            ),
-        ),
         (
             "azureSql",
             Refused(

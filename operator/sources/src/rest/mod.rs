@@ -23,4 +23,4 @@ pub(crate) mod script;
 pub(crate) mod service;
 mod trouble;
 
-pub(crate) use self::service::{Authorize, Call, Service, request_id};
+pub(crate) use self::service::{Authorize, Call, Link, Service, request_id};

@@ -19,7 +19,7 @@ pub(crate) enum Unreadable {
 
 /// A document that is being scanned.
 pub(crate) struct Scanner {
-    /// Name of the array's member, with its quotes.
+    /// Name of the array's member, with its quotes; empty if the array is the document.
     member: Vec<u8>,
     /// Objects around it.
     level: usize,
@@ -48,6 +48,11 @@ impl Scanner {
             escaped: false,
             last: (0, 0),
         }
+    }
+
+    /// For a document that is the array itself.
+    pub(crate) fn bare() -> Self {
+        Self { member: Vec::new(), ..Self::new("", 0) }
     }
 
     /// Reads a piece; `row` is given each row that ends in it.
@@ -118,8 +123,11 @@ impl Scanner {
         Ok(())
     }
 
-    /// Whether the bracket at the end follows the member's name and a colon.
+    /// Whether the bracket at the end follows the member's name and a colon, or begins the document.
     fn is_member(&self) -> bool {
+        if self.member.is_empty() {
+            return self.around.trim_ascii() == b"[";
+        }
         let (start, end) = self.last;
         let name = self.around.get(start..end).unwrap_or_default();
         let gap = self.around.get(end..self.around.len() - 1).unwrap_or_default();
@@ -203,6 +211,23 @@ mod tests {
             assert_eq!(rows, [r#"["a","]\"\\"]"#, r#"[null,"é"]"#, "[]"], "cut at {cut}");
             assert_eq!(rest.as_deref(), Some(around), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn an_array_may_be_the_document() {
+        let read = |document: &str| {
+            let (mut scanner, mut rows) = (Scanner::bare(), 0);
+            scanner.feed(document.as_bytes(), |_| {
+                rows += 1;
+                Ok::<_, Unreadable>(())
+            })?;
+            Ok((rows, scanner.around().is_some()))
+        };
+        assert_eq!(read(" [[\"a\"], [null]]"), Ok((2, true)));
+        assert_eq!(read("[]"), Ok((0, true)));
+        assert_eq!(read("[[\"a\"]"), Ok((1, false)));
+        assert_eq!(read("{\"rows\": [[\"a\"]]}"), Ok((0, true)));
+        assert_eq!(read("<Error>"), Err(Unreadable::Malformed));
     }
 
     #[test]

@@ -97,6 +97,11 @@ impl Script {
         Self { endpoint, asked, left }
     }
 
+    /// More answers, behind those that are left.
+    pub(crate) fn then(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.left.lock().unwrap().extend(answers);
+    }
+
     /// What was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()

@@ -91,6 +91,8 @@ pub(crate) struct Call {
     pub(crate) again: Option<(&'static str, &'static str)>,
     /// JSON, or what else the service takes.
     pub(crate) body: Option<Bytes>,
+    /// Its media type.
+    media: &'static str,
     /// How long the first line of the answer may take.
     pub(crate) patience: Duration,
 }
@@ -98,12 +100,27 @@ pub(crate) struct Call {
 impl Call {
     /// Asks for something.
     pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: Vec::new(), again: None, body: None, patience: ANSWER_TIMEOUT }
+        Self {
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            again: None,
+            body: None,
+            media: "application/json",
+            patience: ANSWER_TIMEOUT,
+        }
     }
 
-    /// Says something.
+    /// Says something, in JSON.
     pub(crate) fn post(path: String, body: Bytes) -> Self {
         Self { method: Method::POST, body: Some(body), ..Self::get(path) }
+    }
+
+    /// Says something, as a form: what servers of tokens take.
+    pub(crate) fn form(path: String, pairs: &[(&str, &str)]) -> Self {
+        let pair = |(name, value): &(&str, &str)| format!("{}={}", escaped(name), escaped(value));
+        let body = pairs.iter().map(pair).collect::<Vec<_>>().join("&");
+        Self { media: "application/x-www-form-urlencoded", ..Self::post(path, body.into()) }
     }
 
     /// With one more pair of the query.
@@ -111,6 +128,20 @@ impl Call {
         self.query.push((name, value.into()));
         self
     }
+}
+
+/// Where else an answer is, as the service says: an address that proves itself who asks there.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    url: Url,
+    headers: HeaderMap,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum Errand<'a> {
+    Call(&'a Call, &'a dyn Authorize),
+    Link(&'a Link),
 }
 
 /// A service.
@@ -188,14 +219,53 @@ impl Service {
     /// # Errors
     /// `HostNotFound`, `ConnectionFailed`, `TlsFailed`, `WarehouseUnavailable`; what [`Authorize::bearer`] says.
     pub(crate) async fn send(&self, call: &Call, authorize: &dyn Authorize) -> Result<Response, Failure> {
+        self.exchange(Errand::Call(call, authorize)).await
+    }
+
+    /// Asks for what a link leads to, without the service's credentials.
+    ///
+    /// # Errors
+    /// As [`Service::send`].
+    pub(crate) async fn fetch(&self, link: &Link) -> Result<Response, Failure> {
+        self.exchange(Errand::Link(link)).await
+    }
+
+    /// Reads a link of an answer; `None` if it is none that may be followed: rows travel encrypted, but within this machine.
+    pub(crate) fn link<'a>(
+        &self,
+        url: &str,
+        headers: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Option<Link> {
+        let url = Url::parse(url).ok()?;
+        let fit = url.scheme() == "https" || (self.base.scheme() == "http" && loopback(&url));
+        let header = |(name, value): (&String, &String)| {
+            let mut value = HeaderValue::try_from(value).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::try_from(name).ok()?, value))
+        };
+        let headers: Option<HeaderMap> = headers.into_iter().map(header).collect();
+        (fit && url.host_str().is_some()).then_some(Link { url, headers: headers? })
+    }
+
+    async fn exchange(&self, errand: Errand<'_>) -> Result<Response, Failure> {
         let mut attempt = 1;
         let mut arrived = false;
         let mut stale = false;
         loop {
-            let request = self.request(call, authorize, stale, arrived).await?;
-            let sent = tokio::time::timeout(call.patience, self.client.execute(request)).await;
+            let (request, patience) = match errand {
+                Errand::Call(call, authorize) => {
+                    (self.request(call, authorize, stale, arrived).await?, call.patience)
+                }
+                Errand::Link(link) => (self.follow(link), ANSWER_TIMEOUT),
+            };
+            let place = request.url().clone();
+            let sent = tokio::time::timeout(patience, self.client.execute(request)).await;
             let (failure, wish) = match sent {
-                Ok(Ok(response)) if response.status() == StatusCode::UNAUTHORIZED && !stale => {
+                Ok(Ok(response))
+                    if response.status() == StatusCode::UNAUTHORIZED
+                        && !stale
+                        && matches!(errand, Errand::Call(..)) =>
+                {
                     stale = true;
                     continue;
                 }
@@ -205,14 +275,15 @@ impl Service {
                     (self.busy(status), retry_after(response.headers()))
                 }
                 Ok(Err(error)) => {
-                    let failure = trouble(&self.name, &self.base, self.peer.as_ref(), &error);
+                    let peer = self.peer.as_ref().filter(|_| matches!(errand, Errand::Call(..)));
+                    let failure = trouble(&self.name, &place, peer, &error);
                     if failure.code != Code::ConnectionFailed {
                         return Err(failure);
                     }
                     (failure, None)
                 }
                 Err(_) => {
-                    let seconds = call.patience.as_secs();
+                    let seconds = patience.as_secs();
                     let message = format!("{} did not answer within {seconds} s; check network and proxy", self.name);
                     (Failure::new(Code::ConnectionFailed, message), None)
                 }
@@ -224,6 +295,13 @@ impl Service {
             attempt += 1;
             arrived = true;
         }
+    }
+
+    fn follow(&self, link: &Link) -> reqwest::Request {
+        let mut request = reqwest::Request::new(Method::GET, link.url.clone());
+        *request.headers_mut() = link.headers.clone();
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        request
     }
 
     async fn request(
@@ -262,7 +340,7 @@ impl Service {
             headers.insert(AUTHORIZATION, bearer);
         }
         if call.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.media));
         }
         Ok(headers)
     }
@@ -312,6 +390,15 @@ fn builder(base: &Url) -> ClientBuilder {
         .tcp_keepalive_retries(LOOKS)
         .pool_max_idle_per_host(CONNECTIONS);
     if base.scheme() == "http" { builder.no_proxy().tls_certs_only([]) } else { builder }
+}
+
+/// A text within a form.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
 }
 
 fn loopback(url: &Url) -> bool {

@@ -1,4 +1,4 @@
-"""Who asks: a personal access token, or a token of the workspace's OAuth endpoint for a service principal."""
+"""Who asks: a personal access token, or a token of the workspace's OAuth endpoint, or Entra's, for a service principal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ..wire import Request, Response
 from .errors import ApiError, unauthenticated
 
 LIFETIME = 3600
+# The application that stands for Azure Databricks in every tenant.
+AZURE_DATABRICKS = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"
 
 
 class Authenticator:
@@ -20,6 +22,8 @@ class Authenticator:
         self.personal_token = "dapi" + secrets.token_hex(16)
         self.client_id = "5d5f9a80-0000-4000-8000-" + secrets.token_hex(6)
         self.client_secret = "dose" + secrets.token_hex(16)
+        self.tenant = "contoso.onmicrosoft.com"
+        self.entra_secret = "8Q~" + secrets.token_urlsafe(30)
         self._tokens: dict[str, float] = {}
         self._personal_revoked = False
 
@@ -67,9 +71,29 @@ class Authenticator:
             return _refused(401, "invalid_client", "Client authentication failed")
         if "all-apis" not in form.get("scope", "").split():
             return _refused(400, "invalid_scope", "The scope must be all-apis")
+        return self._given("all-apis")
+
+    def entra_token(self, request: Request, tenant: str) -> Response:
+        """Client credentials grant of Microsoft Entra (page "Get Microsoft Entra ID tokens for service principals")."""
+        form = dict(parse_qsl(request.body.decode("utf-8", "replace")))
+        kind = (request.header("content-type") or "").split(";")[0]
+        if kind != "application/x-www-form-urlencoded" or form.get("grant_type") != "client_credentials":
+            return _refused(400, "invalid_request", "AADSTS900144: The request body must contain 'grant_type'.")
+        if tenant != self.tenant:
+            return _refused(400, "invalid_request", f"AADSTS90002: Tenant '{tenant}' not found.")
+        if form.get("client_id") != self.client_id:
+            text = f"AADSTS700016: Application with identifier '{form.get('client_id')}' was not found in the directory."
+            return _refused(400, "unauthorized_client", text)
+        if form.get("client_secret") != self.entra_secret:
+            return _refused(401, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
+        if form.get("scope") != f"{AZURE_DATABRICKS}/.default":
+            return _refused(400, "invalid_scope", "AADSTS70011: The provided value for the scope is not valid.")
+        return self._given(form["scope"])
+
+    def _given(self, scope: str) -> Response:
         token = "eyJ" + secrets.token_urlsafe(60)
         self._tokens[token] = time.time() + LIFETIME
-        found = {"access_token": token, "scope": "all-apis", "token_type": "Bearer", "expires_in": LIFETIME}
+        found = {"access_token": token, "scope": scope, "token_type": "Bearer", "expires_in": LIFETIME}
         return Response.json(200, found)
 
 

@@ -33,7 +33,9 @@ class Statement:
     reads: list[Name] = field(default_factory=list)
 
 
-def read(sql: str, catalog: str, schema: str, parameters: dict[str, tuple[str | None, str]]) -> Statement:
+def read(
+    sql: str, catalog: str, schema: str, parameters: dict[str, tuple[str | None, str]], read_only: bool = False
+) -> Statement:
     """Parses one statement and qualifies its tables; Databricks' error otherwise."""
     try:
         statements = parse(sql, DIALECT)
@@ -51,7 +53,7 @@ def read(sql: str, catalog: str, schema: str, parameters: dict[str, tuple[str | 
             raise StatementError("UNRESOLVED_ROUTINE", "42883", text)
     _bind(statement, parameters)
     if not found.kind.endswith("SCHEMA"):
-        _qualify(found, catalog, schema)
+        _qualify(found, catalog, schema, read_only)
     return found
 
 
@@ -87,7 +89,7 @@ def _bind(statement: exp.Expression, parameters: dict[str, tuple[str | None, str
         node.replace(exp.cast(literal, exp.DataType.build(kind, dialect="databricks")))
 
 
-def _qualify(found: Statement, catalog: str, schema: str) -> None:
+def _qualify(found: Statement, catalog: str, schema: str, read_only: bool) -> None:
     statement = found.expression
     creates = isinstance(statement, exp.Create | exp.Drop | exp.Alter)
     target = statement.find(exp.Table) if creates or isinstance(statement, WRITES) else None
@@ -96,7 +98,7 @@ def _qualify(found: Statement, catalog: str, schema: str) -> None:
             continue
         parts = [piece.name.lower() for piece in table.parts]
         if len(parts) > 1 and parts[-2] == "information_schema":
-            _information(table, parts, catalog)
+            _information(table, parts, catalog, read_only)
             continue
         defaults = [catalog, schema]
         name: Name = (*defaults[: 3 - len(parts)], *parts) if len(parts) < 3 else tuple(parts)
@@ -130,17 +132,26 @@ _VIEWS = {
     "columns": """SELECT database_name AS table_catalog, schema_name AS table_schema, table_name, column_name,
         column_index - 1 AS ordinal_position, CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS is_nullable, data_type
         FROM duckdb_columns() WHERE NOT internal AND database_name = '{catalog}'""",
-    "schemata": """SELECT database_name AS catalog_name, schema_name
+    "schemata": """SELECT database_name AS catalog_name, schema_name, 'owner@example.com' AS schema_owner
         FROM duckdb_schemas() WHERE NOT internal AND database_name = '{catalog}'""",
+    "catalogs": "SELECT '{catalog}' AS catalog_name, 'owner@example.com' AS catalog_owner",
+    "catalog_privileges": """SELECT 'account users' AS grantee, '{catalog}' AS catalog_name, privilege_type
+        FROM (VALUES ('USE_CATALOG'), ('CREATE_SCHEMA')) AS granted(privilege_type)
+        WHERE privilege_type <> 'CREATE_SCHEMA' OR NOT {read_only}""",
+    "schema_privileges": """SELECT 'account users' AS grantee, database_name AS catalog_name, schema_name, privilege_type
+        FROM duckdb_schemas(), (VALUES ('USE_SCHEMA'), ('CREATE_TABLE')) AS granted(privilege_type)
+        WHERE NOT internal AND database_name = '{catalog}'
+        AND (privilege_type <> 'CREATE_TABLE' OR NOT {read_only})""",
 }
 
 
-def _information(table: exp.Table, parts: list[str], catalog: str) -> None:
+def _information(table: exp.Table, parts: list[str], catalog: str, read_only: bool) -> None:
     view, owner = parts[-1], parts[0] if len(parts) == 3 else catalog
     if view not in _VIEWS:
         text = f"The table or view `information_schema`.`{view}` cannot be found."
         raise StatementError("TABLE_OR_VIEW_NOT_FOUND", "42P01", text)
-    inner = exp.maybe_parse(_VIEWS[view].format(catalog=owner.replace("'", "''")), dialect="duckdb")
+    text = _VIEWS[view].format(catalog=owner.replace("'", "''"), read_only=str(read_only).upper())
+    inner = exp.maybe_parse(text, dialect="duckdb")
     table.replace(exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(table.alias or view))))
 
 

@@ -51,7 +51,10 @@ class Workspace:
 
 def run(workspace: Workspace, asked: Submission, statement: Statement | None, force: bool = False) -> Result:
     """Runs one statement."""
-    found = dialect.read(asked.statement, asked.catalog or CATALOG, asked.schema or SCHEMA, asked.parameters)
+    found = dialect.read(
+        asked.statement, asked.catalog or CATALOG, asked.schema or SCHEMA, asked.parameters, workspace.read_only
+    )
+    _check_place(workspace, asked)
     cursor = workspace.engine.cursor()
     if statement:
         cursor.attach(statement)
@@ -65,6 +68,15 @@ def run(workspace: Workspace, asked: Submission, statement: Statement | None, fo
     finally:
         cursor.close()
     return _limited(workspace, asked, result)
+
+
+def _check_place(workspace: Workspace, asked: Submission) -> None:
+    """Catalog and schema of a request are used before its statement is."""
+    if asked.catalog not in (None, CATALOG):
+        raise StatementError("NO_SUCH_CATALOG_EXCEPTION", "42704", f"Catalog '{asked.catalog}' was not found.")
+    if asked.schema is not None and asked.schema.lower() not in workspace.schemas:
+        text = f"The schema `{CATALOG}`.`{asked.schema}` cannot be found."
+        raise StatementError("SCHEMA_NOT_FOUND", "42704", text)
 
 
 def _limited(workspace: Workspace, asked: Submission, result: Result) -> Result:
@@ -97,6 +109,9 @@ def _check(workspace: Workspace, found: dialect.Statement, cursor: Cursor, force
             raise StatementError("INSUFFICIENT_PERMISSIONS", "42501", text)
     if workspace.read_only and found.kind != "SELECT" and not force:
         text = "Insufficient privileges: User does not have CREATE TABLE on Schema."
+        if found.target and workspace.exists(cursor, found.target):
+            shown = ".".join(f"`{part}`" for part in found.target)
+            text = f"Insufficient privileges: User does not have MODIFY on Table {shown}."
         raise StatementError("INSUFFICIENT_PERMISSIONS", "42501", text)
     for name in found.reads:
         if not workspace.exists(cursor, name):

@@ -69,5 +69,6 @@ MACROS = (
         ELSE to_json(x)
     END
     """,
+    "CREATE MACRO is_account_group_member(name) AS name = 'account users'",
     "CREATE MACRO pmod(a, b) AS ((a % b) + b) % b",
 )

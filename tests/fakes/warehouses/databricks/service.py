@@ -24,6 +24,7 @@ _STATEMENT = re.compile(rf"{ROOT}/([^/]+)")
 _CANCEL = re.compile(rf"{ROOT}/([^/]+)/cancel")
 _CHUNK = re.compile(rf"{ROOT}/([^/]+)/result/chunks/([^/]+)")
 _WAREHOUSE = re.compile(r"/api/2\.0/sql/warehouses/([^/]+)")
+_ENTRA = re.compile(r"/([^/]+)/oauth2/v2\.0/token")
 WAREHOUSE_ID = "0123456789abcdef"
 _STATES = {"RUNNING": "RUNNING", "SUCCEEDED": "SUCCEEDED", "FAILED": "FAILED", "CANCELLED": "CANCELED"}
 
@@ -47,6 +48,8 @@ class Databricks:
             return self.links.serve(request)
         if request.path == "/oidc/v1/token" and request.method == "POST":
             return self.auth.token(request)
+        if request.method == "POST" and (found := _ENTRA.fullmatch(request.path)):
+            return self.auth.entra_token(request, found[1])
         if request.path == "/oidc/.well-known/oauth-authorization-server" and request.method == "GET":
             return self.auth.endpoints(request)
         if request.path == "/.well-known/databricks-config" and request.method == "GET":
@@ -254,4 +257,6 @@ class Databricks:
             "token": self.auth.personal_token,
             "clientId": self.auth.client_id,
             "clientSecret": self.auth.client_secret,
+            "tenantId": self.auth.tenant,
+            "entraSecret": self.auth.entra_secret,
         }

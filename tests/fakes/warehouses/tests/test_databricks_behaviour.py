@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from ..running import Running
-from .databricks_shop import ROOT, call, execute, rows
-from .harness import Control
+from .databricks_shop import ROOT, call, error, execute, rows
+from .harness import TIMEOUT, Control
 
 OPTIONS = (
     "map('ignoreNullFields', 'false', 'timeZone', 'UTC', 'timestampFormat', 'yyyy-MM-dd\\'T\\'HH:mm:ss.SSSSSSXXX')"
@@ -127,3 +127,45 @@ def test_faults_have_the_form_of_the_service(databricks: Running, databricks_con
     assert execute(databricks, "SELECT 1").headers["Content-Type"] == "text/html"
     with pytest.raises(requests.ConnectionError):
         execute(databricks, "SELECT 1")
+
+
+def test_a_service_principal_of_entra(databricks: Running) -> None:
+    told = databricks.connection
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": told["clientId"],
+        "client_secret": told["entraSecret"],
+        "scope": "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default",
+    }
+    address = f"{databricks.url}/{told['tenantId']}/oauth2/v2.0/token"
+    token = requests.post(address, data=form, timeout=TIMEOUT).json()["access_token"]
+    answer = call(databricks, "GET", f"/api/2.0/sql/warehouses/{told['warehouseId']}", Authorization=f"Bearer {token}")
+    assert answer.json()["state"] == "RUNNING"
+    for changes, status, code in [
+        ({"client_secret": told["clientSecret"]}, 401, "invalid_client"),
+        ({"client_id": "nobody"}, 400, "unauthorized_client"),
+        ({"scope": "all-apis"}, 400, "invalid_scope"),
+        ({"grant_type": "password"}, 400, "invalid_request"),
+    ]:
+        answer = requests.post(address, data={**form, **changes}, timeout=TIMEOUT)
+        assert (answer.status_code, answer.json()["error"]) == (status, code)
+    other = address.replace(told["tenantId"], "other.example.com")
+    assert requests.post(other, data=form, timeout=TIMEOUT).json()["error"] == "invalid_request"
+
+
+def test_privileges_are_told_as_they_are(databricks: Running, databricks_control: Control) -> None:
+    granted = (
+        "SELECT COUNT(*) FROM information_schema.{view} WHERE privilege_type = '{privilege}' "
+        "AND is_account_group_member(grantee)"
+    )
+    schema = granted.format(view="schema_privileges", privilege="CREATE_TABLE") + " AND schema_name = 'shop'"
+    catalog = granted.format(view="catalog_privileges", privilege="CREATE_SCHEMA")
+    assert (rows(databricks, schema), rows(databricks, catalog)) == ([["1"]], [["1"]])
+    databricks_control.settings(readOnly=True)
+    assert (rows(databricks, schema), rows(databricks, catalog)) == ([["0"]], [["0"]])
+    databricks_control.settings(readOnly=False)
+
+
+def test_catalog_and_schema_of_a_request_are_there(databricks: Running) -> None:
+    assert error(execute(databricks, "SELECT 1", catalog="nope")) == ("NO_SUCH_CATALOG_EXCEPTION", "42704")
+    assert error(execute(databricks, "SELECT 1", schema="nope")) == ("SCHEMA_NOT_FOUND", "42704")

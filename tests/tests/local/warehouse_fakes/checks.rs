@@ -1,9 +1,11 @@
 //! What a check says: the server, or the grant that is missing with the statement that gives it. It changes nothing.
 
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{BigQuery, Connection, Snowflake, SourcePlan};
+use backflow_core::plan::{BigQuery, Connection, Databricks, DatabricksCredential, Snowflake, SourcePlan};
+use backflow_core::secret::{SecretRef, Secrets};
 use backflow_sources::warehouse::open;
 use backflow_tests::warehouse::{FakeWarehouse, Service};
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::shop::customers;
@@ -36,6 +38,13 @@ fn bigquery(plan: &SourcePlan, change: impl FnOnce(&mut BigQuery)) -> SourcePlan
     let mut changed = bigquery.clone();
     change(&mut changed);
     SourcePlan { connection: Connection::BigQuery(changed), ..plan.clone() }
+}
+
+fn databricks(plan: &SourcePlan, change: impl FnOnce(&mut Databricks)) -> SourcePlan {
+    let Connection::Databricks(databricks) = &plan.connection else { panic!("it is no Databricks") };
+    let mut changed = databricks.clone();
+    change(&mut changed);
+    SourcePlan { connection: Connection::Databricks(changed), ..plan.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,4 +123,108 @@ async fn bigquery_says_where_it_is_or_what_is_missing() {
     assert_eq!(check(&identity, &fake).await.unwrap(), "BigQuery in EU", "as a pod with workload identity");
     let project = bigquery(&plan, |to| to.project = "acme-other".into());
     refused(&project, &fake, Code::PermissionDenied, &["acme-other", "roles/bigquery.jobUser"]).await;
+}
+
+/// A Secret of any name.
+struct Secret(String);
+
+impl Secrets for Secret {
+    fn read(&self, _: &SecretRef) -> Result<SecretString, Failure> {
+        Ok(self.0.clone().into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databricks_says_what_it_is_or_what_is_missing() {
+    let fake = FakeWarehouse::start(Service::Databricks, &customers(Service::Databricks, 3)).await.unwrap();
+    let plan = fake.source();
+    let resumes = async || {
+        let state = fake.control(reqwest::Method::GET, "/state", None).await.unwrap();
+        state["warehouse"]["resumes"].as_u64().unwrap()
+    };
+    assert_eq!(check(&plan, &fake).await.unwrap(), "Databricks SQL");
+    assert_eq!(fake.list("/tables").await.unwrap().len(), 1, "a check makes nothing");
+
+    fake.settings(json!({"warehouse": {"running": false}})).await.unwrap();
+    assert_eq!(check(&plan, &fake).await.unwrap(), "Databricks SQL, stopped: grants are not checked");
+    assert_eq!(resumes().await, 0, "a check wakes no warehouse up");
+    let asking = databricks(&plan, |to| to.start_for_checks = true);
+    assert_eq!(check(&asking, &fake).await.unwrap(), "Databricks SQL");
+    assert_eq!(resumes().await, 1, "unless it is asked to");
+
+    fake.settings(json!({"readOnly": true})).await.unwrap();
+    let principal = format!("TO `{}`", fake.told("clientId"));
+    let grant = "GRANT USE SCHEMA, CREATE TABLE, SELECT, MODIFY ON SCHEMA `workspace`.`_backflow`";
+    let create = format!("CREATE SCHEMA `workspace`.`_backflow`; {grant} {principal}");
+    refused(&plan, &fake, Code::StateSchemaMissing, &[&create]).await;
+    fake.sql("CREATE SCHEMA _backflow").await.unwrap();
+    refused(&plan, &fake, Code::PermissionDenied, &[&format!("{grant} {principal}")]).await;
+    fake.settings(json!({"readOnly": false})).await.unwrap();
+    prepare(&plan, &fake).await;
+    assert_eq!(check(&plan, &fake).await.unwrap(), "Databricks SQL");
+    fake.settings(json!({"readOnly": true})).await.unwrap();
+    let modify = format!("GRANT MODIFY ON TABLE `workspace`.`_backflow`.`objects` {principal}");
+    refused(&plan, &fake, Code::PermissionDenied, &[&modify]).await;
+    fake.settings(json!({"readOnly": false})).await.unwrap();
+
+    let warehouse = databricks(&plan, |to| to.warehouse_id = "fedcba9876543210".into());
+    refused(&warehouse, &fake, Code::PermissionDenied, &["fedcba9876543210 is not in this workspace", "CAN USE"]).await;
+    let catalog = databricks(&plan, |to| to.catalog = Some("nope".into()));
+    refused(&catalog, &fake, Code::DatabaseNotFound, &[&format!("GRANT USE CATALOG ON CATALOG `nope` {principal}")])
+        .await;
+    let schema = databricks(&plan, |to| to.schema = Some("nope".into()));
+    refused(&schema, &fake, Code::DatabaseNotFound, &["GRANT USE SCHEMA ON SCHEMA `workspace`.`nope`"]).await;
+    let stranger = databricks(&plan, |to| {
+        let DatabricksCredential::Client { id, .. } = &mut to.credential else { panic!() };
+        *id = "nobody".into();
+    });
+    refused(&stranger, &fake, Code::AuthenticationFailed, &["nobody", "databricks.clientSecret"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databricks_takes_three_kinds_of_credentials_and_tells_what_is_wrong_with_each() {
+    let fake = FakeWarehouse::start(Service::Databricks, "").await.unwrap();
+    let plan = fake.source();
+    let Connection::Databricks(service) = &plan.connection else { panic!("it is no Databricks") };
+    let DatabricksCredential::Client { id, secret, .. } = &service.credential else { panic!() };
+    let with = |credential: DatabricksCredential| databricks(&plan, |to| to.credential = credential);
+    let client = |id: &str, tenant: Option<&str>| {
+        with(DatabricksCredential::Client { id: id.into(), secret: secret.clone(), tenant: tenant.map(Into::into) })
+    };
+    let personal = with(DatabricksCredential::AccessToken(secret.clone()));
+    let workspace = client(id, None);
+    let entra = client(id, Some(fake.told("tenantId")));
+    let checked = async |plan: &SourcePlan, value: &str| {
+        let found = open(plan, &Secret(value.to_owned()), "backflow/check").await?.check().await;
+        if let Err(failure) = &found {
+            assert!(value.is_empty() || !failure.message.contains(value), "{failure}");
+        }
+        found
+    };
+    for (plan, value) in [(&personal, "token"), (&workspace, "clientSecret"), (&entra, "entraSecret")] {
+        let value = fake.told(value);
+        assert_eq!(checked(plan, &format!("{value}\n")).await.unwrap(), "Databricks SQL");
+    }
+    let cases = [
+        (&personal, "", "is empty"),
+        (&personal, "dapi0000", "expired, revoked, or of another workspace"),
+        (&personal, "not\u{7}a token", "characters that no token has"),
+        (&workspace, "wrong", "databricks.clientSecret"),
+        (&entra, "wrong", "databricks.clientSecret"),
+        (&client(id, Some("other.example.com")), fake.told("entraSecret"), "not in tenant other.example.com"),
+        (&client("nobody", Some(fake.told("tenantId"))), fake.told("entraSecret"), "nobody is not in tenant"),
+    ];
+    for (plan, value, said) in cases {
+        let failure = checked(plan, value).await.unwrap_err();
+        assert_eq!(failure.code, Code::AuthenticationFailed, "{failure}");
+        assert!(failure.message.contains(said), "no {said} in: {failure}");
+    }
+
+    // A token that is no longer taken is made anew; a personal one cannot be.
+    let (long, lost) = (open(&workspace, &fake, "backflow/one").await.unwrap(), fake.told("token"));
+    let lost = open(&personal, &Secret(lost.to_owned()), "backflow/two").await.unwrap();
+    fake.control(reqwest::Method::POST, "/expire", Some(json!({"what": "tokens"}))).await.unwrap();
+    assert_eq!(long.check().await.unwrap(), "Databricks SQL");
+    let failure = lost.check().await.unwrap_err();
+    assert_eq!(failure.code, Code::AuthenticationFailed, "{failure}");
 }

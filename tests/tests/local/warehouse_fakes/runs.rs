@@ -20,6 +20,11 @@ async fn all_then_the_changes_then_nothing_from_bigquery() {
     all_then_the_changes_then_nothing(Service::BigQuery).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_then_the_changes_then_nothing_from_databricks() {
+    all_then_the_changes_then_nothing(Service::Databricks).await;
+}
+
 async fn all_then_the_changes_then_nothing(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     let first = shop.succeed("run-1").await;
@@ -59,6 +64,11 @@ async fn a_crash_ends_complete_in_bigquery() {
     a_crash_ends_complete(Service::BigQuery).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_ends_complete_in_databricks() {
+    a_crash_ends_complete(Service::Databricks).await;
+}
+
 async fn a_crash_ends_complete(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     for failpoint in ["after-send", "inside-commit", "after-commit", "inside-fold"] {
@@ -91,6 +101,11 @@ async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_snowflake() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_bigquery() {
     an_emptied_model_deletes_nothing_until_it_is_approved(Service::BigQuery).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_databricks() {
+    an_emptied_model_deletes_nothing_until_it_is_approved(Service::Databricks).await;
 }
 
 async fn an_emptied_model_deletes_nothing_until_it_is_approved(service: Service) {

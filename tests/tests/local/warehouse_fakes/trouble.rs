@@ -1,6 +1,7 @@
 //! A service with trouble: each kind has its code, nothing is lost, and no credential is told.
 
 use backflow_core::code::Code;
+use backflow_core::plan::ModelQuery;
 use backflow_tests::warehouse::Service;
 use serde_json::{Value, json};
 
@@ -60,7 +61,7 @@ async fn what_passes(shop: &mut Shop, submit: &str, page: &str, before: u32) {
     overcomes(shop, "gateway-page", post("html")).await;
     overcomes(shop, "refused", post("refuse")).await;
     overcomes(shop, "lost-answer", with(post("reset"), "afterBytes", json!(0))).await;
-    let claim = with(with(post("reset"), "afterBytes", json!(0)), "body", json!("BEGIN TRANSACTION"));
+    let claim = with(with(post("reset"), "afterBytes", json!(0)), "body", json!("BEGIN TRANSACTION|MERGE INTO"));
     overcomes(shop, "lost-answer-to-a-claim", claim).await;
     overcomes(shop, "token-expired", post("unauthorized")).await;
     overcomes(shop, "reset-in-a-page", read("reset")).await;
@@ -134,4 +135,57 @@ async fn trouble_of_bigquery_that_lasts() {
     shop.fake.settings(json!({"deny": []})).await.unwrap();
     cured(&mut shop, "denied").await;
     shop.left_tidy("after what lasts").await;
+}
+
+const DATABRICKS: &str = "^/api/2.0/sql/statements/?$";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_of_databricks_that_passes() {
+    let mut shop = Shop::start(Service::Databricks, 3 * PAGE).await;
+    shop.fake.settings(json!({"chunkRows": PAGE})).await.unwrap();
+    // The pages are behind links.
+    what_passes(&mut shop, DATABRICKS, "^/bucket/", 1).await;
+    let chunk = json!({"kind": "unavailable", "method": "GET", "path": "/result/chunks/", "times": 2});
+    overcomes(&mut shop, "chunk-unavailable", chunk).await;
+    shop.fake.hold(READ, Some(2)).await.unwrap();
+    let look = json!({"kind": "truncate", "method": "GET", "path": "/statements/[^/]+$", "afterBytes": 20, "times": 2});
+    overcomes(&mut shop, "look-broken", look).await;
+    shop.fake.release().await.unwrap();
+
+    // A run wakes the warehouse up.
+    shop.fake.settings(json!({"warehouse": {"running": false}})).await.unwrap();
+    shop.rename(&[1, 150, 299], "awake").await;
+    shop.succeed("stopped").await;
+    assert_eq!(shop.scenario.taken(), shop.upserts([1, 150, 299]));
+    shop.left_tidy("after what passes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_of_databricks_that_lasts() {
+    let mut shop = Shop::start(Service::Databricks, 3 * PAGE).await;
+    shop.fake.settings(json!({"chunkRows": PAGE})).await.unwrap();
+    what_lasts(&mut shop, DATABRICKS).await;
+    let stored = json!({"kind": "html", "path": "^/bucket/", "status": 403, "times": null});
+    fails(&mut shop, "storage-forbidden", stored, Code::ConnectionFailed).await;
+
+    for (name, code, trouble, none) in [
+        ("denied", Code::PermissionDenied, json!({"deny": ["workspace.shop.customers"]}), json!({"deny": []})),
+        ("state-denied", Code::PermissionDenied, json!({"deny": ["workspace._backflow.objects"]}), json!({"deny": []})),
+        ("truncated", Code::LimitExceeded, json!({"truncateRows": 50}), json!({"truncateRows": null})),
+    ] {
+        shop.fake.settings(trouble).await.unwrap();
+        refused(&mut shop, name, code).await;
+        shop.fake.settings(none).await.unwrap();
+        cured(&mut shop, name).await;
+    }
+    shop.scenario.sync.model.query = ModelQuery::Sql("SELECT id, name, plan, score FROM customers".into());
+    shop.fake.sql("ALTER TABLE customers RENAME COLUMN plan TO tier").await.unwrap();
+    refused(&mut shop, "renamed", Code::ColumnNotFound).await;
+    shop.fake.sql("ALTER TABLE customers RENAME COLUMN tier TO plan").await.unwrap();
+    cured(&mut shop, "renamed").await;
+    shop.left_tidy("after what lasts").await;
+
+    shop.fake.sql("DROP TABLE _backflow.objects").await.unwrap();
+    shop.succeed("state-dropped").await;
+    assert_eq!(shop.scenario.taken(), shop.all(), "a state that is gone is made again, and everything is sent");
 }

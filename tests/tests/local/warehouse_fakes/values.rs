@@ -49,16 +49,60 @@ fn bigquery() -> Vec<Kind> {
     ]
 }
 
+fn databricks() -> Vec<Kind> {
+    vec![
+        ("BOOLEAN", "TRUE", "boolean", json!(true)),
+        ("TINYINT", "-128", "tinyint", json!(-128)),
+        ("SMALLINT", "32767", "smallint", json!(32767)),
+        ("INT", "-2147483648", "int", json!(-2_147_483_648_i64)),
+        ("BIGINT", "9007199254740992", "bigint", json!("9007199254740992")),
+        ("FLOAT", "CAST(0.5 AS FLOAT)", "float", json!(0.5)),
+        ("DOUBLE", "CAST('1e300' AS DOUBLE)", "double", json!(1e300)),
+        ("DECIMAL(10,2)", "12.50", "decimal(10,2)", json!("12.50")),
+        (
+            "DECIMAL(38,0)",
+            "CAST('99999999999999999999999999999999999999' AS DECIMAL(38,0))",
+            "decimal(38,0)",
+            json!("9".repeat(38)),
+        ),
+        ("STRING", "'é 😀 \" \\'x\\''", "string", json!("é 😀 \" 'x'")),
+        ("BINARY", "UNHEX('00FFAB')", "binary", json!("AP+r")),
+        ("DATE", "DATE '0001-01-01'", "date", json!("0001-01-01")),
+        (
+            "TIMESTAMP",
+            "TIMESTAMP '1969-12-31 23:59:59.999999+00:00'",
+            "timestamp",
+            json!("1969-12-31T23:59:59.999999Z"),
+        ),
+        (
+            "TIMESTAMP_NTZ",
+            "CAST('2026-01-02 03:04:05.6789' AS TIMESTAMP_NTZ)",
+            "timestamp_ntz",
+            json!("2026-01-02T03:04:05.6789"),
+        ),
+        ("ARRAY<INT>", "ARRAY(1, 2)", "array<int>", json!([1, 2])),
+        ("MAP<STRING, INT>", "MAP('a', 1)", "map<string, int>", json!({"a": 1})),
+        (
+            "STRUCT<x: INT, y: STRING>",
+            "NAMED_STRUCT('x', 1, 'y', 'x')",
+            "struct<x: int, y: string>",
+            json!({"x": 1, "y": "x"}),
+        ),
+        ("VARIANT", "PARSE_JSON('{\"a\":[1.5,null]}')", "variant", json!({"a": [1.5, null]})),
+    ]
+}
+
 /// A table with a row of these values, and one of NULLs. An array is not NULL in a table of BigQuery: it is empty.
 fn seed(service: Service, kinds: &[Kind]) -> String {
     let (table, whole) = match service {
         Service::Snowflake => ("kinds", "INT"),
         Service::BigQuery => ("shop.kinds", "INT64"),
+        Service::Databricks => ("kinds", "INT"),
     };
     let columns: Vec<String> =
         kinds.iter().enumerate().map(|(at, (declared, ..))| format!("c{at} {declared}")).collect();
     let values: Vec<&str> = kinds.iter().map(|(_, value, ..)| *value).collect();
-    let empty = |name: &str| if name.starts_with("array<") { "[]" } else { "NULL" };
+    let empty = |name: &str| if service == Service::BigQuery && name.starts_with("array<") { "[]" } else { "NULL" };
     let nulls: Vec<&str> = kinds.iter().map(|(_, _, name, _)| empty(name)).collect();
     format!(
         "CREATE TABLE {table} (n {whole} NOT NULL, {});\nINSERT INTO {table} SELECT 1, {};\nINSERT INTO {table} SELECT 2, {};\n",
@@ -82,6 +126,14 @@ async fn every_type_of_bigquery_arrives_as_its_golden_file_says() {
     every_type_arrives(Service::BigQuery, bigquery(), golden, &without).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_of_databricks_arrives_as_its_golden_file_says() {
+    let golden = include_str!("../../../../operator/sources/src/databricks/testdata/types.json");
+    let without =
+        ["geography(4326)", "interval day to second", "interval year to month", "mystery", "varchar(20)", "void"];
+    every_type_arrives(Service::Databricks, databricks(), golden, &without).await;
+}
+
 /// `without`: types that the fake does not have, as its README says.
 async fn every_type_arrives(service: Service, kinds: Vec<Kind>, golden: &str, without: &[&str]) {
     let golden: Vec<Value> = serde_json::from_str(golden).unwrap();
@@ -94,6 +146,7 @@ async fn every_type_arrives(service: Service, kinds: Vec<Kind>, golden: &str, wi
     let (table, key) = match service {
         Service::Snowflake => ("KINDS", "N"),
         Service::BigQuery => ("shop.kinds", "n"),
+        Service::Databricks => ("kinds", "n"),
     };
     let model =
         ModelPlan { name: "kinds".into(), query: ModelQuery::Table(table.into()), primary_key: vec![key.into()] };
@@ -111,7 +164,8 @@ async fn every_type_arrives(service: Service, kinds: Vec<Kind>, golden: &str, wi
         let mut full = vec![json!(1)];
         full.extend(kinds.iter().map(|kind| kind.3.clone()));
         let mut nulls = vec![json!(2)];
-        nulls.extend(kinds.iter().map(|kind| if kind.2.starts_with("array<") { json!([]) } else { Value::Null }));
+        let empty = |name: &str| service == Service::BigQuery && name.starts_with("array<");
+        nulls.extend(kinds.iter().map(|kind| if empty(kind.2) { json!([]) } else { Value::Null }));
         assert_eq!(rows, [full, nulls]);
     }
 }
