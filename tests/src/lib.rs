@@ -11,6 +11,7 @@ pub mod oracle;
 pub mod postgres;
 pub mod program;
 pub mod receiver;
+pub mod redshift;
 pub mod rows;
 pub mod s3;
 pub mod state_conformance;

@@ -1,10 +1,13 @@
 //! Warehouses that are a service of a cloud.
 
-use backflow_core::plan::{BigQuery, Connection, Databricks, DatabricksCredential, Snowflake, SnowflakeCredential};
+use backflow_core::plan::{
+    BigQuery, Connection, Databricks, DatabricksCredential, Redshift, RedshiftCredential, RedshiftIam, RedshiftTarget,
+    Snowflake, SnowflakeCredential,
+};
 use backflow_crds::v1alpha1 as api;
 
 use crate::finding::Findings;
-use crate::source::secret;
+use crate::source::{port, secret, tls};
 
 /// Plans a Snowflake account.
 pub(crate) fn snowflake(spec: &api::Snowflake, findings: &mut Findings) -> Option<Connection> {
@@ -58,6 +61,51 @@ pub(crate) fn bigquery(spec: &api::BigQuery, findings: &mut Findings) -> Option<
         maximum_bytes_billed: spec.maximum_bytes_billed,
         endpoint: None,
     })))
+}
+
+/// Plans a database of Redshift.
+pub(crate) fn redshift(spec: &api::Redshift, findings: &mut Findings) -> Option<Connection> {
+    let port = port("redshift", spec.port, findings);
+    let tls = tls("redshift", &spec.tls, findings);
+    let credential = match (&spec.password, &spec.iam) {
+        (Some(password), None) => Some(RedshiftCredential::Password(secret(password))),
+        (None, Some(iam)) => self::iam(iam, findings).map(RedshiftCredential::Iam),
+        _ => {
+            findings.add("spec.redshift", "InvalidSpec", "exactly one of password, iam must be set");
+            None
+        }
+    };
+    Some(Connection::Redshift(Box::new(Redshift {
+        host: spec.host.clone(),
+        port: port?,
+        database: spec.database.clone(),
+        user: spec.user.clone(),
+        credential: credential?,
+        tls,
+        endpoint: None,
+    })))
+}
+
+fn iam(spec: &api::RedshiftIam, findings: &mut Findings) -> Option<RedshiftIam> {
+    // It becomes a part of a host's name.
+    let plain = spec.region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !plain || spec.region.is_empty() || spec.region.starts_with('-') {
+        findings.add("spec.redshift.iam.region", "InvalidSpec", "write the region's code, such as eu-central-1");
+    }
+    if spec.role_arn.as_ref().is_some_and(|role| !role.starts_with("arn:") || !role.contains(":role/")) {
+        let message = "write the role's ARN, such as arn:aws:iam::123456789012:role/warehouse-reader";
+        findings.add("spec.redshift.iam.roleArn", "InvalidSpec", message);
+    }
+    let target = match (&spec.cluster_identifier, &spec.workgroup) {
+        (Some(cluster), None) => Some(RedshiftTarget::Cluster(cluster.clone())),
+        (None, Some(workgroup)) => Some(RedshiftTarget::Workgroup(workgroup.clone())),
+        _ => {
+            let message = "exactly one of clusterIdentifier, workgroup must be set";
+            findings.add("spec.redshift.iam", "InvalidSpec", message);
+            None
+        }
+    };
+    Some(RedshiftIam { region: spec.region.clone(), target: target?, role_arn: spec.role_arn.clone() })
 }
 
 /// Plans a Databricks SQL warehouse.

@@ -238,6 +238,11 @@ fn identity(
             identity.insert("source.host".to_owned(), format!("{}:{}", postgres.host, postgres.port));
             identity.insert("source.database".to_owned(), postgres.database.clone());
         }
+        Connection::Redshift(redshift) => {
+            identity.insert("source".to_owned(), "redshift".to_owned());
+            identity.insert("source.host".to_owned(), format!("{}:{}", redshift.host, redshift.port));
+            identity.insert("source.database".to_owned(), redshift.database.clone());
+        }
         Connection::Snowflake(snowflake) => {
             identity.insert("source".to_owned(), "snowflake".to_owned());
             identity.insert("source.account".to_owned(), snowflake.account.to_ascii_lowercase());

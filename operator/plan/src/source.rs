@@ -24,6 +24,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
     }
     let connection = match spec.warehouse() {
         Some(Warehouse::Postgres(postgres)) => self::postgres(postgres, &mut findings),
+        Some(Warehouse::Redshift(redshift)) => crate::cloud::redshift(redshift, &mut findings),
         Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
         Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
         Some(Warehouse::Databricks(databricks)) => crate::cloud::databricks(databricks, &mut findings),
@@ -33,7 +34,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
         Some(other) => {
             findings.not_supported(
                 format!("spec.{}", other.member()),
-                "use postgres, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
+                "use postgres, redshift, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -41,7 +42,7 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
             findings.add(
                 "spec",
                 "InvalidSpec",
-                "exactly one warehouse must be set: postgres, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
+                "exactly one warehouse must be set: postgres, redshift, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -70,12 +71,12 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         findings.add("spec.diff", "InvalidSpec", message);
     }
     if let Some(
-        warehouse @ (Warehouse::Snowflake(_)
+        warehouse @ (Warehouse::Redshift(_)
+        | Warehouse::Snowflake(_)
         | Warehouse::BigQuery(_)
         | Warehouse::Databricks(_)
         | Warehouse::ClickHouse(_)),
-    ) =
-        spec.warehouse()
+    ) = spec.warehouse()
     {
         let value = format!("Pushdown of {}", warehouse.member());
         findings.value_not_supported("spec.diff", &value, "use Auto or Streaming");
@@ -119,7 +120,8 @@ fn mysql(spec: &api::MySql, findings: &mut Findings) -> Option<Connection> {
     })))
 }
 
-fn port(member: &str, port: i32, findings: &mut Findings) -> Option<u16> {
+/// The port of a server.
+pub(crate) fn port(member: &str, port: i32, findings: &mut Findings) -> Option<u16> {
     let fit = u16::try_from(port).ok().filter(|port| *port > 0);
     if fit.is_none() {
         findings.add(format!("spec.{member}.port"), "InvalidSpec", format!("{port} is not a port; use 1 to 65535"));
@@ -127,7 +129,8 @@ fn port(member: &str, port: i32, findings: &mut Findings) -> Option<u16> {
     fit
 }
 
-fn tls(member: &str, tls: &api::Tls, findings: &mut Findings) -> Tls {
+/// The encryption of connections to a server.
+pub(crate) fn tls(member: &str, tls: &api::Tls, findings: &mut Findings) -> Tls {
     if tls.client_certificate.is_some() != tls.client_key.is_some() {
         findings.add(
             format!("spec.{member}.tls"),

@@ -8,7 +8,7 @@ use backflow_core::plan::{Postgres, TlsMode};
 use backflow_core::secret::{SecretRef, Secrets};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::sync::Mutex;
@@ -62,6 +62,8 @@ pub enum Purpose {
 /// What messages call the fields that the user can change.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
+    /// What speaks the protocol there: `Postgres`.
+    pub product: &'static str,
     /// The kind of resource.
     pub kind: &'static str,
     /// The password.
@@ -181,6 +183,18 @@ impl Connector {
         Ok(Self { options, forbidden: reach.forbidden, target, idle: Mutex::default(), kept: reach.idle })
     }
 
+    /// Another one, with credentials that were made elsewhere.
+    #[must_use]
+    pub fn logged_in(&self, user: &str, password: &SecretString) -> Self {
+        Self {
+            options: self.options.clone().username(user).password(password.expose_secret()),
+            forbidden: self.forbidden,
+            target: Target { user: user.to_owned(), has_password: true, ..self.target.clone() },
+            idle: Mutex::default(),
+            kept: self.kept,
+        }
+    }
+
     /// A new connection.
     ///
     /// # Errors
@@ -252,7 +266,7 @@ impl Target {
     /// `Postgres at host:port`, for messages.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("Postgres at {}:{}", self.host, self.port)
+        format!("{} at {}:{}", self.words.product, self.host, self.port)
     }
 }
 

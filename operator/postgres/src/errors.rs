@@ -55,7 +55,7 @@ fn mode(mode: TlsMode) -> &'static str {
 }
 
 fn unexpected(target: &Target) -> String {
-    format!("{} did not answer as a Postgres server does; check host and port", target.address())
+    format!("{} did not answer as {} does; check host and port", target.address(), target.words.product)
 }
 
 fn no_connection(kind: ErrorKind, target: &Target) -> String {

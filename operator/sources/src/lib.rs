@@ -13,6 +13,7 @@ mod model;
 mod mysql;
 pub mod notes;
 mod postgres;
+mod redshift;
 mod rest;
 mod snowflake;
 mod sql;

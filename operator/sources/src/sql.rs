@@ -19,6 +19,9 @@ pub(crate) enum Lexis {
     Snowflake,
     /// Strings in either quotes, once or three times, with backslashes; backticks around names; `#` comments.
     BigQuery,
+    /// As Postgres's without dollar quotes, `E''` strings and parameters. Whether a backslash escapes depends on the server's version:
+    /// text that it would make a difference to is refused.
+    Redshift,
     /// Strings in either quotes with backslashes, or raw after an `r`; backticks around names; nested comments; colons are paths into
     /// documents.
     Databricks,
@@ -33,7 +36,7 @@ impl Lexis {
     const fn quote(self) -> char {
         match self {
             Self::BigQuery | Self::Databricks | Self::ClickHouse | Self::MySql => '`',
-            Self::Postgres | Self::Sqlite | Self::Snowflake => '"',
+            Self::Postgres | Self::Sqlite | Self::Snowflake | Self::Redshift => '"',
         }
     }
 }
@@ -122,7 +125,7 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
                 return Err(wrong());
             }
             part = match lexis {
-                Lexis::Postgres => plain.to_lowercase(),
+                Lexis::Postgres | Lexis::Redshift => plain.to_lowercase(),
                 Lexis::Snowflake => plain.to_uppercase(),
                 Lexis::Sqlite | Lexis::BigQuery | Lexis::Databricks | Lexis::ClickHouse | Lexis::MySql => {
                     plain.to_owned()
@@ -252,6 +255,7 @@ impl Scanner<'_> {
         let snowflake = self.lexis == Lexis::Snowflake;
         let bigquery = self.lexis == Lexis::BigQuery;
         let databricks = self.lexis == Lexis::Databricks;
+        let redshift = self.lexis == Lexis::Redshift;
         let clickhouse = self.lexis == Lexis::ClickHouse;
         let mysql = self.lexis == Lexis::MySql;
         Some(match first {
@@ -266,7 +270,9 @@ impl Scanner<'_> {
             }
             '-' if databricks && rest.starts_with("--") => self.skip(comment_with_escapes(rest), Token::Blank),
             '-' if rest.starts_with("--") => {
-                let end = rest.find(|c| c == '\n' || ((postgres || snowflake) && c == '\r')).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c| c == '\n' || ((postgres || snowflake || redshift) && c == '\r'))
+                    .unwrap_or(rest.len());
                 self.skip(end, Token::Blank)
             }
             '/' if snowflake && rest.starts_with("//") => {
@@ -282,6 +288,7 @@ impl Scanner<'_> {
             '`' if bigquery || clickhouse => self.quoted('`', true, "quoted name"),
             '@' if rest.starts_with("@@") && bigquery => self.skip(2, Token::Other),
             '@' if bigquery && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
+            '\'' if redshift => self.plain(),
             '\'' => self.quoted('\'', snowflake || clickhouse || mysql, "string"),
             'e' | 'E' if postgres && rest[1..].starts_with('\'') => {
                 self.at += 1;
@@ -294,9 +301,11 @@ impl Scanner<'_> {
                 Some(end) => self.skip(end + 1, Token::Other),
                 None => Token::Open("quoted name"),
             },
-            '?' if !postgres && !clickhouse => self.skip(1, Token::Parameter),
+            '?' if !postgres && !clickhouse && !redshift => self.skip(1, Token::Parameter),
             '$' | ':' | '@' if sqlite && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
-            '$' if postgres && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.skip(1, Token::Parameter),
+            '$' if (postgres || redshift) && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                self.skip(1, Token::Parameter)
+            }
             '$' if postgres || clickhouse || (snowflake && rest.starts_with("$$")) => self.dollar(),
             '(' => self.skip(1, Token::Left),
             ')' => self.skip(1, Token::Right),
@@ -329,7 +338,7 @@ impl Scanner<'_> {
                     depth -= 1;
                     at += 2;
                 }
-                Some(b"/*") if matches!(self.lexis, Lexis::Postgres | Lexis::Databricks) => {
+                Some(b"/*") if matches!(self.lexis, Lexis::Postgres | Lexis::Databricks | Lexis::Redshift) => {
                     depth += 1;
                     at += 2;
                 }
@@ -384,6 +393,17 @@ impl Scanner<'_> {
         }
         self.at = at + end.len();
         Token::Other
+    }
+
+    /// A string that means the same whether or not backslashes escape.
+    fn plain(&mut self) -> Token {
+        let start = self.at;
+        let token = self.quoted('\'', false, "string");
+        let text = &self.sql[start..self.at];
+        // An odd number of backslashes before a quote would take it along.
+        let odd = |at: usize| (text[..at].len() - text[..at].trim_end_matches('\\').len()) % 2 == 1;
+        let ambiguous = matches!(token, Token::Other) && text.match_indices('\'').any(|(at, _)| odd(at));
+        if ambiguous { Token::Open("string with a backslash before a quote (write '' for a quote)") } else { token }
     }
 
     /// `r'…'`: ends at the next quote, whatever stands before it.

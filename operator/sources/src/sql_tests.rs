@@ -148,6 +148,30 @@ fn databricks_knows_raw_strings_nested_comments_and_paths() {
 }
 
 #[test]
+fn redshift_takes_no_string_that_could_mean_two_things() {
+    let check = |sql| check_statement(sql, Lexis::Redshift, Subject("model \"m\"")).err().map(|failure| failure.code);
+    for sql in [
+        "select 'it''s; (', 'a\\b', 'a\\\\', \"a;\"\"(\" from t -- ; )",
+        "with a as (select 1 /* ; /* ) */ ( */) select a ? 'b' from a",
+    ] {
+        assert_eq!(check(sql), None, "{sql}");
+    }
+    for sql in [
+        "select 'a\\'",
+        "select 'it\\'s; ('",
+        "select '\\'; drop table t; --'",
+        "select '\\'', 1; drop table t; --'",
+        "select $1",
+        "select 'a",
+        "select 1 -- a\n)",
+    ] {
+        assert!(check(sql).is_some(), "{sql}");
+    }
+    let table = |text| table(text, Lexis::Redshift, Subject("model \"m\"")).ok();
+    assert_eq!(table("Marts.Customers").as_deref(), Some("\"marts\".\"customers\""));
+}
+
+#[test]
 fn clickhouse_knows_backslashes_heredocs_and_a_choice() {
     let subject = Subject("model \"m\"");
     let check = |sql| check_statement(sql, Lexis::ClickHouse, subject).err().map(|failure| failure.code);

@@ -18,6 +18,7 @@ use crate::databricks::DatabricksWarehouse;
 use crate::diff::Request;
 use crate::mysql::MySqlWarehouse;
 use crate::postgres::PostgresWarehouse;
+use crate::redshift::RedshiftWarehouse;
 use crate::snowflake::SnowflakeWarehouse;
 use crate::sqlite::SqliteWarehouse;
 use crate::store::PackedState;
@@ -103,6 +104,9 @@ pub async fn open(
     let warehouse: Arc<dyn Warehouse> = match &source.connection {
         Connection::Postgres(postgres) => {
             Arc::new(PostgresWarehouse::open(postgres, schema, source.diff, secrets, application_name).await?)
+        }
+        Connection::Redshift(redshift) => {
+            Arc::new(RedshiftWarehouse::open(redshift, schema, secrets, application_name).await?)
         }
         Connection::Snowflake(snowflake) => {
             Arc::new(SnowflakeWarehouse::open(snowflake, schema, secrets, application_name).await?)

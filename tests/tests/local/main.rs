@@ -26,6 +26,7 @@ mod postgres_source;
 mod postgres_state;
 mod pushdown;
 mod readme;
+mod redshift_source;
 mod sqlite_source;
 mod state_stores;
 mod warehouse_fakes;

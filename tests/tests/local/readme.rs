@@ -62,6 +62,7 @@ fn every_link_leads_somewhere() {
         "docs/sources/clickhouse.md",
         "docs/sources/databricks.md",
         "docs/sources/mysql.md",
+        "docs/sources/redshift.md",
         "docs/sources/snowflake.md",
     ] {
         let text = std::fs::read_to_string(Path::new(ROOT).join(page)).unwrap();

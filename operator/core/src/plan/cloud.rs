@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Tls;
 use crate::secret::SecretRef;
 
 /// A Snowflake account. Names are as the service knows them: whoever made the plan has folded what was written without quotes.
@@ -102,6 +103,72 @@ impl Databricks {
         match &self.credential {
             DatabricksCredential::AccessToken(secret) | DatabricksCredential::Client { secret, .. } => secret,
         }
+    }
+}
+
+/// A database of Amazon Redshift.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redshift {
+    /// Host name of the cluster or workgroup.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// What proves the user.
+    pub credential: RedshiftCredential,
+    /// Encryption.
+    pub tls: Tls,
+    /// Where AWS's services are instead of at their own addresses. Only an address of this machine: tests set it, no manifest can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// What proves a user of Redshift.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RedshiftCredential {
+    /// A password.
+    Password(SecretRef),
+    /// One that AWS makes for a while, for who may ask for it.
+    Iam(RedshiftIam),
+}
+
+/// What AWS is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RedshiftIam {
+    /// AWS region.
+    pub region: String,
+    /// Whose password.
+    pub target: RedshiftTarget,
+    /// Role to assume; the worker's own identity when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<String>,
+}
+
+/// Where a user of Redshift is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RedshiftTarget {
+    /// Identifier of a provisioned cluster.
+    Cluster(String),
+    /// Name of a serverless workgroup.
+    Workgroup(String),
+}
+
+impl Redshift {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let password = match &self.credential {
+            RedshiftCredential::Password(password) => Some(password),
+            RedshiftCredential::Iam(_) => None,
+        };
+        password
+            .into_iter()
+            .chain([&self.tls.ca, &self.tls.client_certificate, &self.tls.client_key].into_iter().flatten())
     }
 }
 

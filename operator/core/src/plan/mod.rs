@@ -8,7 +8,10 @@ mod source;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::cloud::{BigQuery, Databricks, DatabricksCredential, Snowflake, SnowflakeCredential};
+pub use self::cloud::{
+    BigQuery, Databricks, DatabricksCredential, Redshift, RedshiftCredential, RedshiftIam, RedshiftTarget, Snowflake,
+    SnowflakeCredential,
+};
 pub use self::destination::{DestinationLimits, DestinationPlan};
 pub use self::mapping::{Field, FieldSource, Include, Items, MappingPlan, OnMappingChange, OnNull, Parse, Retry};
 pub use self::server::Server;

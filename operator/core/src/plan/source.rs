@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BigQuery, Databricks, Server, Snowflake};
+use super::{BigQuery, Databricks, Redshift, Server, Snowflake};
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -36,6 +36,8 @@ pub enum DiffEngine {
 pub enum Connection {
     /// A Postgres server.
     Postgres(Box<Postgres>),
+    /// A database of Amazon Redshift.
+    Redshift(Box<Redshift>),
     /// A Snowflake account.
     Snowflake(Box<Snowflake>),
     /// A Google BigQuery project.
@@ -274,6 +276,7 @@ impl SourcePlan {
             Connection::Postgres(postgres) => {
                 all.extend(postgres.password.iter().chain(postgres.tls.secrets()).cloned());
             }
+            Connection::Redshift(redshift) => all.extend(redshift.secrets().cloned()),
             Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
             Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
             Connection::Databricks(databricks) => all.push(databricks.secret().clone()),

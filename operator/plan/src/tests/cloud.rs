@@ -29,6 +29,13 @@ pub(super) fn databricks() -> Value {
         "schema": "marts", "clientId": "c", "clientSecret": key("s"), "tenantId": "t", "startForChecks": true})
 }
 
+/// A database of Redshift with every field that can stand beside the others.
+pub(super) fn redshift() -> Value {
+    json!({"host": "c.abc.eu-central-1.redshift.amazonaws.com", "port": 5439, "database": "dev", "user": "backflow",
+        "iam": {"region": "eu-central-1", "clusterIdentifier": "c", "roleArn": "arn:aws:iam::123456789012:role/reader"},
+        "tls": {"mode": "VerifyCa", "ca": key("ca")}})
+}
+
 fn source(changes: Value) -> Value {
     json!({"snowflake": with(snowflake(), changes)})
 }
@@ -166,5 +173,42 @@ fn every_field_of_databricks_does_something() {
         assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
     }
     let pushdown = json!({"databricks": databricks(), "diff": "Pushdown"});
+    assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
+}
+
+#[test]
+fn every_field_of_redshift_does_something() {
+    let planned =
+        |changes| plan_source(&json!({"redshift": with(redshift(), changes)})).map(|plan| format!("{plan:?}"));
+    let iam = |changes: Value| json!({"iam": changes});
+    let changes = [
+        json!({}),
+        json!({"host": "other"}),
+        json!({"port": 5440}),
+        json!({"database": "other"}),
+        json!({"user": "other"}),
+        json!({"iam": null, "password": key("p")}),
+        iam(json!({"region": "us-east-1"})),
+        iam(json!({"clusterIdentifier": "other"})),
+        iam(json!({"clusterIdentifier": null, "workgroup": "c"})),
+        iam(json!({"roleArn": null})),
+        json!({"tls": {"mode": "VerifyFull"}}),
+        json!({"tls": {"ca": null}}),
+    ];
+    let plans: BTreeSet<String> = changes.iter().map(|change| planned(change.clone()).unwrap()).collect();
+    assert_eq!(plans.len(), changes.len());
+    for (changes, path) in [
+        (json!({"port": 0}), "spec.redshift.port"),
+        (json!({"password": key("p")}), "spec.redshift"),
+        (iam(json!({"region": "EU (Frankfurt)"})), "spec.redshift.iam.region"),
+        (iam(json!({"region": "eu.example.com/"})), "spec.redshift.iam.region"),
+        (iam(json!({"workgroup": "w"})), "spec.redshift.iam"),
+        (iam(json!({"roleArn": "arn:aws:iam::123456789012:user/me"})), "spec.redshift.iam.roleArn"),
+        (json!({"tls": {"mode": "Disable"}}), "spec.redshift.tls.mode"),
+        (json!({"tls": {"clientKey": key("k")}}), "spec.redshift.tls"),
+    ] {
+        assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
+    }
+    let pushdown = json!({"redshift": redshift(), "diff": "Pushdown"});
     assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
 }

@@ -105,17 +105,10 @@ fn every_field_of_a_source_does_something() {
         ("postgres.tls.ca", Planned(json!({"postgres": {"tls": {"ca": key("ca")}}}))),
         ("postgres.tls.clientCertificate", Planned(certificate("certificate"))),
         ("postgres.tls.clientKey", Planned(certificate("key"))),
-        (
-            "redshift",
-            Refused(
-                other("redshift", json!({"host": "h", "database": "d", "user": "u", "password": key("p")})),
-                "spec.redshift",
-                "NotSupported",
-            ),
-        ),
         // Field by field in `cloud`.
         ("snowflake", Planned(other("snowflake", super::cloud::snowflake()))),
         ("bigquery", Planned(other("bigquery", super::cloud::bigquery()))),
+        ("redshift", Planned(other("redshift", super::cloud::redshift()))),
         ("databricks", Planned(other("databricks", super::cloud::databricks()))),
         // In `servers`.
         ("clickhouse", Planned(other("clickhouse", super::servers::server()))),

@@ -37,6 +37,7 @@ use crate::warehouse::{Query, Rows, Warehouse};
 /// A warehouse may be anywhere, and is read by one connection after the other.
 const REACH: Reach = Reach {
     words: Words {
+        product: "Postgres",
         kind: "Source",
         password: "password",
         tls_mode: "tls.mode",

@@ -92,7 +92,7 @@ pub(crate) struct Call {
     /// JSON, or what else the service takes.
     pub(crate) body: Option<Bytes>,
     /// Its media type.
-    media: &'static str,
+    pub(crate) media: &'static str,
     /// How long the first line of the answer may take.
     pub(crate) patience: Duration,
 }
@@ -121,6 +121,12 @@ impl Call {
         let pair = |(name, value): &(&str, &str)| format!("{}={}", escaped(name), escaped(value));
         let body = pairs.iter().map(pair).collect::<Vec<_>>().join("&");
         Self { media: "application/x-www-form-urlencoded", ..Self::post(path, body.into()) }
+    }
+
+    /// With another media type.
+    pub(crate) fn typed(mut self, media: &'static str) -> Self {
+        self.media = media;
+        self
     }
 
     /// With one more pair of the query.
@@ -253,9 +259,7 @@ impl Service {
         let mut stale = false;
         loop {
             let (request, patience) = match errand {
-                Errand::Call(call, authorize) => {
-                    (self.request(call, authorize, stale, arrived).await?, call.patience)
-                }
+                Errand::Call(call, authorize) => (self.request(call, authorize, stale, arrived).await?, call.patience),
                 Errand::Link(link) => (self.follow(link), ANSWER_TIMEOUT),
             };
             let place = request.url().clone();
@@ -356,6 +360,12 @@ impl Service {
         };
         let message = format!("{} {what}, also after {} attempts; it is tried again", self.name, self.pauses.attempts);
         Failure::new(Code::WarehouseUnavailable, message)
+    }
+
+    /// Host and port of the address that stands for the service's own, where one does.
+    pub(crate) fn authority(&self) -> Option<String> {
+        let port = self.base.port()?;
+        (self.base.scheme() == "http").then(|| format!("{}:{port}", self.base.host_str().unwrap_or_default()))
     }
 
     /// An answer that is not in the service's own form: a proxy's page, or one of a wrong address.

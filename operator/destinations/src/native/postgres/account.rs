@@ -15,6 +15,7 @@ use crate::delivery::Trouble;
 const APPLICATION: &str = "backflow";
 
 const WORDS: Words = Words {
+    product: "Postgres",
     kind: "Destination",
     password: "secrets.password",
     tls_mode: "settings.tlsMode",

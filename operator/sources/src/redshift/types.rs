@@ -1,0 +1,198 @@
+//! Redshift's types: how a column is read, and what its values become.
+//!
+//! Values arrive as text, in the formats that a session is set to; types are known by the ids that the server tells with a row. What has
+//! no text of its own (`SUPER`, `VARBYTE`, geometries) is printed by the server.
+
+use backflow_core::cell::Cell;
+
+use crate::rest::row::{self, Described, Reading};
+use crate::sql::quote;
+
+/// How a value arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// `t` or `f`.
+    Bool,
+    Int,
+    Float,
+    Decimal,
+    Text,
+    /// Hexadecimal digits.
+    Hex,
+    Date,
+    Time,
+    /// With an offset: `12:30:00+01`.
+    TimeTz,
+    /// Date and time with a blank between.
+    Naive,
+    /// The same in UTC, with `+00`.
+    Instant,
+    /// A number of months.
+    Months,
+    /// A number of seconds.
+    Seconds,
+    Json,
+}
+
+/// A column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub(super) struct ResultColumn {
+    pub(super) name: String,
+    /// Of its type.
+    pub(super) id: u32,
+}
+
+impl Described for ResultColumn {
+    type Wire = Wire;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> String {
+        let name = match self.id {
+            16 => "boolean",
+            18 => "\"char\"",
+            19 => "name",
+            20 => "bigint",
+            21 => "smallint",
+            23 => "integer",
+            25 => "text",
+            26 => "oid",
+            700 => "real",
+            701 => "double precision",
+            705 => "unknown",
+            1042 => "char",
+            1043 => "varchar",
+            1082 => "date",
+            1083 => "time",
+            1114 => "timestamp",
+            1184 => "timestamptz",
+            1188 => "interval year to month",
+            1190 => "interval day to second",
+            1266 => "timetz",
+            1700 => "numeric",
+            2935 => "hllsketch",
+            3000 => "geometry",
+            3001 => "geography",
+            4000 => "super",
+            6551 => "varbyte",
+            id => return format!("type {id}"),
+        };
+        name.to_owned()
+    }
+
+    fn reading(&self) -> Option<Reading<Wire>> {
+        let raw = format!("_m.{}", quote(&self.name));
+        let (expression, wire) = match self.id {
+            16 => (raw, Wire::Bool),
+            20 | 21 | 23 | 26 => (raw, Wire::Int),
+            700 | 701 => (raw, Wire::Float),
+            1700 => (raw, Wire::Decimal),
+            18 | 19 | 25 | 705 | 1042 | 1043 => (raw, Wire::Text),
+            1082 => (raw, Wire::Date),
+            1083 => (raw, Wire::Time),
+            1266 => (raw, Wire::TimeTz),
+            1114 => (raw, Wire::Naive),
+            1184 => (raw, Wire::Instant),
+            1188 => (format!("EXTRACT(YEAR FROM {raw}) * 12 + EXTRACT(MONTH FROM {raw})"), Wire::Months),
+            1190 => (format!("EXTRACT(EPOCH FROM {raw})"), Wire::Seconds),
+            3000 | 3001 => (format!("ST_ASGEOJSON({raw})"), Wire::Json),
+            4000 => (format!("JSON_SERIALIZE({raw})"), Wire::Json),
+            6551 => (format!("TO_HEX({raw})"), Wire::Hex),
+            _ => return None,
+        };
+        Some(Reading { expression, wire })
+    }
+}
+
+impl row::Wire for Wire {
+    const TEXT: &'static str = "varchar";
+
+    fn cell(self, text: &str) -> Option<Cell> {
+        Some(match self {
+            Self::Bool => match text {
+                "t" => Cell::Bool(true),
+                "f" => Cell::Bool(false),
+                _ => return None,
+            },
+            Self::Int => Cell::Int(text.parse().ok()?),
+            Self::Float => Cell::Float(text.parse().ok()?),
+            Self::Decimal if text == "NaN" => Cell::Decimal(text.into()),
+            Self::Decimal => Cell::Decimal(decimal(text)?.into()),
+            Self::Text => Cell::Text(text.into()),
+            Self::Hex => Cell::Bytes(hex(text)?.into()),
+            Self::Date => Cell::Time(date(text)?.into()),
+            Self::Time => Cell::Time(clock(text)?.into()),
+            Self::TimeTz => Cell::Time(with_offset(text)?.into()),
+            Self::Naive => {
+                let (day, time) = text.split_once(' ')?;
+                Cell::Time(format!("{}T{}", date(day)?, clock(time)?).into())
+            }
+            Self::Instant => {
+                let (day, time) = text.strip_suffix("+00")?.split_once(' ')?;
+                Cell::Time(format!("{}T{}Z", date(day)?, clock(time)?).into())
+            }
+            Self::Months => Cell::Time(months(text)?.into()),
+            Self::Seconds => Cell::Time(seconds(text)?.into()),
+            Self::Json => Cell::Json(text.into()),
+        })
+    }
+}
+
+fn decimal(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (all(whole) && all(fraction)).then_some(text)
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect()
+}
+
+/// A day of the years that RFC 3339 knows.
+fn date(text: &str) -> Option<&str> {
+    (text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()).then_some(text)
+}
+
+/// A time of day, without the zeros at the end of its fraction.
+fn clock(text: &str) -> Option<&str> {
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    let fit = text.len() >= 8 && text.bytes().all(|c| c.is_ascii_digit() || matches!(c, b':' | b'.'));
+    fit.then_some(text)
+}
+
+/// `12:30:00+01` is 12:30:00+01:00.
+fn with_offset(text: &str) -> Option<String> {
+    let at = text.rfind(['+', '-'])?;
+    let (time, offset) = text.split_at(at);
+    let fit = offset.len() >= 3 && offset[1..].bytes().all(|c| c.is_ascii_digit() || c == b':');
+    let minutes = if offset.contains(':') { "" } else { ":00" };
+    fit.then_some(())?;
+    Some(format!("{}{offset}{minutes}", clock(time)?))
+}
+
+/// Months as ISO 8601 writes them.
+fn months(text: &str) -> Option<String> {
+    let months: i64 = decimal(text)?.split('.').next()?.parse().ok()?;
+    let part = |value: i64, unit: char| if value == 0 { String::new() } else { format!("{value}{unit}") };
+    Some(match months {
+        0 => "PT0S".to_owned(),
+        months => format!("P{}{}", part(months / 12, 'Y'), part(months % 12, 'M')),
+    })
+}
+
+/// Seconds as ISO 8601 writes them.
+fn seconds(text: &str) -> Option<String> {
+    let text = decimal(text)?;
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    Some(format!("PT{text}S"))
+}
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;

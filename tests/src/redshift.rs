@@ -1,0 +1,88 @@
+//! A guard in front of Postgres: it speaks the same wire, and refuses what Redshift refuses, as far as it is known from Amazon's documents.
+//!
+//! What is refused is given to the server as a statement that raises the error, so that a transaction is broken off as Redshift would. What
+//! Redshift has and Postgres has not (`SYSDATE`, `query_group`, its `version()`) is put in other words.
+
+mod rules;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use backflow_core::plan::{
+    Connection, DiffEngine, Redshift, RedshiftCredential, SourcePlan, StateLocation, Tls, TlsMode,
+};
+use backflow_core::secret::SecretRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+pub use self::rules::{VERSION, reworded};
+
+/// A running guard; it ends with this value.
+pub struct RedshiftGuard {
+    port: u16,
+    refused: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl RedshiftGuard {
+    /// Starts one in front of the Postgres at this port of this machine.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn start(postgres: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
+        let port = listener.local_addr()?.port();
+        let refused = Arc::<Mutex<Vec<String>>>::default();
+        let said = Arc::clone(&refused);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let said = Arc::clone(&said);
+                tokio::spawn(async move {
+                    let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], postgres))).await?;
+                    wire::serve(client, server, &said).await
+                });
+            }
+        });
+        Ok(Self { port, refused, task })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What was refused so far, each with its reason.
+    #[must_use]
+    pub fn refused(&self) -> Vec<String> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A Source that reads a database through it, with the password in the Secret of the user's name.
+    #[must_use]
+    pub fn source(&self, user: &str, database: &str) -> SourcePlan {
+        let redshift = Redshift {
+            host: "127.0.0.1".into(),
+            port: self.port,
+            database: database.into(),
+            user: user.into(),
+            credential: RedshiftCredential::Password(SecretRef { name: user.into(), key: "password".into() }),
+            tls: Tls { mode: TlsMode::Disable, ..Tls::default() },
+            endpoint: None,
+        };
+        SourcePlan {
+            name: "warehouse".into(),
+            connection: Connection::Redshift(Box::new(redshift)),
+            state: StateLocation::Schema("_backflow".into()),
+            diff: DiffEngine::Streaming,
+        }
+    }
+}
+
+impl Drop for RedshiftGuard {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
