@@ -1,12 +1,12 @@
-//! Fakes of cloud warehouses: the program of `tests/fakes/warehouses`, one process for each service, with an account for each test.
+//! Fakes of cloud warehouses: the program of `tests/fakes/warehouses`, with an account for each test.
 
 mod process;
 
 use anyhow::{Context as _, ensure};
 use backflow_core::code::Failure;
 use backflow_core::plan::{
-    BigQuery, Connection, Databricks, DatabricksCredential, DiffEngine, Snowflake, SnowflakeCredential, SourcePlan,
-    StateLocation,
+    BigQuery, Connection, Databricks, DatabricksCredential, DiffEngine, Server, Snowflake, SnowflakeCredential,
+    SourcePlan, StateLocation, Tls, TlsMode,
 };
 use backflow_core::secret::{SecretRef, Secrets};
 use reqwest::{Client, Method};
@@ -28,6 +28,8 @@ pub enum Service {
     BigQuery,
     /// Databricks' Statement Execution API.
     Databricks,
+    /// ClickHouse's HTTP interface.
+    ClickHouse,
 }
 
 impl Service {
@@ -37,6 +39,7 @@ impl Service {
             Self::Snowflake => "snowflake",
             Self::BigQuery => "bigquery",
             Self::Databricks => "databricks",
+            Self::ClickHouse => "clickhouse",
         }
     }
 
@@ -54,6 +57,7 @@ impl Service {
                 "accessToken",
                 "oauthToken",
             ],
+            Self::ClickHouse => &["user", "password", "database"],
             Self::BigQuery => &["project", "location", "dataset", "accessToken", "impersonate"],
             Self::Databricks => &[
                 "host",
@@ -77,6 +81,7 @@ pub struct FakeWarehouse {
     /// Where it is, and the names and credentials that a client needs.
     told: Value,
     client: Client,
+    _host: process::Host,
 }
 
 impl FakeWarehouse {
@@ -85,13 +90,13 @@ impl FakeWarehouse {
     /// # Errors
     /// There is no Python for it; what it says against the seed.
     pub async fn start(service: Service, seed: &str) -> anyhow::Result<Self> {
-        let told = process::ask(service, json!({"seed": seed})).await?;
+        let (told, host) = process::ask(service, json!({"seed": seed})).await?;
         ensure!(told["error"].is_null(), "the fake refuses its seed: {}", told["error"]);
         for name in ["url", "control"].iter().chain(service.tells()) {
             ensure!(told[name].is_string(), "the fake tells no {name}");
         }
         let client = Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
-        Ok(Self { service, told, client })
+        Ok(Self { service, told, client, _host: host })
     }
 
     /// A name or credential that it told.
@@ -144,6 +149,18 @@ impl FakeWarehouse {
                 };
                 (Connection::Databricks(Box::new(databricks)), "_backflow")
             }
+            Service::ClickHouse => {
+                let port = self.told("url").rsplit(':').next().and_then(|port| port.parse().ok());
+                let server = Server {
+                    host: "127.0.0.1".into(),
+                    port: port.unwrap_or_default(),
+                    database: told("database"),
+                    user: told("user"),
+                    password: Some(credential),
+                    tls: Tls { mode: TlsMode::Disable, ..Tls::default() },
+                };
+                (Connection::ClickHouse(Box::new(server)), "_backflow")
+            }
         };
         SourcePlan {
             name: "warehouse".into(),
@@ -153,6 +170,12 @@ impl FakeWarehouse {
         }
     }
 
+    /// Whether its state has a table of turns beside that of objects.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        matches!(self.service, Service::Snowflake | Service::BigQuery)
+    }
+
     /// The credential of [`FakeWarehouse::source`]: name and key of its Secret, and the value.
     #[must_use]
     pub fn secret(&self) -> (&'static str, &'static str, String) {
@@ -160,6 +183,7 @@ impl FakeWarehouse {
             Service::Snowflake => self.told("privateKey").to_owned(),
             Service::BigQuery => self.told["serviceAccountKey"].to_string(),
             Service::Databricks => self.told("clientSecret").to_owned(),
+            Service::ClickHouse => self.told("password").to_owned(),
         };
         (SECRET, KEY, value)
     }
@@ -171,6 +195,7 @@ impl FakeWarehouse {
             Service::Snowflake => self.told("privateKey"),
             Service::BigQuery => self.told["serviceAccountKey"]["private_key"].as_str().unwrap_or_default(),
             Service::Databricks => "",
+            Service::ClickHouse => return vec![self.told("password").to_owned()],
         };
         let mut texts: Vec<String> = pem.lines().filter(|line| line.len() == 64).map(str::to_owned).collect();
         // How each token begins that is signed here, or given to a service principal; and every link to rows has.

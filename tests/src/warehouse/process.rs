@@ -1,4 +1,5 @@
-//! The process of a service's fakes. It is one for all tests of a program, because to start it takes longer than most of them.
+//! The process of a service's fakes. It is one for all tests of a program, because to start it takes longer than most of them; but one
+//! for each fake where an engine has its process for itself.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,25 +21,38 @@ const PYTHON: &str = "BACKFLOW_FAKES_PYTHON";
 /// What is asked, and where it is answered.
 type Request = (Value, oneshot::Sender<anyhow::Result<Value>>);
 
+/// A process, which ends with the last of these.
+#[derive(Clone)]
+pub(super) struct Host(Sender<Request>);
+
 /// Asks the process of a service for a fake, and returns what that tells.
-pub(super) async fn ask(service: Service, request: Value) -> anyhow::Result<Value> {
+pub(super) async fn ask(service: Service, request: Value) -> anyhow::Result<(Value, Host)> {
     let (answer, answered) = oneshot::channel();
-    host(service).send((request, answer)).context("the fakes have ended")?;
+    let host = host(service);
+    host.0.send((request, answer)).context("the fakes have ended")?;
     let answered = tokio::time::timeout(PATIENCE, answered).await.context("the fakes say nothing")?;
-    answered.context("the fakes have ended")?
+    Ok((answered.context("the fakes have ended")??, host))
 }
 
-fn host(service: Service) -> Sender<Request> {
-    static HOSTS: Mutex<Vec<(Service, Sender<Request>)>> = Mutex::new(Vec::new());
+fn host(service: Service) -> Host {
+    static HOSTS: Mutex<Vec<(Service, Host)>> = Mutex::new(Vec::new());
+    if service == Service::ClickHouse {
+        return start(service);
+    }
     let mut hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, host)) = hosts.iter().find(|(known, _)| *known == service) {
         return host.clone();
     }
+    let host = start(service);
+    hosts.push((service, host.clone()));
+    host
+}
+
+fn start(service: Service) -> Host {
     let (sender, requests) = mpsc::channel();
-    hosts.push((service, sender.clone()));
     // Not a task: it outlives the runtime of the test that came first.
     thread::spawn(move || answer(service, &requests));
-    sender
+    Host(sender)
 }
 
 fn answer(service: Service, requests: &Receiver<Request>) {

@@ -1,7 +1,7 @@
 //! What a check says: the server, or the grant that is missing with the statement that gives it. It changes nothing.
 
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{BigQuery, Connection, Databricks, DatabricksCredential, Snowflake, SourcePlan};
+use backflow_core::plan::{BigQuery, Connection, Databricks, DatabricksCredential, Server, Snowflake, SourcePlan};
 use backflow_core::secret::{SecretRef, Secrets};
 use backflow_sources::warehouse::open;
 use backflow_tests::warehouse::{FakeWarehouse, Service};
@@ -45,6 +45,13 @@ fn databricks(plan: &SourcePlan, change: impl FnOnce(&mut Databricks)) -> Source
     let mut changed = databricks.clone();
     change(&mut changed);
     SourcePlan { connection: Connection::Databricks(changed), ..plan.clone() }
+}
+
+fn clickhouse(plan: &SourcePlan, change: impl FnOnce(&mut Server)) -> SourcePlan {
+    let Connection::ClickHouse(server) = &plan.connection else { panic!("it is no ClickHouse") };
+    let mut changed = server.clone();
+    change(&mut changed);
+    SourcePlan { connection: Connection::ClickHouse(changed), ..plan.clone() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,4 +234,37 @@ async fn databricks_takes_three_kinds_of_credentials_and_tells_what_is_wrong_wit
     assert_eq!(long.check().await.unwrap(), "Databricks SQL");
     let failure = lost.check().await.unwrap_err();
     assert_eq!(failure.code, Code::AuthenticationFailed, "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clickhouse_says_its_version_or_what_is_missing() {
+    let fake = FakeWarehouse::start(Service::ClickHouse, &customers(Service::ClickHouse, 3)).await.unwrap();
+    let plan = fake.source();
+    let server = check(&plan, &fake).await.unwrap();
+    assert!(
+        server.strip_prefix("ClickHouse ").is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+    );
+    assert_eq!(fake.list("/tables").await.unwrap().len(), 1, "a check makes nothing");
+
+    fake.settings(json!({"readOnly": true})).await.unwrap();
+    let grant = "GRANT SHOW TABLES, CREATE TABLE, SELECT, INSERT, ALTER DELETE ON `_backflow`.* TO `backflow`";
+    refused(&plan, &fake, Code::StateSchemaMissing, &["CREATE DATABASE `_backflow`; ", grant]).await;
+    fake.sql("CREATE DATABASE _backflow;").await.unwrap();
+    refused(&plan, &fake, Code::PermissionDenied, &[grant]).await;
+
+    fake.settings(json!({"readOnly": false})).await.unwrap();
+    prepare(&plan, &fake).await;
+    assert_eq!(check(&plan, &fake).await.unwrap(), server);
+    fake.settings(json!({"readOnly": true})).await.unwrap();
+    refused(&plan, &fake, Code::PermissionDenied, &[grant]).await;
+    fake.settings(json!({"readOnly": false, "profile": 1})).await.unwrap();
+    refused(&plan, &fake, Code::PermissionDenied, &["ALTER USER `backflow` SETTINGS readonly = 2"]).await;
+    fake.settings(json!({"profile": 0})).await.unwrap();
+
+    let user = clickhouse(&plan, |to| to.user = "nobody".into());
+    refused(&user, &fake, Code::AuthenticationFailed, &["\"nobody\"", "check user and password"]).await;
+    let open = clickhouse(&plan, |to| to.password = None);
+    refused(&open, &fake, Code::AuthenticationFailed, &["set password"]).await;
+    let database = clickhouse(&plan, |to| to.database = "nowhere".into());
+    refused(&database, &fake, Code::DatabaseNotFound, &["no database \"nowhere\""]).await;
 }

@@ -25,6 +25,11 @@ async fn all_then_the_changes_then_nothing_from_databricks() {
     all_then_the_changes_then_nothing(Service::Databricks).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_then_the_changes_then_nothing_from_clickhouse() {
+    all_then_the_changes_then_nothing(Service::ClickHouse).await;
+}
+
 async fn all_then_the_changes_then_nothing(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     let first = shop.succeed("run-1").await;
@@ -69,6 +74,11 @@ async fn a_crash_ends_complete_in_databricks() {
     a_crash_ends_complete(Service::Databricks).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_ends_complete_in_clickhouse() {
+    a_crash_ends_complete(Service::ClickHouse).await;
+}
+
 async fn a_crash_ends_complete(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     for failpoint in ["after-send", "inside-commit", "after-commit", "inside-fold"] {
@@ -106,6 +116,11 @@ async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_bigquery() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_databricks() {
     an_emptied_model_deletes_nothing_until_it_is_approved(Service::Databricks).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_clickhouse() {
+    an_emptied_model_deletes_nothing_until_it_is_approved(Service::ClickHouse).await;
 }
 
 async fn an_emptied_model_deletes_nothing_until_it_is_approved(service: Service) {

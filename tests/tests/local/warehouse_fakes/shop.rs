@@ -19,6 +19,10 @@ fn table(service: Service) -> &'static str {
         }
         Service::BigQuery => "CREATE TABLE shop.customers (id INT64 NOT NULL, name STRING, plan STRING, score INT64);",
         Service::Databricks => "CREATE TABLE customers (id BIGINT NOT NULL, name STRING, plan STRING, score BIGINT);",
+        Service::ClickHouse => {
+            "CREATE TABLE shop.customers (id UInt32, name Nullable(String), plan Nullable(String), score Nullable(Int64)) \
+             ENGINE = MergeTree ORDER BY id;"
+        }
     }
 }
 
@@ -37,6 +41,11 @@ fn insert(service: Service, first: u32, last: u32) -> String {
             "INSERT INTO customers SELECT n, CONCAT('name ', CAST(n AS STRING)), NULL, 7 \
              FROM (SELECT EXPLODE(SEQUENCE({first}, {last})) AS n) AS numbers;"
         ),
+        Service::ClickHouse => format!(
+            "INSERT INTO shop.customers SELECT number + {first}, concat('name ', toString(number + {first})), NULL, 7 \
+             FROM numbers({});",
+            last + 1 - first
+        ),
     }
 }
 
@@ -51,8 +60,8 @@ pub(super) fn model(service: Service) -> ModelPlan {
         Service::Snowflake => ModelQuery::Sql(
             "SELECT id AS \"id\", name AS \"name\", plan AS \"plan\", score AS \"score\"\nFROM customers".into(),
         ),
-        Service::BigQuery => ModelQuery::Table("shop.customers".into()),
         Service::Databricks => ModelQuery::Table("customers".into()),
+        Service::BigQuery | Service::ClickHouse => ModelQuery::Table("shop.customers".into()),
     };
     ModelPlan { name: "customers".into(), query, primary_key: vec!["id".into()] }
 }
@@ -88,7 +97,7 @@ impl Shop {
     fn customers(&self) -> &'static str {
         match self.fake.service {
             Service::Snowflake | Service::Databricks => "customers",
-            Service::BigQuery => "shop.customers",
+            Service::BigQuery | Service::ClickHouse => "shop.customers",
         }
     }
 
@@ -100,7 +109,13 @@ impl Shop {
     /// Gives them another name, and no score.
     pub(super) async fn rename(&mut self, ids: &[u32], name: &str) {
         let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let sql = format!("UPDATE {} SET name = '{name}', score = NULL WHERE id IN ({list})", self.customers());
+        let set = format!("name = '{name}', score = NULL WHERE id IN ({list})");
+        let sql = match self.fake.service {
+            Service::ClickHouse => format!("ALTER TABLE {} UPDATE {set} SETTINGS mutations_sync = 1", self.customers()),
+            Service::Snowflake | Service::BigQuery | Service::Databricks => {
+                format!("UPDATE {} SET {set}", self.customers())
+            }
+        };
         self.fake.sql(&sql).await.unwrap();
         for id in ids {
             let row = self.rows.get_mut(id).unwrap();
@@ -161,12 +176,13 @@ impl Shop {
         let tables: Vec<String> = tables.iter().map(full).collect();
         let place = match self.fake.service {
             Service::Snowflake => "public",
-            Service::BigQuery | Service::Databricks => "shop",
+            Service::BigQuery | Service::Databricks | Service::ClickHouse => "shop",
         };
         let customers = format!("customers of {place}");
         let mut expected = vec![customers.as_str(), "objects of _backflow"];
-        // Databricks counts turns in the same table.
-        expected.extend((self.fake.service != Service::Databricks).then_some("turns of _backflow"));
+        if self.fake.has_turns() {
+            expected.push("turns of _backflow");
+        }
         assert_eq!(tables, expected, "{when}");
     }
 }

@@ -92,13 +92,60 @@ fn databricks() -> Vec<Kind> {
     ]
 }
 
+fn clickhouse() -> Vec<Kind> {
+    let long = "Tuple(first_name String, last_name String, address String, postcode String, city String)";
+    let words = json!({"first_name": "a", "last_name": "b", "address": "c", "postcode": "d", "city": "e"});
+    let (whole, huge) = (
+        "170141183460469231731687303715884105727",
+        "57896044618658097711785492504343953926634992332820282019728792003956564819968",
+    );
+    let aggregated = "SimpleAggregateFunction(groupArrayArray(10), Array(String))";
+    vec![
+        ("Bool", "true", "Bool", json!(true)),
+        ("UInt8", "255", "UInt8", json!(255)),
+        ("Int16", "-32768", "Int16", json!(-32768)),
+        ("UInt32", "4294967295", "UInt32", json!(4294967295_u32)),
+        ("Int64", "'-9223372036854775808'", "Int64", json!("-9223372036854775808")),
+        ("UInt64", "18446744073709551615", "UInt64", json!("18446744073709551615")),
+        ("Int128", "toInt128('170141183460469231731687303715884105727')", "Int128", json!(whole)),
+        ("UInt256", "bitShiftLeft(toUInt256(1), 255)", "UInt256", json!(huge)),
+        ("Float32", "0.1", "Float32", json!(0.1)),
+        ("Float64", "-1.5e22", "Float64", json!(-1.5e22)),
+        ("Float64", "inf", "Float64", json!("Infinity")),
+        ("Decimal(10, 2)", "'12.5'", "Decimal(10, 2)", json!("12.50")),
+        ("String", "'é 😀 \" \\'x\\' /'", "String", json!("é 😀 \" 'x' /")),
+        ("FixedString(4)", "'ab'", "FixedString(4)", json!("ab\0\0")),
+        ("UUID", "'61f0c404-5cb3-11e7-907b-a6006ad3dba0'", "UUID", json!("61f0c404-5cb3-11e7-907b-a6006ad3dba0")),
+        ("LowCardinality(Nullable(String))", "'low'", "LowCardinality(Nullable(String))", json!("low")),
+        ("LowCardinality(Nullable(String))", "NULL", "LowCardinality(Nullable(String))", Value::Null),
+        (aggregated, "['a']", aggregated, json!(["a"])),
+        ("Enum8('a,)' = 1, 'b' = 2)", "'a,)'", "Enum8", json!("a,)")),
+        ("IPv4", "'10.0.0.1'", "IPv4", json!("10.0.0.1")),
+        ("IPv6", "'2001:db8::1'", "IPv6", json!("2001:db8::1")),
+        ("Date", "'2026-01-02'", "Date", json!("2026-01-02")),
+        ("Date32", "'1900-01-01'", "Date32", json!("1900-01-01")),
+        (
+            "DateTime('Europe/Berlin')",
+            "'2026-01-02 03:04:05'",
+            "DateTime('Europe/Berlin')",
+            json!("2026-01-02T02:04:05Z"),
+        ),
+        ("DateTime64(6)", "'2026-01-02 03:04:05.678900'", "DateTime64(6)", json!("2026-01-02T03:04:05.6789Z")),
+        ("Time64(3)", "'12:34:56.780'", "Time64(3)", json!("12:34:56.78")),
+        ("IntervalMillisecond", "-1500", "IntervalMillisecond", json!("PT-1.5S")),
+        ("IntervalWeek", "2", "IntervalWeek", json!("P14D")),
+        ("IntervalQuarter", "1", "IntervalQuarter", json!("P3M")),
+        ("Array(Nullable(Int64))", "[1, NULL]", "Array(Nullable(Int64))", json!(["1", null])),
+        ("Tuple(a UInt8, b String)", "(1, 'x')", "Tuple(a UInt8, b String)", json!({"a": 1, "b": "x"})),
+        ("Map(String, Decimal(5, 2))", "map('a', 1.5)", "Map(String, Decimal(5, 2))", json!({"a": "1.50"})),
+        ("JSON", "'{\"a\": [1.5, null]}'", "JSON", json!({"a": [1.5, null]})),
+        (long, "('a', 'b', 'c', 'd', 'e')", "Tuple", words),
+        ("Nullable(Nothing)", "NULL", "Nullable(Nothing)", Value::Null),
+    ]
+}
+
 /// A table with a row of these values, and one of NULLs. An array is not NULL in a table of BigQuery: it is empty.
-fn seed(service: Service, kinds: &[Kind]) -> String {
-    let (table, whole) = match service {
-        Service::Snowflake => ("kinds", "INT"),
-        Service::BigQuery => ("shop.kinds", "INT64"),
-        Service::Databricks => ("kinds", "INT"),
-    };
+fn seed(service: Service, table: &str, whole: &str, kinds: &[Kind]) -> String {
     let columns: Vec<String> =
         kinds.iter().enumerate().map(|(at, (declared, ..))| format!("c{at} {declared}")).collect();
     let values: Vec<&str> = kinds.iter().map(|(_, value, ..)| *value).collect();
@@ -116,14 +163,15 @@ fn seed(service: Service, kinds: &[Kind]) -> String {
 async fn every_type_of_snowflake_arrives_as_its_golden_file_says() {
     let golden = include_str!("../../../../operator/sources/src/snowflake/testdata/types.json");
     let without = ["decfloat", "geography", "interval_year_month", "map", "vector"];
-    every_type_arrives(Service::Snowflake, snowflake(), golden, &without).await;
+    all_are_here(&snowflake(), golden, &without);
+    in_a_table(Service::Snowflake, "KINDS", "INT", "N", snowflake()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_of_bigquery_arrives_as_its_golden_file_says() {
     let golden = include_str!("../../../../operator/sources/src/bigquery/testdata/types.json");
-    let without = ["geography", "interval", "mystery", "range"];
-    every_type_arrives(Service::BigQuery, bigquery(), golden, &without).await;
+    all_are_here(&bigquery(), golden, &["geography", "interval", "mystery", "range"]);
+    in_a_table(Service::BigQuery, "shop.kinds", "INT64", "n", bigquery()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,25 +179,48 @@ async fn every_type_of_databricks_arrives_as_its_golden_file_says() {
     let golden = include_str!("../../../../operator/sources/src/databricks/testdata/types.json");
     let without =
         ["geography(4326)", "interval day to second", "interval year to month", "mystery", "varchar(20)", "void"];
-    every_type_arrives(Service::Databricks, databricks(), golden, &without).await;
+    all_are_here(&databricks(), golden, &without);
+    in_a_table(Service::Databricks, "kinds", "INT", "n", databricks()).await;
 }
 
-/// `without`: types that the fake does not have, as its README says.
-async fn every_type_arrives(service: Service, kinds: Vec<Kind>, golden: &str, without: &[&str]) {
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_of_clickhouse_arrives_as_its_golden_file_says() {
+    let golden = include_str!("../../../../operator/sources/src/clickhouse/testdata/types.json");
+    let kinds = clickhouse();
+    // A state is refused, and the small engine writes no geometries.
+    all_are_here(&kinds, golden, &["AggregateFunction(uniq, String)", "Point"]);
+    // Not all of them can be stored.
+    let casts = kinds.iter().enumerate().map(|(at, (kind, value, ..))| format!(", CAST({value} AS {kind}) AS c{at}"));
+    let query = ModelQuery::Sql(format!("SELECT 1 AS n{}", casts.collect::<String>()));
+    let mut row = vec![json!(1)];
+    row.extend(kinds.iter().map(|kind| kind.3.clone()));
+    let fake = FakeWarehouse::start(Service::ClickHouse, "").await.unwrap();
+    arrive(&fake, query, "n", &kinds, &[row]).await;
+}
+
+/// That each type of the golden file is here, or is not in the fake.
+fn all_are_here(kinds: &[Kind], golden: &str, without: &[&str]) {
     let golden: Vec<Value> = serde_json::from_str(golden).unwrap();
     let known: BTreeSet<&str> = golden.iter().map(|kind| kind["name"].as_str().unwrap()).collect();
     let covered: BTreeSet<&str> = kinds.iter().map(|kind| kind.2).chain(without.iter().copied()).collect();
-    assert_eq!(covered, known, "each type of the golden file is here, or is not in the fake");
+    assert_eq!(covered, known);
+}
 
-    let fake = FakeWarehouse::start(service, &seed(service, &kinds)).await.unwrap();
-    let warehouse = open(&fake.source(), &fake, "backflow/values").await.unwrap();
-    let (table, key) = match service {
-        Service::Snowflake => ("KINDS", "N"),
-        Service::BigQuery => ("shop.kinds", "n"),
-        Service::Databricks => ("kinds", "n"),
-    };
-    let model =
-        ModelPlan { name: "kinds".into(), query: ModelQuery::Table(table.into()), primary_key: vec![key.into()] };
+/// `whole`: the type of the column `key`.
+async fn in_a_table(service: Service, table: &str, whole: &str, key: &str, kinds: Vec<Kind>) {
+    let mut full = vec![json!(1)];
+    full.extend(kinds.iter().map(|kind| kind.3.clone()));
+    let mut nulls = vec![json!(2)];
+    let empty = |name: &str| service == Service::BigQuery && name.starts_with("array<");
+    nulls.extend(kinds.iter().map(|kind| if empty(kind.2) { json!([]) } else { Value::Null }));
+    let fake = FakeWarehouse::start(service, &seed(service, table, whole, &kinds)).await.unwrap();
+    arrive(&fake, ModelQuery::Table(table.into()), key, &kinds, &[full, nulls]).await;
+}
+
+/// What a model's columns are called, and its rows in the order of `key`, with and without a filter.
+async fn arrive(fake: &FakeWarehouse, query: ModelQuery, key: &str, kinds: &[Kind], expected: &[Vec<Value>]) {
+    let warehouse = open(&fake.source(), fake, "backflow/values").await.unwrap();
+    let model = ModelPlan { name: "kinds".into(), query, primary_key: vec![key.into()] };
     let described = warehouse.describe(&model).await.unwrap();
     let names: Vec<&str> = described[1..].iter().map(|column| column.kind.as_str()).collect();
     assert_eq!(names, kinds.iter().map(|kind| kind.2).collect::<Vec<_>>());
@@ -161,11 +232,6 @@ async fn every_type_arrives(service: Service, kinds: Vec<Kind>, golden: &str, wi
         let mut rows: Vec<Vec<Value>> =
             batches.into_iter().flatten().map(|row| row.iter().map(|cell| cell.to_json()).collect()).collect();
         rows.sort_by_key(|row| row[0].as_u64());
-        let mut full = vec![json!(1)];
-        full.extend(kinds.iter().map(|kind| kind.3.clone()));
-        let mut nulls = vec![json!(2)];
-        let empty = |name: &str| service == Service::BigQuery && name.starts_with("array<");
-        nulls.extend(kinds.iter().map(|kind| if empty(kind.2) { json!([]) } else { Value::Null }));
-        assert_eq!(rows, [full, nulls]);
+        assert_eq!(rows, expected);
     }
 }
