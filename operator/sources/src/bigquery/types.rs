@@ -6,6 +6,7 @@ use backflow_core::cell::Cell;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::rest::digits::{decimal, trimmed};
 use crate::rest::row::{self, Described, Reading};
 
 /// A column, as a schema names it.
@@ -123,18 +124,6 @@ impl row::Wire for Wire {
             Self::Json => Cell::Json(text.into()),
         })
     }
-}
-
-fn decimal(text: &str) -> Option<&str> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    (all(whole) && all(fraction)).then_some(text)
-}
-
-/// Without the zeros at the end of a fraction.
-fn trimmed(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// `1-2 3 4:5:6.7` is P1Y2M3DT4H5M6.7S. Each of the three parts has a sign of its own.

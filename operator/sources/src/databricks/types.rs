@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use super::answer::ColumnInfo;
+use crate::rest::digits::{decimal, plain, trimmed};
 use crate::rest::row::{self, Described, Reading};
 
 /// How nested values are printed: the defaults leave NULL fields out and cut instants to milliseconds, in a zone of the session's.
@@ -89,27 +90,19 @@ impl row::Wire for Wire {
             },
             Self::Int => Cell::Int(text.parse().ok()?),
             Self::Float => Cell::Float(text.parse().ok()?),
-            Self::Decimal => Cell::Decimal(decimal(text)?.into()),
+            Self::Decimal => Cell::Decimal(plain(text)?.into()),
             Self::Text => Cell::Text(text.into()),
             Self::Bytes => Cell::Bytes(STANDARD.decode(text.replace(['\r', '\n'], "")).ok()?.into()),
             Self::Date => Cell::Time(date(text)?.into()),
             Self::Instant => Cell::Time(Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string().into()),
             Self::Naive => {
                 let (day, clock) = text.split_once(' ')?;
-                let clock = if clock.contains('.') { clock.trim_end_matches('0').trim_end_matches('.') } else { clock };
-                Cell::Time(format!("{}T{clock}", date(day)?).into())
+                Cell::Time(format!("{}T{}", date(day)?, trimmed(clock)).into())
             }
             Self::Interval => Cell::Time(interval(text)?.into()),
             Self::Json => Cell::Json(text.into()),
         })
     }
-}
-
-fn decimal(text: &str) -> Option<&str> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    (all(whole) && all(fraction)).then_some(text)
 }
 
 /// A day of the years that RFC 3339 knows.

@@ -5,6 +5,7 @@
 
 use backflow_core::cell::Cell;
 
+use crate::rest::digits::{decimal, hex, trimmed};
 use crate::rest::row::{self, Described, Reading};
 use crate::sql::quote;
 
@@ -141,19 +142,6 @@ impl row::Wire for Wire {
     }
 }
 
-fn decimal(text: &str) -> Option<&str> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    (all(whole) && all(fraction)).then_some(text)
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect()
-}
-
 /// A day of the years that RFC 3339 knows.
 fn date(text: &str) -> Option<&str> {
     (text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()).then_some(text)
@@ -161,7 +149,7 @@ fn date(text: &str) -> Option<&str> {
 
 /// A time of day, without the zeros at the end of its fraction.
 fn clock(text: &str) -> Option<&str> {
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    let text = trimmed(text);
     let fit = text.len() >= 8 && text.bytes().all(|c| c.is_ascii_digit() || matches!(c, b':' | b'.'));
     fit.then_some(text)
 }
@@ -188,9 +176,7 @@ fn months(text: &str) -> Option<String> {
 
 /// Seconds as ISO 8601 writes them.
 fn seconds(text: &str) -> Option<String> {
-    let text = decimal(text)?;
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
-    Some(format!("PT{text}S"))
+    Some(format!("PT{}S", trimmed(decimal(text)?)))
 }
 
 #[cfg(test)]

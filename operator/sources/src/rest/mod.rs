@@ -8,6 +8,7 @@
 
 pub(crate) mod body;
 pub(crate) mod compose;
+pub(crate) mod digits;
 #[cfg(test)]
 pub(crate) mod golden;
 pub(crate) mod jwt;

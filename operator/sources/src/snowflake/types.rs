@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::{Span, Timestamp};
 
 use super::answer::RowType;
+use crate::rest::digits::{decimal, hex, plain};
 use crate::rest::row::{self, Described, Reading};
 use crate::sql::quote;
 
@@ -99,7 +100,7 @@ impl row::Wire for Wire {
             },
             Self::Number => number(text)?,
             Self::Float => Cell::Float(text.parse().ok()?),
-            Self::DecFloat => Cell::Decimal(plain_digits(text)?.into()),
+            Self::DecFloat => Cell::Decimal(plain(text)?.into()),
             Self::Text => Cell::Text(text.into()),
             Self::Hex => Cell::Bytes(hex(text)?.into()),
             Self::Date => Cell::Time(date(text)?.into()),
@@ -119,48 +120,11 @@ impl row::Wire for Wire {
 
 /// Every whole number is NUMBER(38,0) in Snowflake, so that the value itself says whether it fits 64 bits.
 fn number(text: &str) -> Option<Cell> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !all(whole) || !all(fraction) {
-        return None;
-    }
+    let text = decimal(text)?;
     Some(match text.parse() {
         Ok(number) => Cell::Int(number),
         Err(_) => Cell::Decimal(text.into()),
     })
-}
-
-/// Digits without an exponent.
-fn plain_digits(text: &str) -> Option<String> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        None => return number(text).map(|_| text.to_owned()),
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-    };
-    number(mantissa)?;
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", mantissa),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    // Where the point stands among the digits.
-    let point = i64::try_from(whole.len()).ok()? + i64::from(exponent);
-    let length = i64::try_from(digits.len()).ok()?;
-    Some(if point <= 0 {
-        format!("{sign}0.{}{digits}", "0".repeat(usize::try_from(-point).ok()?))
-    } else if point >= length {
-        format!("{sign}{digits}{}", "0".repeat(usize::try_from(point - length).ok()?))
-    } else {
-        let (whole, fraction) = digits.split_at(usize::try_from(point).ok()?);
-        format!("{sign}{whole}.{fraction}")
-    })
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect()
 }
 
 fn date(text: &str) -> Option<String> {
