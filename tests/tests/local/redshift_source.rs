@@ -269,6 +269,7 @@ async fn values_arrive_as_the_golden_file_says() {
     let values: Vec<&str> = kinds.iter().map(|kind| kind.1).collect();
     let sql = format!(
         "CREATE TABLE kinds (n int, {}); INSERT INTO kinds VALUES (1, {}); INSERT INTO kinds (n) VALUES (2); GRANT SELECT ON kinds TO reader; \
+         CREATE TABLE ids (g int); INSERT INTO ids VALUES (1), (2), (3); GRANT SELECT ON ids TO reader; \
          CREATE TABLE hidden (n int); CREATE TABLE odd (n int, j jsonb); GRANT SELECT ON odd TO reader; ALTER DATABASE postgres SET timezone = 'Asia/Tokyo'",
         declared.join(", "),
         values.join(", ")
@@ -306,6 +307,23 @@ async fn values_arrive_as_the_golden_file_says() {
         assert_eq!(failure.code, code, "{failure}");
         assert!(failure.message.contains(said), "no {said} in: {failure}");
     }
+    let limits = model(ModelQuery::Sql("select 1 as n, current_setting('statement_timeout')::varchar as t".into()));
+    let query = Query { model: limits, columns: vec!["t".into()], filter: None, limit: None };
+    let batches: Vec<_> = warehouse.rows(query).await.unwrap().try_collect().await.unwrap();
+    let limit = batches.into_iter().flatten().next().unwrap();
+    assert_eq!(limit[0].to_json(), json!("6h"), "a read that never ends");
+
+    // What cannot be read ends the query, too: the first row is no day that is sent anywhere, the last one comes after an hour.
+    let nap = "select g as n, case when g = 1 then date '0044-03-15 BC' end as day, repeat('x', 9000)::varchar as x, \
+               case when g = 3 then pg_sleep(3600)::varchar end as nap from ids";
+    let nap = model(ModelQuery::Sql(nap.into()));
+    let columns = ["n", "day", "x", "nap"].map(str::to_owned).to_vec();
+    let query = Query { model: nap, columns, filter: None, limit: None };
+    let failure = warehouse.rows(query).await.unwrap().try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(failure.message.contains("\"day\" arrives in a form"), "{failure}");
+    let naps = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    assert_eq!(server.query("postgres", naps).await.unwrap(), [["0".to_owned()].map(Some)]);
+
     let odd = model(ModelQuery::Table("odd".into()));
     let query = Query { model: odd, columns: vec!["j".into()], filter: None, limit: None };
     let failure = warehouse.rows(query).await.err().unwrap();

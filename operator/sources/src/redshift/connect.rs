@@ -15,6 +15,9 @@ use super::errors;
 
 /// Formats that do not depend on user or database, so that hashes are stable.
 const SETTINGS: [&str; 3] = ["SET timezone TO 'UTC'", "SET datestyle TO 'ISO, YMD'", "SET extra_float_digits TO 2"];
+/// The longest that a statement of our own may take, the wait for other writers included, and a read of a model, in milliseconds.
+const OWN: u32 = 5 * 60 * 1000;
+const MODEL: u32 = 6 * 3600 * 1000;
 /// A password of AWS's is asked for again when it holds for less, in seconds.
 const MARGIN: i64 = 120;
 
@@ -93,13 +96,22 @@ impl Sessions {
         Ok(connector)
     }
 
-    /// A session outside of any transaction, and who takes it back.
+    /// A session outside of any transaction, for statements of our own, and who takes it back.
     pub(super) async fn take(&self) -> Result<(Arc<Connector>, PgConnection), Failure> {
+        self.session(OWN).await
+    }
+
+    /// The same for the user's SQL.
+    pub(super) async fn take_for_model(&self) -> Result<(Arc<Connector>, PgConnection), Failure> {
+        self.session(MODEL).await
+    }
+
+    async fn session(&self, longest: u32) -> Result<(Arc<Connector>, PgConnection), Failure> {
         let connector = self.usable().await?;
         let mut connection = connector.take().await?;
         let mark: String = self.application.chars().filter(|c| !matches!(c, '\'' | '\\' | '\0')).collect();
-        let settings = SETTINGS.iter().map(|sql| (*sql).to_owned()).chain([format!("SET query_group TO '{mark}'")]);
-        for sql in settings {
+        let more = [format!("SET query_group TO '{mark}'"), format!("SET statement_timeout TO {longest}")];
+        for sql in SETTINGS.iter().map(|sql| (*sql).to_owned()).chain(more) {
             run(&mut connection, sql).await.map_err(|error| errors::own(&error, self))?;
         }
         Ok((connector, connection))

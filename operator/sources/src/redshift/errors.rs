@@ -14,9 +14,11 @@ const NAME: usize = 200;
 
 /// Two transactions were in each other's way: one is broken off. Redshift says the first with a number of its own.
 pub(super) fn is_conflict(error: &Error) -> bool {
-    database(error).is_some_and(|error| {
-        matches!(error.code(), "40001" | "40P01") || error.message().contains("Serializable isolation violation")
-    })
+    database(error).is_some_and(conflict)
+}
+
+fn conflict(error: &PgDatabaseError) -> bool {
+    matches!(error.code(), "40001" | "40P01") || error.message().contains("Serializable isolation violation")
 }
 
 /// A schema or table is not there.
@@ -106,6 +108,8 @@ pub(super) fn query(error: &Error, model: &str, composed: &Composed, sql: &str, 
         "42601" => (Code::SqlError, format!("syntax error{at}")),
         "42883" => (Code::SqlError, format!("a function or operator does not exist for these types{at}")),
         "0A000" => (Code::SqlError, format!("the SQL uses something that Redshift does not support{at}")),
+        // Its own errors have the state XX000; this one passes.
+        _ if conflict(error) => return unavailable("40001", &sessions.connector().target),
         state if transient(state) => return unavailable(state, &sessions.connector().target),
         state => (Code::SqlError, format!("the SQL failed{at} (SQLSTATE {state}); try it in the query editor")),
     };

@@ -109,14 +109,14 @@ impl Warehouse for RedshiftWarehouse {
     }
 
     async fn describe(&self, model: &ModelPlan) -> Result<Vec<Column>, Failure> {
-        let (connector, mut connection) = self.sessions.take().await?;
+        let (connector, mut connection) = self.sessions.take_for_model().await?;
         let columns = self.described(&mut connection, model, None).await?;
         connector.give_back(connection).await;
         Ok(columns.into_iter().map(|column| Column { kind: column.kind(), name: column.name }).collect())
     }
 
     async fn rows(&self, query: Query) -> Result<Rows, Failure> {
-        let (connector, mut connection) = self.sessions.take().await?;
+        let (connector, mut connection) = self.sessions.take_for_model().await?;
         let described = self.described(&mut connection, &query.model, query.filter.as_deref()).await?;
         let (mut expressions, mut wires) = (Vec::new(), Vec::new());
         for name in &query.columns {
@@ -148,6 +148,7 @@ impl Warehouse for RedshiftWarehouse {
             columns: query.columns,
             wires,
             composed,
+            running: false,
         }))
     }
 

@@ -38,20 +38,24 @@ pub(super) struct Reader {
     pub(super) columns: Vec<String>,
     pub(super) wires: Vec<Wire>,
     pub(super) composed: Composed,
+    /// The server may still compute or send.
+    pub(super) running: bool,
 }
 
 #[async_trait]
 impl BatchReader for Reader {
     async fn read(&mut self, out: &Outlet) -> Result<Batch, Failure> {
-        let Self { sessions, connection, model, columns, wires, composed, .. } = self;
+        let Self { sessions, connection, model, columns, wires, composed, running, .. } = self;
         let failure = |error| errors::query(&error, model, composed, &composed.sql, sessions);
         let mut decoder = Decoder::new(model, columns, wires);
+        *running = true;
         let mut stream = sqlx::raw_sql(AssertSqlSafe(composed.sql.clone())).fetch(connection);
-        while let Some(row) = stream.try_next().await.map_err(failure)? {
+        while let Some(row) = stream.try_next().await.inspect_err(|_| *running = false).map_err(failure)? {
             decoder.row(values(&row))?;
             decoder.pass_on(out).await;
         }
         drop(stream);
+        *running = false;
         Ok(decoder.rest(out).await)
     }
 
@@ -62,11 +66,12 @@ impl BatchReader for Reader {
                     self.connector.give_back(self.connection).await;
                 }
             }
-            // The connection is in the middle of a message: it is never used again.
-            End::Failed => drop(self.connection),
-            End::Unwanted => {
+            // The connection may be in the middle of a message: it is never used again.
+            End::Failed | End::Unwanted => {
                 drop(self.connection);
-                cancel(&self.sessions, self.backend).await;
+                if self.running {
+                    cancel(&self.sessions, self.backend).await;
+                }
             }
         }
         drop(self.reading);

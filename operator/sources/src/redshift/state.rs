@@ -19,8 +19,6 @@ use crate::store::table::{Encoding, ObjectTable, Part};
 /// How often a transaction that another one was in the way of is tried again, and after what pause.
 const CONFLICTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(200);
-/// The longest that a statement of the state may take, the wait for other writers included.
-const BOUND: &str = "SET statement_timeout TO 300000";
 
 /// The state schema.
 pub(super) struct RedshiftTable {
@@ -142,7 +140,7 @@ impl RedshiftTable {
     }
 
     async fn changed(&self, connection: &mut PgConnection, change: &Change<'_>) -> Result<(), sqlx::Error> {
-        for sql in [BOUND.to_owned(), "BEGIN".to_owned(), self.sql.lock(), self.sql.turn()] {
+        for sql in ["BEGIN".to_owned(), self.sql.lock(), self.sql.turn()] {
             run(&mut *connection, sql).await?;
         }
         let statements = match change {
@@ -153,7 +151,7 @@ impl RedshiftTable {
                 if none { self.sql.add(part).to_vec() } else { Vec::new() }
             }
         };
-        for sql in statements.into_iter().chain(["COMMIT".to_owned(), "RESET statement_timeout".to_owned()]) {
+        for sql in statements.into_iter().chain(["COMMIT".to_owned()]) {
             run(&mut *connection, sql).await?;
         }
         Ok(())
