@@ -17,8 +17,10 @@ use tokio::sync::RwLock;
 
 use super::answer::{Chunk, ColumnInfo, Envelope, WarehouseInfo};
 use super::auth::Credential;
-use super::errors::{self, Failed, SqlError};
+use super::errors;
 use super::result::{Cursor, ResultSet};
+use super::sql_error::{Failed, SqlError};
+use super::statement::{Disposition, Statement};
 use crate::rest::body::Body;
 use crate::rest::page::Unfit;
 use crate::rest::row::values;
@@ -29,10 +31,6 @@ use crate::rest::{Call, Link, Service};
 const STATEMENTS: &str = "/api/2.0/sql/statements";
 /// How long the service may hold an answer back until a short statement has ended, in its own form.
 const SHORT: &str = "10s";
-/// The longest that a read of a model may take, the start of a warehouse included; it is cancelled then.
-const MODEL: Duration = Duration::from_secs(6 * 3600);
-/// The same of a statement of our own.
-const OWN: Duration = Duration::from_secs(30 * 60);
 /// The first and the longest pause between looks at a statement that runs. The service wants a look every 15 minutes.
 const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often an answer that broke off is asked for again.
@@ -44,62 +42,6 @@ const RESULT: usize = 1 << 30;
 
 /// A row as it arrived.
 pub(super) type Raw = Box<[u8]>;
-
-/// How a result travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Disposition {
-    /// Within answers; 25 MiB at most.
-    Inline,
-    /// By links to a cloud's storage.
-    Links,
-}
-
-impl Disposition {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inline => "INLINE",
-            Self::Links => "EXTERNAL_LINKS",
-        }
-    }
-}
-
-/// One statement.
-#[derive(Clone, Debug)]
-pub(super) struct Statement {
-    pub(super) sql: String,
-    /// Texts for `:name`.
-    binds: Vec<(&'static str, String)>,
-    disposition: Disposition,
-    /// Is of the user: it may take long, and its id is wanted at once.
-    model: bool,
-}
-
-impl Statement {
-    /// One of our own.
-    pub(super) fn own(sql: String) -> Self {
-        Self { sql, binds: Vec::new(), disposition: Disposition::Inline, model: false }
-    }
-
-    /// With values for its parameters.
-    pub(super) fn with<V: Into<String>>(mut self, binds: impl IntoIterator<Item = (&'static str, V)>) -> Self {
-        self.binds.extend(binds.into_iter().map(|(name, value)| (name, value.into())));
-        self
-    }
-
-    /// A look at a model.
-    pub(super) fn model(sql: String) -> Self {
-        Self { model: true, ..Self::own(sql) }
-    }
-
-    /// A read of a model.
-    pub(super) fn read(sql: String) -> Self {
-        Self { disposition: Disposition::Links, ..Self::model(sql) }
-    }
-
-    fn longest(&self) -> Duration {
-        if self.model { MODEL } else { OWN }
-    }
-}
 
 /// A workspace, with what every statement says.
 pub(super) struct Api {

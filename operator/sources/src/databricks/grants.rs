@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use backflow_core::code::Failure;
 
-use super::api::{Api, Statement};
-use super::errors::Failed;
+use super::api::Api;
+use super::sql_error::Failed;
+use super::statement::Statement;
 use super::types::quote;
 
 /// What a principal may do about a state that is not there.
@@ -23,12 +24,18 @@ pub(super) enum Making {
 /// Looks at what is there.
 pub(super) async fn may_make(api: &Arc<Api>, schema: &str) -> Result<Making, Failure> {
     let catalog = api.plan.catalog.as_deref().map(|catalog| quote(catalog) + ".").unwrap_or_default();
+    // Unity Catalog keeps all names in lower case.
+    let schema = schema.to_lowercase();
     let asked = async |view: &str, counted: &str, filter: &str| {
         let sql = format!(
             "SELECT COUNT(*), COUNT(CASE WHEN {counted} THEN 1 END) FROM {catalog}information_schema.{view} {filter}"
         );
         let statement = Statement::own(sql);
-        counts(api, if filter.contains(":schema") { statement.with([("schema", schema)]) } else { statement }).await
+        let named = |name: &str| filter.contains(&format!(":{name}"));
+        let binds =
+            [("schema", Some(schema.clone())), ("catalog", api.plan.catalog.as_ref().map(|name| name.to_lowercase()))];
+        let binds = binds.into_iter().filter(|(name, _)| named(name)).filter_map(|(name, value)| Some((name, value?)));
+        counts(api, statement.with(binds)).await
     };
     let owner = |name: &str| format!("{name} = current_user() OR is_account_group_member({name})");
     let granted = |privilege: &str| format!("privilege_type IN ('{privilege}', 'ALL_PRIVILEGES', 'MANAGE')");
@@ -43,8 +50,11 @@ pub(super) async fn may_make(api: &Arc<Api>, schema: &str) -> Result<Making, Fai
         let filter = format!("{named} AND ({mine})");
         (owned, asked("schema_privileges", &granted("CREATE_TABLE"), &filter).await?, Making::NoTables)
     } else {
-        let owned = asked("catalogs", &owner("catalog_owner"), "").await?.map_or(0, |[_, owned]| owned);
-        let filter = format!("WHERE {mine}");
+        // A view of the default catalog has its own grants alone; that of a named one may be asked for it.
+        let its = if api.plan.catalog.is_some() { "catalog_name = :catalog" } else { "TRUE" };
+        let owned = asked("catalogs", &owner("catalog_owner"), &format!("WHERE {its}")).await?;
+        let owned = owned.map_or(0, |[_, owned]| owned);
+        let filter = format!("WHERE {its} AND ({mine})");
         (owned, asked("catalog_privileges", &granted("CREATE_SCHEMA"), &filter).await?, Making::NoSchema)
     };
     Ok(match grants {

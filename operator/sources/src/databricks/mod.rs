@@ -11,7 +11,9 @@ mod grants;
 mod objects;
 mod result;
 mod rows;
+mod sql_error;
 mod state;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod types;

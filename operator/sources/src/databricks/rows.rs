@@ -7,9 +7,11 @@ use backflow_core::code::Failure;
 use tokio::sync::RwLock;
 
 use super::answer::ColumnInfo;
-use super::api::{Answer, Api, Statement};
-use super::errors::{self, Failed, SqlError};
+use super::api::{Answer, Api};
+use super::errors;
 use super::result::{Cursor, ResultSet};
+use super::sql_error::{Failed, SqlError};
+use super::statement::Statement;
 use super::types::Wire;
 use crate::batch::Outlet;
 use crate::rest::compose::Composed;

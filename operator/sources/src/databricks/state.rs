@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 
-use super::api::{Api, Statement};
-use super::errors::{self, Failed, SqlError};
-use super::grants;
+use super::api::Api;
 use super::objects::{Sql, binds};
+use super::sql_error::{Failed, SqlError};
+use super::statement::Statement;
+use super::{errors, grants};
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
 

@@ -484,3 +484,31 @@ async fn a_check_tells_a_catalog_or_schema_that_is_not_there() {
         assert!(failure.message.contains(said), "{failure}");
     }
 }
+
+#[tokio::test]
+async fn a_catalog_is_asked_for_by_its_own_name() {
+    let counts = |mine: &str| {
+        let first = json!({"chunk_index": 0, "row_count": 1, "data_array": [["1", mine]]});
+        succeeded(&[("a", "BIGINT"), ("b", "BIGINT")], 1, 1, &first)
+    };
+    let none = json!({"chunk_index": 0, "row_count": 1, "data_array": [["0", "0"]]});
+    let none = succeeded(&[("a", "BIGINT"), ("b", "BIGINT")], 1, 1, &none);
+    let missing = failed("BAD_REQUEST", "42P01", "[TABLE_OR_VIEW_NOT_FOUND] The table or view x cannot be found.");
+    let answers = [warehouse("RUNNING"), warehouse("RUNNING"), described(), missing, none, counts("0"), counts("1")];
+    let script = Script::start(answers).await;
+    let plan = Databricks { catalog: Some("Main".into()), ..plan(&script.endpoint) };
+    let opened = DatabricksWarehouse::open(&plan, "_Backflow", &Names, "x").await.unwrap();
+    opened.check().await.unwrap();
+    let bound = |name: &str, value: &str| json!([{"name": name, "value": value, "type": "STRING"}]);
+    let asked: Vec<Value> = script.asked()[4..].iter().map(|asked| asked.body["parameters"].clone()).collect();
+    assert_eq!(asked, [bound("schema", "_backflow"), bound("catalog", "main"), bound("catalog", "main")]);
+}
+
+#[tokio::test]
+async fn a_statement_that_another_writer_was_in_the_way_of_is_given_again() {
+    let conflict = |code: &str| failed(code, "", "[DELTA_CONCURRENT_DELETE_READ.NO_PARTITION] s3cr3t");
+    let version = succeeded(&[("v", "INT")], 1, 1, &json!({"chunk_index": 0, "row_count": 1, "data_array": [["1"]]}));
+    let (script, warehouse) = open([conflict("BAD_REQUEST"), conflict("ABORTED"), version]).await;
+    warehouse.state().prepare().await.unwrap();
+    assert_eq!(script.left(), 0);
+}

@@ -7,6 +7,7 @@
 //! server's and no credential is in a failure of this module.
 
 pub(crate) mod body;
+mod call;
 pub(crate) mod compose;
 pub(crate) mod digits;
 #[cfg(test)]
@@ -24,4 +25,5 @@ pub(crate) mod script;
 pub(crate) mod service;
 mod trouble;
 
-pub(crate) use self::service::{Authorize, Call, Link, Service, request_id};
+pub(crate) use self::call::{Call, Link};
+pub(crate) use self::service::{Authorize, Service, request_id};

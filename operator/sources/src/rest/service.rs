@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
-use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
@@ -14,13 +13,12 @@ use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use rustls::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::call::{ANSWER_TIMEOUT, Call, Link};
 use super::trouble::trouble;
 use crate::tls::{self, Peer};
 
 /// From the first packet to an open, encrypted connection; name resolution included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the request to the first line of the answer: the services hold a request back while a statement runs, for 45 to 50 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 /// How soon it is noticed that the other end of a connection is gone while nothing is sent: after so long, and so many looks more.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const LOOKS: u32 = 4;
@@ -76,71 +74,6 @@ pub(crate) trait Authorize: Send + Sync {
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         Vec::new()
     }
-}
-
-/// One request.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    /// Its method.
-    pub(crate) method: Method,
-    /// Path below the service's address, with a leading slash.
-    pub(crate) path: String,
-    /// Query.
-    pub(crate) query: Vec<(&'static str, String)>,
-    /// Added to the query when the request may have arrived already.
-    pub(crate) again: Option<(&'static str, &'static str)>,
-    /// JSON, or what else the service takes.
-    pub(crate) body: Option<Bytes>,
-    /// Its media type.
-    pub(crate) media: &'static str,
-    /// How long the first line of the answer may take.
-    pub(crate) patience: Duration,
-}
-
-impl Call {
-    /// Asks for something.
-    pub(crate) fn get(path: String) -> Self {
-        Self {
-            method: Method::GET,
-            path,
-            query: Vec::new(),
-            again: None,
-            body: None,
-            media: "application/json",
-            patience: ANSWER_TIMEOUT,
-        }
-    }
-
-    /// Says something, in JSON.
-    pub(crate) fn post(path: String, body: Bytes) -> Self {
-        Self { method: Method::POST, body: Some(body), ..Self::get(path) }
-    }
-
-    /// Says something, as a form: what servers of tokens take.
-    pub(crate) fn form(path: String, pairs: &[(&str, &str)]) -> Self {
-        let pair = |(name, value): &(&str, &str)| format!("{}={}", escaped(name), escaped(value));
-        let body = pairs.iter().map(pair).collect::<Vec<_>>().join("&");
-        Self { media: "application/x-www-form-urlencoded", ..Self::post(path, body.into()) }
-    }
-
-    /// With another media type.
-    pub(crate) fn typed(mut self, media: &'static str) -> Self {
-        self.media = media;
-        self
-    }
-
-    /// With one more pair of the query.
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
-        self
-    }
-}
-
-/// Where else an answer is, as the service says: an address that proves itself who asks there.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    url: Url,
-    headers: HeaderMap,
 }
 
 /// What is sent.
@@ -400,15 +333,6 @@ fn builder(base: &Url) -> ClientBuilder {
         .tcp_keepalive_retries(LOOKS)
         .pool_max_idle_per_host(CONNECTIONS);
     if base.scheme() == "http" { builder.no_proxy().tls_certs_only([]) } else { builder }
-}
-
-/// A text within a form.
-fn escaped(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }
 
 fn loopback(url: &Url) -> bool {
