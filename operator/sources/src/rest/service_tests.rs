@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
+
 use super::super::body::{Body, Broken};
 use super::super::script::{Answer, Script};
 use super::*;
