@@ -83,6 +83,10 @@ pub struct ModelStatus {
     /// When the last check ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check_time: Option<Time>,
+    /// Digest of what the last check that passed was of. An edit that leaves it, like a suspension, needs no new check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub last_check_digest: Option<String>,
     /// Everything that is wrong with the manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]

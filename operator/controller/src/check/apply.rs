@@ -45,11 +45,12 @@ pub fn name(kind: Kind, name: &str, uid: &str, generation: i64) -> String {
     format!("{}-{}-{generation}", kind.as_str().to_lowercase(), &hash[..10])
 }
 
-/// Hash of what is checked.
+/// Hash of what is checked, and of the pod that does it: its identity and its authorities are part of what passes or does not.
 #[must_use]
-pub fn inputs(task: &Task) -> String {
-    // A task always serialises.
-    hash(&[&serde_json::to_vec(task).unwrap_or_default()])[..32].to_owned()
+pub fn inputs(task: &Task, template: &WorkerTemplate) -> String {
+    // Both always serialise.
+    let parts = [serde_json::to_vec(task).unwrap_or_default(), serde_json::to_vec(template).unwrap_or_default()];
+    hash(&[&parts[0], &parts[1]])[..32].to_owned()
 }
 
 fn hash(parts: &[&[u8]]) -> String {

@@ -81,6 +81,7 @@ pub struct Parts<'a> {
     pub observed_generation: &'a mut Option<i64>,
     pub conditions: &'a mut Vec<Condition>,
     pub last_check_time: &'a mut Option<Time>,
+    pub last_check_digest: &'a mut Option<String>,
     pub errors: &'a mut Vec<Finding>,
 }
 
@@ -153,6 +154,24 @@ pub fn of_findings(findings: &[Finding]) -> Readiness {
     Readiness::of(reason, message + &more)
 }
 
+/// Whether others can use it: its spec has passed its check, or an older spec has that is no other to a check.
+#[must_use]
+pub fn stands<K: Checked>(context: &Context, object: &K) -> bool {
+    let mut status = object.status().cloned().unwrap_or_default();
+    let parts = K::parts(&mut status);
+    if is_ready(parts.conditions, *parts.observed_generation, object.meta().generation) {
+        return true;
+    }
+    let inputs = || object.task(context).map(|(task, template)| apply::inputs(&task, &template));
+    parts.last_check_digest.is_some() && inputs().is_ok_and(|inputs| passed_before(&parts, &inputs).is_some())
+}
+
+/// What the condition says of an object that was Ready by a check of the same.
+fn passed_before(parts: &Parts<'_>, inputs: &str) -> Option<String> {
+    let ready = condition(parts.conditions, ConditionType::Ready).filter(|ready| ready.status == "True")?;
+    (parts.last_check_digest.as_deref() == Some(inputs)).then(|| ready.message.clone())
+}
+
 async fn check<K: Checked>(
     context: &Context,
     object: &K,
@@ -163,7 +182,7 @@ async fn check<K: Checked>(
     let (namespace, uid) = (object.namespace().unwrap_or_default(), object.uid().unwrap_or_default());
     let generation = object.meta().generation;
     let name = apply::name(K::KIND, &object.name_any(), &uid, generation.unwrap_or_default());
-    let inputs = apply::inputs(&task);
+    let inputs = apply::inputs(&task, &template);
     let known = context.runs.jobs_of(&namespace, &uid);
     let key = Key::new(&namespace, &name);
     let expected = known.iter().any(|(job, _)| *job == key);
@@ -173,7 +192,9 @@ async fn check<K: Checked>(
     let was_ready = is_ready(parts.conditions, *parts.observed_generation, generation);
     let begun = *parts.observed_generation == generation;
     let last = parts.last_check_time.clone();
-    let settled = was_ready && last.as_ref().map(|last| last.0) >= object.valid_since(context);
+    let passed_before = passed_before(&parts, &inputs);
+    let holds = was_ready || passed_before.is_some();
+    let settled = holds && last.as_ref().map(|last| last.0) >= object.valid_since(context);
     let view = View {
         name: &name,
         inputs: &inputs,
@@ -234,11 +255,17 @@ async fn check<K: Checked>(
                 *status = learned;
                 *K::parts(status).last_check_time = at.map(Time);
             }
+            *K::parts(status).last_check_digest = Some(inputs);
             return Ok((Some(Readiness::Ready(Reason::CheckSucceeded, message)), until(context, again)));
         }
     };
     // Others go on using what has passed while its check is repeated.
-    Ok((readiness.filter(|_| !settled), next))
+    let readiness = match (settled, passed_before) {
+        (false, _) => readiness,
+        (true, Some(message)) if !was_ready => Some(Readiness::Ready(Reason::CheckSucceeded, message)),
+        (true, _) => None,
+    };
+    Ok((readiness, next))
 }
 
 /// Looks again at this moment, if there is one.

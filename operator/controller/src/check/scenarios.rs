@@ -3,7 +3,7 @@
 use backflow_core::cell::Column;
 use backflow_core::code::{Code, Failure};
 use backflow_core::result::{CheckResult, Phase, RunResult};
-use backflow_crds::v1alpha1::{Destination, Model};
+use backflow_crds::v1alpha1::{Destination, Model, Source};
 use serde_json::json;
 
 use crate::queue::Next;
@@ -133,6 +133,90 @@ async fn a_new_controller_goes_on_with_the_pauses_of_the_one_before() {
         look(&world).await;
         assert!(open_check(&world).is_some(), "after {pause} s");
         ended += pause;
+    }
+}
+
+/// All four look until nobody writes.
+async fn look_at_all(world: &World) {
+    let source = || check::reconcile::<Source>(world.context.clone(), Key::new(NAMESPACE, "warehouse"));
+    let destination = || check::reconcile::<Destination>(world.context.clone(), Key::new(NAMESPACE, "hook"));
+    for _ in 0..10 {
+        let before = world.api.calls().len();
+        source().await.unwrap();
+        destination().await.unwrap();
+        world.watch();
+        look(world).await;
+        if world.api.calls()[before..].iter().all(|call| call.starts_with("GET")) {
+            return;
+        }
+    }
+    panic!("it never comes to rest: {:#?}", world.api.calls());
+}
+
+/// A person edits an object's spec.
+fn edit(world: &World, plural: &str, name: &str, spec: serde_json::Value) {
+    let mut object = world.api.get(plural, name).unwrap();
+    for (member, value) in spec.as_object().unwrap() {
+        object["spec"][member] = value.clone();
+    }
+    object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap() + 1);
+    world.api.put(&format!("{GROUP}/{NAMESPACE}/{plural}/{name}"), object);
+    world.watch();
+}
+
+#[tokio::test]
+async fn only_an_edit_of_what_is_checked_has_it_checked_again() {
+    let world = World::new();
+    world.shop(json!({"fields": {"sku": {"column": "id"}}, "schedule": {"interval": null, "manual": {}}}));
+    let kinds = [("sources", "warehouse"), ("models", "customers"), ("destinations", "hook")];
+    for (plural, name) in kinds {
+        let mut object = world.api.get(plural, name).unwrap();
+        object["status"] = json!({"observedGeneration": -1});
+        world.api.put(&format!("{GROUP}/{NAMESPACE}/{plural}/{name}"), object);
+    }
+    world.watch();
+    let work = || async {
+        look_at_all(&world).await;
+        while let Some(job) = open_check(&world) {
+            world.finish_with(&job, found(&["id", "name"]));
+            look_at_all(&world).await;
+        }
+    };
+    work().await;
+    assert_eq!(ready(&world, "mappings", "crm"), pair("True", "Accepted"));
+    let checks = world.api.created("jobs").len();
+    assert_eq!(checks, 3);
+
+    // The Mapping looks first: it sees what is edited before its controller has.
+    for (plural, name) in kinds {
+        edit(&world, plural, name, json!({"suspend": true}));
+        look_at_all(&world).await;
+        assert_eq!(ready(&world, "mappings", "crm"), pair("True", "Suspended"));
+        assert_eq!(ready(&world, plural, name), pair("True", "CheckSucceeded"));
+        assert_eq!(world.api.get(plural, name).unwrap()["status"]["observedGeneration"], json!(2));
+        edit(&world, plural, name, json!({"suspend": false}));
+        mapping::reconcile(world.context.clone(), Key::new(NAMESPACE, "crm")).await.unwrap();
+        world.watch();
+        assert_eq!(ready(&world, "mappings", "crm"), pair("True", "Accepted"), "{plural}");
+        look_at_all(&world).await;
+        assert_eq!(world.api.get(plural, name).unwrap()["status"]["observedGeneration"], json!(3));
+    }
+    assert_eq!(world.api.created("jobs").len(), checks, "nothing that is checked was edited");
+
+    let edits = [
+        ("sources", "warehouse", json!({"worker": {"serviceAccountName": "reader"}}), 2),
+        ("models", "customers", json!({"sql": "select 2 as id"}), 1),
+        ("destinations", "hook", json!({"settings": {"url": "https://example.org/"}}), 1),
+    ];
+    let mut expected = checks;
+    for (plural, name, spec, more) in edits {
+        edit(&world, plural, name, spec);
+        look_at_all(&world).await;
+        assert_eq!(ready(&world, plural, name), pair("False", "CheckInProgress"), "{plural}");
+        expected += more;
+        work().await;
+        assert_eq!(world.api.created("jobs").len(), expected, "{plural}");
+        assert_eq!(ready(&world, "mappings", "crm"), pair("True", "Accepted"), "{plural}");
     }
 }
 

@@ -7,14 +7,13 @@ use backflow_crds::conditions::Readiness;
 use backflow_crds::reasons::Reason;
 use backflow_crds::v1alpha1::{self as api, Finding, Mapping, MappingStatus, Sync, SyncPhase};
 use backflow_plan::{Parts, Place, Resolved};
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use crate::check::of_findings;
 use crate::labels;
 use crate::mapping::dereference::References;
 use crate::mapping::status::held;
-use crate::status::is_ready;
-use crate::sync::dereference::{columns, source_is_ready};
+use crate::sync::dereference::columns;
 use crate::sync::is_by_controller;
 
 /// How a Mapping stands with its manifest.
@@ -175,17 +174,14 @@ fn plan(mapping: &Mapping, references: &References) -> Result<String, Unfit> {
         destination: Box::new(destination_plan),
     };
     fits_an_annotation(mapping, resolved)?;
-    if !source_is_ready(source) {
+    let usable = references.usable;
+    if !usable.source {
         return Err(unfit(Reason::SourceNotReady, "Source", source_name));
     }
-    let status = model.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    if !is_ready(conditions, status.and_then(|status| status.observed_generation), model.meta().generation) {
+    if !usable.model {
         return Err(unfit(Reason::ModelNotReady, "Model", &model.name_any()));
     }
-    let status = destination.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    if !is_ready(conditions, status.and_then(|status| status.observed_generation), destination.meta().generation) {
+    if !usable.destination {
         return Err(unfit(Reason::DestinationNotReady, "Destination", destination_name));
     }
     Ok(identity)

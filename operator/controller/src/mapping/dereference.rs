@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 
+use crate::check::stands;
 use crate::context::Context;
 use crate::error::Error;
 
@@ -21,6 +22,8 @@ pub struct References {
     pub source: Option<Arc<Source>>,
     /// Its Destination.
     pub destination: Option<Arc<Destination>>,
+    /// Which of them can be used.
+    pub usable: Usable,
     /// The definitions that its Destination may name.
     pub definitions: Arc<Definitions>,
     /// The Mapping that it runs after.
@@ -31,16 +34,31 @@ pub struct References {
     pub shares_state_with: Option<String>,
 }
 
+/// Which of the things that a Mapping refers to have passed their checks.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Usable {
+    pub model: bool,
+    pub source: bool,
+    pub destination: bool,
+}
+
 /// Looks them up.
 #[must_use]
 pub fn references(context: &Context, mapping: &Mapping) -> References {
     let namespace = mapping.namespace().unwrap_or_default();
     let model = context.stores.models.find(&namespace, &mapping.spec.model_ref.name);
     let source = model.as_ref().and_then(|model| context.stores.sources.find(&namespace, &model.spec.source_ref.name));
+    let destination = context.stores.destinations.find(&namespace, &mapping.spec.destination_ref.name);
     References {
+        usable: Usable {
+            source: source.as_deref().is_some_and(|source| stands(context, source)),
+            model: model.as_deref().is_some_and(|model| stands(context, model)),
+            destination: destination.as_deref().is_some_and(|destination| stands(context, destination)),
+        },
         source,
         model,
-        destination: context.stores.destinations.find(&namespace, &mapping.spec.destination_ref.name),
+        destination,
         definitions: context.shelf.definitions(),
         upstream: follows(mapping).and_then(|upstream| context.stores.mappings.find(&namespace, upstream)),
         cycle: cycle(context, &namespace, mapping),

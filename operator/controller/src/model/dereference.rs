@@ -9,9 +9,8 @@ use backflow_plan::Place;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::check::Blocked;
+use crate::check::{Blocked, stands};
 use crate::context::Context;
-use crate::sync::dereference::source_is_ready;
 
 /// The check of a Model. It begins when its Source has passed its own.
 ///
@@ -25,7 +24,7 @@ pub fn task(context: &Context, model: &Model) -> Result<(Task, WorkerTemplate), 
         source.ok_or_else(|| Blocked::Waits(Reason::SourceNotFound, format!("Source {name} does not exist")))?;
     let not_ready = || Blocked::Waits(Reason::SourceNotReady, format!("Source {name} is not Ready"));
     let of_source = backflow_plan::source(name, &source.spec, &Place::Cluster).map_err(|_| not_ready())?;
-    if !source_is_ready(&source) {
+    if !stands(context, &*source) {
         return Err(not_ready());
     }
     Ok((Task::CheckModel(of_source, plan), context.worker([source.spec.worker.as_ref()])))

@@ -40,6 +40,7 @@ impl Checked for Model {
             observed_generation: &mut status.observed_generation,
             conditions: &mut status.conditions,
             last_check_time: &mut status.last_check_time,
+            last_check_digest: &mut status.last_check_digest,
             errors: &mut status.errors,
         }
     }

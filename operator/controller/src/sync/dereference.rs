@@ -9,6 +9,7 @@ use backflow_plan::{Parts, Place, Resolved};
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
 
+use crate::check::stands;
 use crate::context::Context;
 use crate::error::Error;
 use crate::mapping::decide::judge;
@@ -76,7 +77,7 @@ pub fn needs(context: &Context, sync: &Sync) -> Needs {
     {
         needs.missing = match context.stores.sources.find(&namespace, name) {
             None => Some((Reason::SourceNotFound, format!("Source {name} does not exist"))),
-            Some(source) if !source_is_ready(&source) => {
+            Some(source) if !stands(context, &*source) => {
                 Some((Reason::SourceNotReady, format!("Source {name} is not Ready")))
             }
             Some(_) => None,
@@ -104,14 +105,6 @@ fn unfit(context: &Context, sync: &Sync, mapping: &Mapping) -> Option<(Reason, S
         return None;
     }
     Some((Reason::MappingNotReady, format!("Mapping {} is not Ready ({reason})", mapping.name_any())))
-}
-
-/// Whether a Source is Ready.
-#[must_use]
-pub fn source_is_ready(source: &Source) -> bool {
-    let status = source.status.as_ref();
-    let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    is_ready(conditions, status.and_then(|status| status.observed_generation), source.metadata.generation)
 }
 
 /// A Model's columns, if a check has seen them all: a list that was cut is no proof that a column is missing.
