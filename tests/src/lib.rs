@@ -1,4 +1,4 @@
-//! Test kit and the suites that cross crates.
+//! What tests of several crates share: real servers, fakes, receivers, oracles.
 
 pub mod certificates;
 pub mod cli;

@@ -27,7 +27,7 @@ pub fn live(workspace: &Workspace, args: &LiveArgs) -> Result<bool> {
     let folder = std::path::absolute(&args.folder)?;
     ensure!(is_folder_of_manifests(&folder), "{}: no folder with manifests (*.yaml)", folder.display());
     let mut cargo = workspace.cargo_release("test");
-    cargo.args(["--package", "backflow-tests", "--features", FEATURES, "--test", "local", "--"]);
+    cargo.args(["--package", "backflow-suites", "--features", FEATURES, "--test", "local", "--"]);
     let status = cargo.args(["--exact", "--nocapture", TEST]).env(FOLDER, folder).status();
     Ok(status.context("cannot start cargo")?.success())
 }

@@ -92,8 +92,7 @@ impl Cluster {
 /// # Errors
 /// This package is nowhere.
 pub fn root() -> anyhow::Result<PathBuf> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR is not set")?;
-    Ok(Path::new(&package).parent().context("the package is in a workspace")?.to_owned())
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package is in a workspace")?.to_owned())
 }
 
 fn kubectl() -> PathBuf {

@@ -77,7 +77,7 @@ struct Process {
 impl Process {
     fn start(service: Service) -> anyhow::Result<Self> {
         let python = std::env::var_os(PYTHON).with_context(|| {
-            format!("{PYTHON} names no Python: run `cargo xtask test tests`, or make one as tests/fakes/warehouses/README.md says")
+            format!("{PYTHON} names no Python: run `cargo xtask test suites`, or make one as tests/fakes/warehouses/README.md says")
         })?;
         let mut command = Command::new(PathBuf::from(python));
         command.args(["-m", "warehouses", service.name(), "--on-demand"]);

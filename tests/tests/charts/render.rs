@@ -18,7 +18,11 @@ pub(crate) const NAMESPACE: &str = "backflow-system";
 
 /// The root of the project.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are a folder of the project").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("the suites are a folder of the tests")
+        .to_path_buf()
 }
 
 /// The text of a file of the project.

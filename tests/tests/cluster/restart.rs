@@ -8,7 +8,7 @@ use std::process::Command;
 
 use backflow_crds::v1alpha1::{Mapping, Sync, SyncPhase};
 use backflow_tests::cluster::scene::status;
-use backflow_tests::cluster::{Scene, processes};
+use backflow_tests::cluster::{Scene, processes, root};
 use backflow_tests::receiver::{Fault, Script};
 use backflow_tests::until;
 use k8s_openapi::api::batch::v1::Job;
@@ -29,8 +29,11 @@ async fn restart() {
     let free = async || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
     until("the killed API server still has its port", free).await.unwrap();
     let xtask = std::env::var_os("BACKFLOW_XTASK").expect("BACKFLOW_XTASK names no program");
-    let up = tokio::task::spawn_blocking(|| Command::new(xtask).args(["cluster", "up"]).output().unwrap());
-    let up = up.await.unwrap();
+    // It asks cargo's variable which clone is its own.
+    let own = root().unwrap().join("xtask");
+    let mut up = Command::new(xtask);
+    up.args(["cluster", "up"]).env("CARGO_MANIFEST_DIR", own);
+    let up = tokio::task::spawn_blocking(move || up.output().unwrap()).await.unwrap();
     assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
 }
 

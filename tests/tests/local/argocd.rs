@@ -334,7 +334,7 @@ fn ready(status: &str, reason: &str) -> Value {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/argocd")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/argocd")
 }
 
 fn scripts(kind: &str) -> PathBuf {

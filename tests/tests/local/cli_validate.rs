@@ -6,7 +6,7 @@ use backflow_tests::cli::{Desk, Said, manifest, mapping};
 use serde_json::Value;
 
 fn data(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/local/data/cli").join(name).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("local/data/cli").join(name).display().to_string()
 }
 
 async fn validate(folder: &str, arguments: &[&str]) -> Said {

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use backflow_tests::program::program;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/write-a-definition.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/write-a-definition.md");
 /// The port that the page names; another one is taken here.
 const PORT: &str = "8087";
 

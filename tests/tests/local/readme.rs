@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use backflow_tests::program::program;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 const README: &str = include_str!("../../../README.md");
 

@@ -15,7 +15,7 @@ use crate::process::run_within;
 use crate::workspace::{VERSION, Workspace};
 
 /// Features that turn on tests which need more than cargo: this tool brings it.
-pub(crate) const FEATURES: &str = "backflow-tests/charts,backflow-tests/cluster";
+pub(crate) const FEATURES: &str = "backflow-suites/charts,backflow-suites/cluster";
 
 /// This package runs on the building machine: it is compiled for it, apart from the rest, as `cargo xtask` does.
 pub(super) const XTASK: &str = "xtask";

@@ -37,7 +37,7 @@ const SHOWN: usize = 40;
 const RESTARTS: &str = "restart";
 
 /// The package of suites that cross crates.
-const SUITES: &str = "backflow-tests";
+const SUITES: &str = "backflow-suites";
 
 /// For tests that wait for pods and processes more than they compute: how many run at once.
 const PATIENT: (&str, &str) = ("RUST_TEST_THREADS", "4");
