@@ -137,8 +137,6 @@ pub struct Concurrency {
 pub struct LimitHeaders {
     /// Requests that are left.
     pub remaining: Option<String>,
-    /// Requests in all.
-    pub limit: Option<String>,
     /// When there are more: seconds since 1970.
     pub reset_epoch: Option<String>,
     /// When there are more: milliseconds since 1970.
@@ -208,8 +206,6 @@ impl Class {
 pub struct Words {
     /// The destination's short word: see [`clean_code`].
     pub code: Option<Template>,
-    /// The destination's sentence: it may hold row data, so it is only for the log of a Test.
-    pub reason: Option<Template>,
     /// The field at fault.
     pub field: Option<Template>,
 }

@@ -148,6 +148,19 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// All its requests.
+    pub(crate) fn requests(&self) -> Vec<&Request> {
+        let ensured = self.ensure.iter().flat_map(|ensure| ensure.lookup.iter().chain(&ensure.create));
+        let ensured = ensured.map(|asking| &asking.request);
+        let job = self.job.iter().flat_map(|job| {
+            let results = job.results.iter().map(|result| &result.request);
+            let others = job.upload.iter().chain(&job.start).chain(&job.abort);
+            others.chain([&job.poll.request]).chain(results)
+        });
+        let lookup = self.lookup.iter().map(|lookup| &lookup.request);
+        [&self.request].into_iter().chain(lookup).chain(ensured).chain(job).collect()
+    }
+
     /// Whether its requests need a member of `rec` that not every record has: `match`, `group`.
     #[must_use]
     pub fn demands(&self, member: &str) -> bool {
@@ -290,6 +303,30 @@ pub struct Results {
     pub bisect: bool,
     /// What an answer must fulfil to be one.
     pub requires: Option<Condition>,
+}
+
+impl Results {
+    /// The job's results that its rules read, by their names; none where a rule names none.
+    pub(crate) fn sources(&self) -> Vec<Option<&str>> {
+        fn of(failed: &[Failed]) -> impl Iterator<Item = Option<&str>> {
+            failed.iter().map(|rule| rule.of.as_deref())
+        }
+        let mut read: Vec<_> = match &self.mode {
+            ResultsMode::Whole | ResultsMode::Accepted => Vec::new(),
+            ResultsMode::Counts { .. } => vec![None],
+            ResultsMode::ByIndex { of, .. } => vec![of.as_deref()],
+            ResultsMode::ErrorsByIndex { failed }
+            | ResultsMode::IndexMaps { failed }
+            | ResultsMode::FailedKeys { failed } => of(failed).collect(),
+            ResultsMode::Correlate { succeeded, failed } => {
+                of(failed).chain(succeeded.iter().map(|rule| rule.of.as_deref())).collect()
+            }
+        };
+        if self.requires.is_some() || matches!(self.unaccounted, UnaccountedRule::Asked(_)) {
+            read.push(None);
+        }
+        read
+    }
 }
 
 /// What becomes of records that an answer does not mention.

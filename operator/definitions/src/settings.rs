@@ -6,7 +6,7 @@ use backflow_core::finding::{Finding, hint};
 use backflow_expressions::Json;
 use serde_json::Value;
 
-use crate::schema::{Member, Schema, TroubleKind};
+use crate::schema::{Member, Schema, TroubleKind, lacks};
 use crate::template::{Scope, Variable};
 
 /// Everything that is wrong with `values`, at `<root>.<name>`. `unknown` begins the sentence for a name that is not there. `settings`:
@@ -38,14 +38,16 @@ pub(crate) fn check_all(
     }
     let given = complete(schema, values);
     let scope = Scope::new().with(Variable::Cfg, &given).with(Variable::Settings, settings.unwrap_or(&given));
-    for (name, setting) in plain() {
-        let when = setting.extra.required_when.as_ref();
-        let required = schema.required.contains(name) || when.is_some_and(|condition| condition.holds(&scope));
-        if required && given.get(name).is_none_or(|value| *value == Json::Null) {
-            let path = format!("{root}.{name}");
-            let about = setting.description.as_deref().unwrap_or("it has no default");
-            findings.push(Finding::new(path.as_str(), "MissingSetting", format!("{path} is required: {about}")));
-        }
+    let required = plain().filter(|(name, _)| schema.required.contains(name));
+    let required = required.map(|(name, setting)| (vec![name.clone()], setting));
+    let conditional = schema.conditional().into_iter().filter(|(path, setting)| {
+        let holds = setting.extra.required_when.as_ref().is_some_and(|condition| condition.holds(&scope));
+        holds && !(path.len() == 1 && path.iter().all(|name| schema.required.contains(name)))
+    });
+    for (path, setting) in required.chain(conditional).filter(|(path, _)| lacks(&given, path)) {
+        let path = format!("{root}.{}", path.join("."));
+        let about = setting.description.as_deref().unwrap_or("it has no default");
+        findings.push(Finding::new(path.as_str(), "MissingSetting", format!("{path} is required: {about}")));
     }
     findings.extend(alternatives(root, schema, &given));
     findings

@@ -73,6 +73,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_page_shows_what_a_definition_says_to_its_readers() {
+        let sample = crate::load(include_str!("../load/sample.yaml")).unwrap_or_else(|error| panic!("{error}"));
+        let page = page::page(&sample);
+        for line in [
+            "README.md). The vendor's documentation: <https://docs.example.com>.\n",
+            "\nImports contacts by a job. The vendor about it: <https://docs.example.com/jobs>.\n",
+            "| `region` | setting, `\"us\"`, `\"eu\"` | Where the account is. Default: `\"us\"`. For example `\"eu\"`. Part of the account's identity. |",
+            "| `phone` | text | Required when `cfg.key == 'phone'`. Hashed, unless it already is. Personal data. |",
+            "| `event` | text | Event: The event's name. It says which event it is. |",
+            "| `at` | text | It says when the event happened. |",
+            "| `tags` | a list | Personal data. |",
+            "| `tags[].name` | text | Personal data. |",
+            "## Where this is from\n\n| fact | source | looked up |\n|---|---|---|\n| 100 records in a batch | made up | 2026-03-01 |\n",
+        ] {
+            assert!(page.contains(line), "{line}\n{page}");
+        }
+    }
+
+    #[test]
     fn the_committed_pages_are_what_the_definitions_say_and_no_others_are_there() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(CATALOGUE_FOLDER);
         let pages = catalogue();

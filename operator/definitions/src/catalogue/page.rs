@@ -7,9 +7,9 @@ use backflow_core::selection::SyncMode;
 
 use super::HEAD;
 use crate::action::{Action, DeliveryPromise};
-use crate::definition::{Definition, Verification};
+use crate::definition::{Definition, Fact, Verification};
 use crate::http::Rate;
-use crate::schema::{Role, Schema};
+use crate::schema::{Additional, Role, Schema};
 
 /// The word for it.
 pub(super) fn verification(verification: Verification) -> &'static str {
@@ -22,29 +22,35 @@ pub(super) fn page(definition: &Definition) -> String {
     let _ = writeln!(
         out,
         "`type: {id}`, version {}, `{}`. How to set it up, what deletions do and what cannot be done: \
-         [operator/definitions/builtin/{id}](../../operator/definitions/builtin/{id}/README.md).",
+         [operator/definitions/builtin/{id}](../../operator/definitions/builtin/{id}/README.md).{}",
         definition.version,
-        verification(definition.verification)
+        verification(definition.verification),
+        definition.docs_url.as_ref().map(|url| format!(" The vendor's documentation: <{url}>.")).unwrap_or_default(),
     );
     settings(definition, &mut out);
     limits(definition, &mut out);
     for (name, action) in &definition.actions {
         section(name, action, &mut out);
     }
+    provenance(definition, &mut out);
     out
+}
+
+fn provenance(definition: &Definition, out: &mut String) {
+    if definition.provenance.is_empty() {
+        return;
+    }
+    out.push_str("\n## Where this is from\n\n| fact | source | looked up |\n|---|---|---|\n");
+    for Fact { fact, source, checked } in &definition.provenance {
+        let _ = writeln!(out, "| {} | {} | {checked} |", cell(fact), cell(source));
+    }
 }
 
 fn settings(definition: &Definition, out: &mut String) {
     out.push_str("\n## Settings\n\n| `spec.settings` or `spec.secrets` | is | |\n|---|---|---|\n");
     for (name, schema) in &definition.settings.properties {
         let place = if schema.extra.secret { "secret" } else { "setting" };
-        let mut about = schema.description.clone().unwrap_or_default();
-        if definition.settings.required.contains(name) {
-            about.push_str(" **Required.**");
-        }
-        if let Some(default) = &schema.default {
-            let _ = write!(about, " Default: `{default}`.");
-        }
+        let mut about = about(schema, definition.settings.required.contains(name));
         if schema.extra.identity {
             about.push_str(" Part of the account's identity.");
         }
@@ -86,7 +92,8 @@ fn duration(time: Duration) -> String {
 }
 
 fn section(name: &str, action: &Action, out: &mut String) {
-    let _ = write!(out, "\n## `{name}`: {}\n\n{}\n\n", action.title, action.description);
+    let docs = action.docs_url.as_ref().map(|url| format!(" The vendor about it: <{url}>.")).unwrap_or_default();
+    let _ = write!(out, "\n## `{name}`: {}\n\n{}{docs}\n\n", action.title, action.description);
     let modes: Vec<String> = action.sync_modes.iter().map(|mode: &SyncMode| format!("`{mode:?}`")).collect();
     let records: Vec<String> = action.records.iter().map(|kind| format!("`{kind:?}`")).collect();
     let list = |all: Vec<String>| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
@@ -118,24 +125,52 @@ fn section(name: &str, action: &Action, out: &mut String) {
 fn members(schema: &Schema, above: &str, out: &mut String) {
     for (name, member) in &schema.properties {
         let path = format!("{above}{}", name.replace('.', "\\."));
-        let mut about = member.description.clone().unwrap_or_default();
-        if schema.required.contains(name) {
-            about.push_str(" **Required.**");
-        }
-        match member.extra.role {
-            Some(Role::MatchKey) => about.push_str(" Records are found by it."),
-            Some(Role::GroupKey) => about.push_str(" Records are grouped by it."),
-            _ => {}
-        }
-        if member.extra.hash.is_some() {
-            about.push_str(" Hashed, unless it already is.");
-        }
-        if let Some(default) = &member.default {
-            let _ = write!(about, " Default: `{default}`.");
-        }
+        let about = about(member, schema.required.contains(name));
         let _ = writeln!(out, "| `{path}` | {} | {} |", kind(member), cell(&about));
         members(member, &format!("{path}."), out);
+        if let Some(items) = &member.items {
+            members(items, &format!("{path}[]."), out);
+        }
     }
+}
+
+/// What there is to know of a value.
+fn about(schema: &Schema, required: bool) -> String {
+    let title = schema.title.iter().map(|title| format!("{title}: "));
+    let mut about: String = title.chain(schema.description.clone()).collect();
+    if required {
+        about.push_str(" **Required.**");
+    }
+    about.push_str(match schema.extra.role {
+        Some(Role::MatchKey) => " Records are found by it.",
+        Some(Role::GroupKey) => " Records are grouped by it.",
+        Some(Role::EventId) => " It says which event it is.",
+        Some(Role::EventTime) => " It says when the event happened.",
+        None => "",
+    });
+    if let Some(condition) = &schema.extra.required_when {
+        let _ = write!(about, " Required when `{}`.", condition.source());
+    }
+    if schema.extra.hash.is_some() {
+        about.push_str(" Hashed, unless it already is.");
+    }
+    if personal(schema) {
+        about.push_str(" Personal data.");
+    }
+    if let Some(default) = &schema.default {
+        let _ = write!(about, " Default: `{default}`.");
+    }
+    if !schema.examples.is_empty() {
+        let examples: Vec<String> = schema.examples.iter().map(|example| format!("`{example}`")).collect();
+        let _ = write!(about, " For example {}.", examples.join(", "));
+    }
+    about.trim_start().to_owned()
+}
+
+/// Whether a value, or what it is made of, is about a person.
+fn personal(schema: &Schema) -> bool {
+    let others = if let Additional::Like(others) = &schema.additional { Some(others) } else { None };
+    schema.extra.pii || schema.items.iter().chain(others).any(|inner| personal(inner))
 }
 
 fn kind(schema: &Schema) -> String {

@@ -26,7 +26,7 @@ fn action() -> Value {
         [
             ("title", "Name for people.", text()),
             ("description", "One sentence: what becomes of a record.", text()),
-            ("docsUrl", "Address of the vendor's page about it.", text()),
+            ("docsUrl", "Address of the vendor's page about it, for readers.", text()),
             (
                 "syncModes",
                 "What `Mapping.spec.syncMode` may say. `Mirror` needs the operations `upsert` and `delete`, \
@@ -59,17 +59,22 @@ fn action() -> Value {
             ),
             (
                 "matchBy",
-                "What in config names the field that the destination finds a record by. Default: the field \
-                 with `x-role: matchKey`, else the primary key.",
+                "What in config names the field that the destination finds a record by; not beside `x-role: \
+                 matchKey`. Default: the field with that role, else the primary key.",
                 choice(),
             ),
             (
                 "groupBy",
-                "What in config names the field that the destination groups records by. Default: the field \
-                 with `x-role: groupKey`.",
+                "What in config names the field that the destination groups records by; not beside `x-role: \
+                 groupKey`. Default: the field with that role.",
                 choice(),
             ),
-            ("batch", "How much goes into a request. `maxRecords` is needed here.", to("batch")),
+            (
+                "batch",
+                "How much goes into a request. `maxRecords` is needed here. With `native` there are only \
+                 `maxRecords` and `maxBytes`.",
+                to("batch"),
+            ),
             (
                 "ordering",
                 "Which requests may be under way side by side. `none`: all. `perKey`: not two about records \
@@ -104,9 +109,22 @@ fn batch() -> Value {
     object(
         &[],
         [
-            ("maxRecords", "Records, 1 to 100000. Needed in an action.", whole()),
-            ("maxBytes", "Bytes of the items together, before they are compressed. Default: `4MB`.", to("size")),
-            ("maxRecordBytes", "Bytes of one item: a record with more is rejected. Default: `maxBytes`.", to("size")),
+            (
+                "maxRecords",
+                "Records, 1 to 100000. Needed in an action, which says the most for its operations.",
+                whole(),
+            ),
+            (
+                "maxBytes",
+                "Bytes of the items together, before they are compressed. An action says the most for its \
+                 operations. Default: `4MB`.",
+                to("size"),
+            ),
+            (
+                "maxRecordBytes",
+                "Bytes of one item, at most `maxBytes`: a record with more is rejected. Default: `maxBytes`.",
+                to("size"),
+            ),
             (
                 "groupBy",
                 "Records of which these differ go into different requests; `batch.group` has the values. Over \
@@ -115,14 +133,14 @@ fn batch() -> Value {
             ),
             (
                 "mixedOps",
-                "A request may hold different operations; one operation then is for all. Only in an action. \
+                "A request may hold different operations; one operation then is for all of several. Only in an action. \
                  Default: `false`.",
                 flag(),
             ),
             (
                 "dedupe",
                 "Of records of a batch with one key, one is sent, and the others share its outcome. Only in \
-                 an action.",
+                 an action, and not with `maxRecords: 1`.",
                 object(
                     &["key"],
                     [

@@ -57,8 +57,8 @@ fn scheme() -> Value {
             ("description", "One sentence for who chooses. Needed in `choose`; in `always` there is none.", text()),
             (
                 "optional",
-                "It does nothing where a setting that it needs is not given, which else is an error. Default: \
-                 `false`.",
+                "It does nothing where a setting that it needs is not given, which else is an error; only of \
+                 a scheme that needs one. Default: `false`.",
                 flag(),
             ),
             (
@@ -113,8 +113,9 @@ fn scheme() -> Value {
             (
                 "clientAuth",
                 "Of `oauth2`: how the application shows who it is. `basic`: by HTTP Basic. `body`: by \
-                 `client_id` and `client_secret` in the body. `none`: by `client_id` alone, if there is one. \
-                 Default: `basic` with a `clientSecret`, else `none`.",
+                 `client_id` and `client_secret` in the body. `none`: by `client_id` alone, if there is one; \
+                 there is no `clientSecret` then, which `basic` needs. Default: `basic` with a \
+                 `clientSecret`, else `none`.",
                 names(["basic", "body", "none"]),
             ),
             ("scope", "Of `oauth2`: scopes of the request for a token, separated by blanks.", template()),
@@ -135,7 +136,7 @@ fn scheme() -> Value {
             ),
             (
                 "tokenPath",
-                "Of `oauth2`: the token, over `token`, which is the answer's JSON. Default: \
+                "Of `oauth2`: the token, over `token` alone, which is the answer's JSON. Default: \
                  `${token.access_token}`.",
                 expression(),
             ),

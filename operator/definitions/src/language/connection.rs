@@ -58,7 +58,7 @@ fn http() -> Value {
             (
                 "headers",
                 "Headers of every request but those for tokens, at most 64. One that gives nothing is left \
-                 out.",
+                 out. Not those about the body and the connection, such as `Content-Type`.",
                 to("templates"),
             ),
             (
@@ -101,7 +101,6 @@ fn limits() -> Value {
                  more.",
                 text(),
             ),
-            ("limit", "The header with the requests in all. For readers: nothing depends on it.", text()),
             ("resetEpoch", "The header that says when there are more: seconds since 1970.", text()),
             ("resetEpochMs", "The header that says when there are more: milliseconds since 1970.", text()),
             ("resetSeconds", "The header that says when there are more: seconds from now.", text()),
@@ -116,7 +115,11 @@ fn limits() -> Value {
     let retry = object(
         &[],
         [
-            ("base", "The first wait; each is about twice the one before. Default: `1s`.", to("duration")),
+            (
+                "base",
+                "The first wait, `max` at most; each is about twice the one before. Default: `1s`.",
+                to("duration"),
+            ),
             ("max", "The longest wait. Default: `5m`.", to("duration")),
         ],
     );
@@ -156,16 +159,17 @@ fn rate() -> Value {
             ("tunable", "`Destination.spec.limits.requestsPerSecond` stands in its place. Default: `false`.", flag()),
             (
                 "weight",
-                "What a request counts, over `settings`, `cfg` and `batch`; rounded up. Default: 1.",
+                "What a request counts, over `settings`, `cfg` and `batch`; rounded up. Default, and where it \
+                 has no value, as without a batch: 1.",
                 template(),
             ),
             (
                 "match",
-                "Which requests count. Default: all.",
+                "Which requests count; there is one at least. Default: all.",
                 object(
                     &[],
                     [
-                        ("method", "Those with this method.", text()),
+                        ("method", "Those with this method, in capitals.", text()),
                         (
                             "path",
                             "Those whose `path`, as the definition writes it, is like this; `*` stands for anything.",
@@ -200,16 +204,12 @@ fn error_rule() -> Value {
             ),
             (
                 "code",
-                "The destination's short word for it. It is shown in capitals, cut to 64 characters. Default: \
-                 `HTTP_` and the status.",
+                "The destination's short word for it, with `reject`. It is shown in capitals, cut to 64 \
+                 characters. Default: `HTTP_` and the status. Sentences of destinations are never shown: they \
+                 may hold data of rows.",
                 template(),
             ),
-            (
-                "reason",
-                "The destination's sentence about it. It may hold data of rows, so it is not shown.",
-                template(),
-            ),
-            ("field", "The field at fault: a path of names.", template()),
+            ("field", "The field at fault, with `reject`: a path of names.", template()),
         ],
     )
 }
@@ -232,16 +232,17 @@ fn paginate() -> Value {
             ),
             (
                 "param",
-                "The parameter of the query that says the page. Needed by `offset` and `page`. Without it, \
-                 the `next` of `cursor` is a whole address.",
+                "The parameter of the query that says the page. Needed by `offset` and `page`; not with \
+                 `linkHeader`. Without it, the `next` of `cursor` is a whole address.",
                 text(),
             ),
             (
                 "pageSize",
-                "Items of a page, 1 to 100000; a shorter page is the last. Needed by `offset` and `page`.",
+                "Items of a page, 1 to 100000. Needed by `offset` and `page`, of which a shorter page is the \
+                 last; else only with `pageSizeParam`.",
                 whole(),
             ),
-            ("pageSizeParam", "The parameter of the query that says `pageSize`.", text()),
+            ("pageSizeParam", "The parameter of the query that says `pageSize`, which it needs.", text()),
         ],
     )
 }

@@ -54,16 +54,27 @@ fn request() -> Value {
                 "Parameters, at most 64. What is nothing or null is left out, a list is repeated.",
                 to("templates"),
             ),
-            ("headers", "Headers, at most 64. What gives nothing is left out.", to("templates")),
+            (
+                "headers",
+                "Headers, at most 64. What gives nothing is left out. `Content-Type` is said by \
+                 `contentType`.",
+                to("templates"),
+            ),
             (
                 "encoding",
                 "The form of the body. `json`: one document. `ndjson`: a line for each item, or for each \
                  element of an item that is a list. `form`: pairs, those of inner members as `a[b]` and \
                  `a[0]`. `csv`: a table of the items. `text`: one text. `multipart`: a part for each member; \
-                 one with `content`, `filename` and `contentType` is a file. Default: `json`.",
+                 one with `content`, `filename` and `contentType` is a file. Only with `body` or `item`. \
+                 Default: `json`.",
                 names(Encoding::NAMES.iter().map(|(name, _)| *name)),
             ),
-            ("contentType", "The header `Content-Type`, in place of the encoding's own. Not with `multipart`.", text()),
+            (
+                "contentType",
+                "The header `Content-Type`, in place of the encoding's own. Only with `body` or `item`, and \
+                 not with `multipart`.",
+                text(),
+            ),
             (
                 "item",
                 "What each record is, in requests that carry records. It goes where `$items` stands in \
@@ -124,7 +135,7 @@ fn lookup() -> Value {
             (
                 "store",
                 "What is kept of an element, over `it` and `index`: `remoteId` becomes `rec.remoteId`, all of \
-                 it `rec.found`.",
+                 it `rec.found`. Of a record whose id is known there is `remoteId` alone.",
                 map(expression()),
             ),
         ],
@@ -134,7 +145,7 @@ fn lookup() -> Value {
         [
             (
                 "maxRecords",
-                "Records of one request, 1 to 100000. Default: as many as the operation's request has.",
+                "Records of one request: at most, and by default, as many as the operation's request has.",
                 whole(),
             ),
             (
@@ -151,9 +162,9 @@ fn lookup() -> Value {
             ("match", "Which element of the answer is which record.", matched),
             (
                 "onMissing",
-                "What becomes of a record that is not found. `insert`: it goes to the operation `insert`. \
-                 `send`: it is sent all the same. `reject`: it is rejected. `succeed`: there is nothing to \
-                 do.",
+                "What becomes of a record that is not found. `insert`: it goes to the operation `insert`, \
+                 which is another one. `send`: it is sent all the same. `reject`: it is rejected. `succeed`: \
+                 there is nothing to do.",
                 names(["insert", "send", "reject", "succeed"]),
             ),
             (
@@ -219,8 +230,8 @@ fn job() -> Value {
             ("poll", "How it is asked whether the job is done.", poll),
             (
                 "results",
-                "Answers that say what became of the records, at most 8. Without them, the last answer of \
-                 `poll` does.",
+                "Answers that say what became of the records, at most 8; a rule of the operation's results \
+                 reads each. Without them, the last answer of `poll` does.",
                 list(results),
             ),
             ("abort", "Ends a job whose outcome nobody waits for.", to("request")),

@@ -68,7 +68,6 @@ fn results() -> Value {
             ("remoteId", "Of `byIndex`: the destination's id of the record.", expression()),
             ("class", "Of `byIndex`: what a failure means, as in `failed`.", template()),
             ("code", "Of `byIndex`: the destination's short word for a failure, as in an `errorRule`.", template()),
-            ("reason", "Of `byIndex`: the destination's sentence about a failure, as in an `errorRule`.", template()),
             ("field", "Of `byIndex`: the field at fault.", template()),
             ("sent", "Of `counts`: how many records the answer speaks of, failed ones among them.", expression()),
             (
@@ -113,12 +112,11 @@ fn failed() -> Value {
                  should be already. Default: `reject`.",
                 template(),
             ),
-            ("code", "The destination's short word for it, as in an `errorRule`.", template()),
-            ("reason", "The destination's sentence about it, as in an `errorRule`.", template()),
+            ("code", "The destination's short word for it, as in an `errorRule`; with `reject`.", template()),
             (
                 "field",
-                "The field at fault: a path of names. Of `indexMaps`, the name in the object if this gives \
-                 none.",
+                "The field at fault, with `reject`: a path of names. Of `indexMaps`, the name in the object if \
+                 this gives none.",
                 template(),
             ),
         ],

@@ -36,7 +36,7 @@ pub(super) fn root() -> Value {
             ),
             ("title", "Name for people. A DestinationDefinition may leave it out: then it is its name.", text()),
             ("description", "One sentence: what kind of tool it is. A DestinationDefinition may leave it out.", text()),
-            ("docsUrl", "Address of the vendor's documentation.", text()),
+            ("docsUrl", "Address of the vendor's documentation, for readers.", text()),
             (
                 "category",
                 "What kind of tool it is; the catalogue is grouped by it. A DestinationDefinition may leave \
@@ -53,8 +53,8 @@ pub(super) fn root() -> Value {
             ),
             (
                 "provenance",
-                "Where facts are from, such as limits and endpoints; at most 256. For readers: nothing \
-                 depends on it.",
+                "Where facts are from, such as limits and endpoints; at most 256. For readers: of a built-in \
+                 definition its page shows them.",
                 list(object(
                     &["fact", "source", "checked"],
                     [
@@ -96,8 +96,8 @@ pub(super) fn root() -> Value {
             (
                 "errors",
                 "What answers mean. The rules of the operation come first, then those of the action, then \
-                 these; the first that holds counts. What no rule holds for is judged by its status. At most \
-                 64.",
+                 these; the first that holds counts, and a rule that none comes to is a mistake. What no rule \
+                 holds for is judged by its status. At most 64.",
                 list(to("errorRule")),
             ),
             (
@@ -121,7 +121,8 @@ pub(super) fn root() -> Value {
                         ),
                         (
                             "errors",
-                            "What answers to it mean, before the definition's `errors`; at most 64.",
+                            "What answers to it mean, before the definition's `errors`, over `settings`, `status`, \
+                     `headers` and `body`; at most 64.",
                             list(to("errorRule")),
                         ),
                     ],

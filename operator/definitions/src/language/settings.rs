@@ -32,7 +32,7 @@ fn schema() -> Value {
                  whole are `object`.",
                 json!({"anyOf": [types(), list(json!({"anyOf": [types(), {"type": "null"}]}))]}),
             ),
-            ("title", "Name for people.", text()),
+            ("title", "Name for people, before the description on the page of a built-in definition.", text()),
             (
                 "description",
                 "One sentence for who gives the value; findings quote it. Needed for each property of \
@@ -41,12 +41,13 @@ fn schema() -> Value {
             ),
             (
                 "default",
-                "The value of a setting, or of a member of config, that is not given. It must fit the schema; \
-                 a secret has none. Of a field it is only shown.",
+                "The value of a setting, or of a member of config, that is not given: for what stands \
+                 directly in `properties`. It must fit the schema; a secret has none. Of a field it is only \
+                 shown.",
                 any(),
             ),
-            ("examples", "Values for readers, at most 16.", list(any())),
-            ("enum", "The only values, at most 512.", list(any())),
+            ("examples", "Values for readers, at most 16: the page of a built-in definition shows them.", list(any())),
+            ("enum", "The only values, 1 to 512, of types that `type` allows.", list(any())),
             ("const", "The only value, in place of `enum`.", any()),
             (
                 "pattern",
@@ -58,7 +59,8 @@ fn schema() -> Value {
                 "format",
                 "What kind of text it is. `url`: an absolute http or https address without credentials. \
                  `date`: `2026-03-01`. `date-time`: an instant of RFC 3339. `http-headers`: an object of \
-                 headers, for `http.headersFrom`. `field`: the dotted path of a field, only in config.",
+                 headers, for `http.headersFrom`. `field`: the dotted path of a field, only in config, for \
+                 what `matchBy` or `groupBy` of the action names.",
                 names(Format::NAMES.iter().map(|(name, _)| *name)),
             ),
             ("minLength", "Characters of a text, at least.", whole()),
@@ -78,7 +80,7 @@ fn schema() -> Value {
             (
                 "required",
                 "Members that an object must have: names of `properties`. In a group of `anyOf` or `oneOf` \
-                 they are those of the schema around it.",
+                 they are those of the schema around it. Not secrets: the scheme that names one requires it.",
                 list(text()),
             ),
             (
@@ -89,21 +91,22 @@ fn schema() -> Value {
             ),
             (
                 "anyOf",
-                "At least one of them holds; at most 16. Of settings, config and fields as a whole, only the \
-                 `required` of each is looked at.",
+                "At least one of them holds; 1 to 16. Of settings, config and fields as a whole, each says \
+                 `required` alone.",
                 list(to("schema")),
             ),
             (
                 "oneOf",
-                "Exactly one of them holds; at most 16. Of settings, config and fields as a whole, only the \
-                 `required` of each is looked at.",
+                "Exactly one of them holds; 1 to 16. Of settings, config and fields as a whole, each says \
+                 `required` alone.",
                 list(to("schema")),
             ),
             ("dependentRequired", "Where the member of this name is given, these are required.", map(list(text()))),
             (
                 "x-secret",
-                "The setting comes from a Secret by `Destination.spec.secrets`, and only `auth` sees it. For \
-                 settings of `type: string` directly in `properties`. Default: `false`.",
+                "The setting comes from a Secret by `Destination.spec.secrets`, and only `auth` sees it. It is \
+                 held against its schema when it is read. For settings of `type: string` directly in \
+                 `properties`. Default: `false`.",
                 flag(),
             ),
             (
@@ -113,36 +116,44 @@ fn schema() -> Value {
                  or config, and no secret. Default: `false`.",
                 flag(),
             ),
-            ("x-pii", "The value is about a person. For readers: nothing depends on it. Default: `false`.", flag()),
+            (
+                "x-pii",
+                "The value is about a person. For readers: the page of a built-in definition says so; nothing \
+                 else depends on it. Default: `false`.",
+                flag(),
+            ),
             (
                 "x-coerce",
                 "Texts of numbers and of truth values become what `type` allows, and numbers and truth values \
-                 become texts where only those are allowed. For fields. Default: `false`.",
+                 become texts where only those are allowed. For fields with such a type. Default: `false`.",
                 flag(),
             ),
             (
                 "x-choices",
                 "The `id` of a list of `discover` that knows the values. It helps people to choose; other \
-                 values are not refused.",
+                 values are not refused. For properties; of a list it stands beside `items`.",
                 text(),
             ),
             (
                 "x-requiredWhen",
-                "When the property is required. In config it sees `settings` and `cfg`; in fields also either \
-                 `op` (`insert`, `update` or `upsert`) or `f`. For direct properties of config and fields.",
+                "When the property is required. In config it sees `settings` and `cfg`; in fields also `op` \
+                 (`insert`, `update` or `upsert`) and `f`, which is the whole record. A property of an object \
+                 is required where the object is there. A Mapping without it is wrong if the condition holds \
+                 for each of its records; else a record without a value is rejected, `MISSING_FIELD`.",
                 to("condition"),
             ),
             (
                 "x-role",
                 "What the destination uses the field for. `matchKey`: it finds the record by it. `groupKey`: \
                  it puts the record there, such as into a list. `eventId` and `eventTime`: which event it is, \
-                 and when it happened; for readers. For fields.",
+                 and when it happened; for readers: the page of a built-in definition says so. For fields \
+                 that a path names.",
                 names(["matchKey", "groupKey", "eventId", "eventTime"]),
             ),
             (
                 "x-normalize",
-                "What is done to a text, step by step, before it is hashed; at most 8. A text of which a step \
-                 makes nothing becomes NULL. For fields.",
+                "What is done to a text or a number, step by step, before it is hashed; at most 8. What a \
+                 step makes nothing of becomes NULL. For fields.",
                 list(names(NormalizeStep::names())),
             ),
             (

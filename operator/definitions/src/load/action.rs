@@ -45,10 +45,23 @@ pub(super) fn action(place: &Place<'_>, allowed: Allowed<'_>, http: bool, proble
     let group_by = field_choice(&mut object, "groupBy", &config, problems);
     let named =
         |role| fields.as_ref().is_some_and(|fields| !fields.paths(&|one| one.extra.role == Some(role)).is_empty());
+    for (key, by, role) in [("matchBy", &match_by, Role::MatchKey), ("groupBy", &group_by, Role::GroupKey)] {
+        if by.is_some() && named(role) {
+            object.wrong(problems, format!("{key} names the field, so that x-role does not: remove one of them"));
+        }
+    }
+    for (name, setting) in &config.properties {
+        let chosen = [&match_by, &group_by].into_iter().flatten().any(|by| by == name);
+        if setting.format == Some(Format::Field) && !chosen {
+            let message = format!("config.{name} has format: field, which is for what matchBy or groupBy names");
+            object.wrong(problems, message);
+        }
+    }
     let promised = Promised {
         matched: match_by.is_some() || named(Role::MatchKey),
         grouped: group_by.is_some() || named(Role::GroupKey),
         found: false,
+        identified: false,
     };
     let allowed = Allowed { fields: fields.as_ref(), promised, ..allowed };
     let orderings = [("none", Ordering::None), ("perKey", Ordering::PerKey), ("serial", Ordering::Serial)];
@@ -60,8 +73,9 @@ pub(super) fn action(place: &Place<'_>, allowed: Allowed<'_>, http: bool, proble
     let mut rates = Vec::new();
     let mut operations = Vec::new();
     if http {
+        let answer = allowed.with(&connection::ANSWER);
         errors =
-            object.get("errors").map(|place| connection::error_rules(&place, allowed, problems)).unwrap_or_default();
+            object.get("errors").map(|place| connection::error_rules(&place, &answer, problems)).unwrap_or_default();
         rates = operation::rates(&mut object, allowed, problems);
         if let (Some(list), Some(batch)) = (object.need("operations", problems), &batch) {
             let items = list.items(8, problems).unwrap_or_default();
@@ -73,6 +87,9 @@ pub(super) fn action(place: &Place<'_>, allowed: Allowed<'_>, http: bool, proble
                 covered(&list, &sync_modes, &records, &operations, problems);
             }
         }
+    }
+    if !http && batch.as_ref().is_some_and(Frame::sorts) {
+        object.wrong(problems, "with native, batch has maxRecords and maxBytes alone");
     }
     object.finish(problems);
     let frame = batch?;
@@ -107,13 +124,11 @@ fn fields(object: &mut Object<'_>, allowed: Allowed<'_>, problems: &mut Problems
     let reader = Reader { purpose: Purpose::Fields, conditions: Some(allowed.with(&known)) };
     let place = object.need("fields", problems)?;
     let fields = reader.root(&place, problems)?;
-    let conditions =
-        fields.properties.iter().filter_map(|(name, schema)| Some((name, schema.extra.required_when.as_ref()?)));
-    for (name, condition) in conditions {
-        for member in condition.members(Variable::F) {
+    for (names, schema) in fields.conditional() {
+        for member in schema.extra.required_when.iter().flat_map(|condition| condition.members(Variable::F)) {
             if matches!(fields.member(member), Member::Unknown) {
                 let known = hint(member, fields.properties.iter().map(|(name, _)| name.as_str()));
-                let path = format!("{}.properties.{name}.x-requiredWhen", place.path);
+                let path = format!("{}.properties.{}.x-requiredWhen", place.path, names.join(".properties."));
                 problems.add(place.node.at, &path, format!("there is no field {member} {known}"));
             }
         }
@@ -172,8 +187,8 @@ fn covered(
         ChangeKind::Updated => Op::Update,
         ChangeKind::Deleted => Op::Delete,
     };
-    let missing_inserts =
-        operations.iter().any(|one| one.lookup.as_ref().is_some_and(|lookup| lookup.on_missing == OnMissing::Insert));
+    let inserts = |one: &Operation| one.lookup.as_ref().is_some_and(|lookup| lookup.on_missing == OnMissing::Insert);
+    let missing_inserts = operations.iter().any(inserts);
     let mut needed: Vec<Op> = sync_modes.iter().flat_map(by_mode).copied().chain(records.iter().map(by_kind)).collect();
     if missing_inserts {
         needed.push(Op::Insert);
@@ -193,8 +208,17 @@ fn covered(
             place.wrong(problems, format!("nothing leads to the operation for {name}: see syncModes and records"));
         }
     }
+    if operations.iter().any(|one| one.ops.contains(&Op::Insert) && inserts(one)) {
+        place.wrong(
+            problems,
+            "the operation for insert cannot leave to itself what it does not find: say onMissing: send",
+        );
+    }
     if operations.iter().any(|operation| operation.batch.mixed_ops) && operations.len() > 1 {
         place.wrong(problems, "with mixedOps one operation covers all: put their names into its for");
+    }
+    if operations.iter().any(|operation| operation.batch.mixed_ops && operation.ops.len() == 1) {
+        place.wrong(problems, "mixedOps is for several operations in one request, and there is one: remove it");
     }
 }
 

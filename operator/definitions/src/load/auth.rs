@@ -13,7 +13,12 @@ use crate::template::{Allowed, Template, Variable};
 
 /// Schemes of one definition, at most.
 const SCHEMES: usize = 16;
-const ANSWER: [Variable; 4] = [Variable::Settings, Variable::Status, Variable::Headers, Variable::Body];
+/// What is read of an answer that gives a token: nothing else is there then.
+const OF_TOKEN: [Variable; 1] = [Variable::Token];
+const OF_ANSWER: [Variable; 2] = [Variable::Headers, Variable::Body];
+/// What a signature is made of, and what its header is.
+const SIGNED: [Variable; 1] = [Variable::Request];
+const SIGNATURE: [Variable; 2] = [Variable::Request, Variable::Signature];
 
 /// Reads `auth`.
 pub(super) fn auth(place: &Place<'_>, allowed: Allowed<'_>, native: bool, problems: &mut Problems) -> Option<Auth> {
@@ -23,6 +28,14 @@ pub(super) fn auth(place: &Place<'_>, allowed: Allowed<'_>, native: bool, proble
     let choose = object.need("choose", problems).map(|place| (schemes(&place, allowed, native, true, problems), place));
     let always =
         object.get("always").map(|place| schemes(&place, allowed, native, false, problems)).unwrap_or_default();
+    let fetches = |scheme: &&AuthScheme| matches!(scheme.method, AuthMethod::OAuth2(_) | AuthMethod::TokenRequest(_));
+    let chosen = choose.as_ref().is_some_and(|(choose, _)| choose.iter().any(|scheme| fetches(&scheme)));
+    if always.iter().filter(fetches).count() + usize::from(chosen) > 1 {
+        object.wrong(
+            problems,
+            "requests go with one token: of oauth2 and tokenRequest there is one in always, or some in choose",
+        );
+    }
     object.finish(problems);
     let (choose, place) = choose?;
     if place.items(SCHEMES, problems)?.is_empty() {
@@ -70,7 +83,7 @@ fn scheme(
         id = object.need("id", problems).and_then(|place| place.text(problems));
         description = object.need("description", problems).and_then(|place| place.text(problems));
     }
-    let optional = object.get("optional").and_then(|place| place.boolean(problems)).unwrap_or_default();
+    let optional = object.get("optional");
     let kind = object.need("type", problems).and_then(|place| {
         let kind = place.one(&AuthKind::NAMES, problems)?;
         if (kind == AuthKind::Native) != native && kind != AuthKind::None {
@@ -80,6 +93,10 @@ fn scheme(
     })?;
     let mut needs = Needs::default();
     let method = method(kind, &mut object, allowed, &mut needs, problems);
+    if let (Some(place), Some(_), false) = (&optional, &method, needs.0.iter().any(|need| need.required)) {
+        place.wrong(problems, "is for what needs a setting, and this scheme needs none; remove it");
+    }
+    let optional = optional.and_then(|place| place.boolean(problems)).unwrap_or_default();
     object.finish(problems);
     Some(AuthScheme { id: id?, description: description?, optional, needs: needs.0, method: method? })
 }
@@ -214,8 +231,7 @@ fn header_name(object: &mut Object<'_>, key: &'static str, problems: &mut Proble
 }
 
 fn oauth2(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<OAuth2> {
-    let token = [Variable::Settings, Variable::Token];
-    let answer = allowed.with(&token);
+    let answer = allowed.with(&OF_TOKEN);
     let grant = grant(object, allowed, needs, problems);
     let token_url = needs.need(object, "tokenUrl", allowed, problems);
     let client_id = needs.get(object, "clientId", allowed, problems);
@@ -225,12 +241,25 @@ fn oauth2(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, prob
     let default = if client_secret.is_some() { ClientAuth::Basic } else { ClientAuth::None };
     let scope = needs.get(object, "scope", allowed, problems);
     let params = needs.map(object, "params", allowed, problems);
-    let headers = needs.map(object, "headers", allowed, problems);
+    let headers = object.get("headers").map(|place| values::headers(&place, &allowed, problems)).unwrap_or_default();
+    headers.iter().for_each(|(_, template)| needs.of(template));
     let path = object.get("tokenPath").and_then(|place| values::expression(&place, &answer, problems));
     let expires_in = object.get("expiresIn").and_then(|place| place.duration(problems));
     let before = object.get("refreshBefore").and_then(|place| place.duration(problems));
     let rotates = object.get("rotates").and_then(|place| place.boolean(problems)).unwrap_or_default();
     let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems));
+    if rotates && !matches!(grant, None | Some(Grant::RefreshToken { .. })) {
+        object.wrong(problems, "rotates is about refresh tokens: it goes with grant: refreshToken");
+    }
+    match client_auth {
+        Some(ClientAuth::Basic) if !object.has("clientSecret") => {
+            object.wrong(problems, "clientAuth: basic needs a clientSecret; without one say none");
+        }
+        Some(ClientAuth::None) if object.has("clientSecret") => {
+            object.wrong(problems, "clientAuth: none sends no clientSecret; say basic or body, or remove the secret");
+        }
+        _ => {}
+    }
     Some(OAuth2 {
         grant: grant?,
         token_url: token_url?,
@@ -336,7 +365,7 @@ fn token_request(
     needs: &mut Needs,
     problems: &mut Problems,
 ) -> Option<TokenRequest> {
-    let answer = allowed.with(&ANSWER);
+    let answer = allowed.with(&OF_ANSWER);
     let request = object.need("request", problems).and_then(|place| requests::request(&place, allowed, None, problems));
     request
         .iter()
@@ -355,18 +384,16 @@ fn token_request(
 }
 
 fn hmac(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<Hmac> {
-    let request = [Variable::Settings, Variable::Request];
-    let signed = [Variable::Settings, Variable::Request, Variable::Signature];
     let key = needs.need(object, "key", allowed, problems);
     let algorithm = hash(object, HmacAlgorithm::Sha256, problems);
     let signs = object.need("signs", problems).and_then(|place| {
         let items = place.items(16, problems)?;
-        let signed = allowed.with(&request);
+        let signed = allowed.with(&SIGNED);
         Some(items.iter().filter_map(|item| values::template(item, &signed, problems)).collect())
     });
     let header = header_name(object, "header", problems);
     let format =
-        object.need("format", problems).and_then(|place| values::template(&place, &allowed.with(&signed), problems));
+        object.need("format", problems).and_then(|place| values::template(&place, &allowed.with(&SIGNATURE), problems));
     Some(Hmac { key: key?, algorithm: algorithm?, signs: signs?, header: header?, format: format? })
 }
 

@@ -16,6 +16,9 @@ use crate::template::{Allowed, Template, Variable};
 
 /// Rules for answers in one place, at most.
 const RULES: usize = 64;
+/// The first and the longest wait before a request is tried again.
+const RETRY_BASE: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// What answers are judged by.
 pub(super) const ANSWER: [Variable; 7] = [
@@ -39,6 +42,8 @@ pub(super) const ELEMENT: [Variable; 9] = [
     Variable::Body,
     Variable::It,
 ];
+/// What an answer says that belongs to no Mapping.
+const ASKED: [Variable; 4] = [Variable::Settings, Variable::Status, Variable::Headers, Variable::Body];
 /// What the connection knows.
 const CONNECTION: [Variable; 2] = [Variable::Settings, Variable::Auth];
 
@@ -50,7 +55,8 @@ pub(super) fn http(
     problems: &mut Problems,
 ) -> Option<Http> {
     let limits = object.need("limits", problems).and_then(|place| limits(&place, allowed, problems));
-    let errors = object.get("errors").map(|place| error_rules(&place, allowed, problems)).unwrap_or_default();
+    let answer = allowed.with(&ANSWER);
+    let errors = object.get("errors").map(|place| error_rules(&place, &answer, problems)).unwrap_or_default();
     let check = object.get("check").and_then(|place| check(&place, allowed, problems));
     let discover = object.get("discover").map(|place| discoveries(&place, allowed, problems)).unwrap_or_default();
     let mut http = object.need("http", problems)?.object(problems)?;
@@ -173,6 +179,9 @@ fn limits(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> O
     if let Some(mut retry) = object.get("retry").and_then(|place| place.object(problems)) {
         base = retry.get("base").and_then(|place| place.duration(problems));
         max = retry.get("max").and_then(|place| place.duration(problems));
+        if base.unwrap_or(RETRY_BASE) > max.unwrap_or(RETRY_MAX) {
+            retry.wrong(problems, "base is more than max, which is 5m unless it is said");
+        }
         retry.finish(problems);
     }
     object.finish(problems);
@@ -181,8 +190,8 @@ fn limits(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> O
         concurrency: concurrency?,
         headers,
         retry_after_body,
-        retry_base: base.unwrap_or(Duration::from_secs(1)),
-        retry_max: max.unwrap_or(Duration::from_secs(300)),
+        retry_base: base.unwrap_or(RETRY_BASE),
+        retry_max: max.unwrap_or(RETRY_MAX),
     })
 }
 
@@ -220,7 +229,6 @@ fn limit_headers(place: &Place<'_>, problems: &mut Problems) -> Option<LimitHead
     };
     let headers = LimitHeaders {
         remaining: header("remaining"),
-        limit: header("limit"),
         reset_epoch: header("resetEpoch"),
         reset_epoch_ms: header("resetEpochMs"),
         reset_seconds: header("resetSeconds"),
@@ -256,7 +264,13 @@ pub(super) fn rates(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Prob
 
 fn rate_match(place: &Place<'_>, problems: &mut Problems) -> Option<RateMatch> {
     let mut object = place.object(problems)?;
-    let method = object.get("method").and_then(|place| place.text(problems));
+    let method = object.get("method").and_then(|place| {
+        let method = place.text(problems)?;
+        if !requests::METHODS.contains(&method.as_str()) {
+            place.wrong(problems, format!("must be one of {}", requests::METHODS.join(", ")));
+        }
+        Some(method)
+    });
     let path =
         object.get("path").and_then(|place| place.text(problems)).map(|glob| regex::escape(&glob).replace(r"\*", ".*"));
     object.finish(problems);
@@ -264,44 +278,53 @@ fn rate_match(place: &Place<'_>, problems: &mut Problems) -> Option<RateMatch> {
 }
 
 /// Reads a list of rules for answers.
-pub(super) fn error_rules(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Vec<ErrorRule> {
-    let answer = allowed.with(&ANSWER);
+pub(super) fn error_rules(place: &Place<'_>, answer: &Allowed<'_>, problems: &mut Problems) -> Vec<ErrorRule> {
     let mut rules = Vec::new();
     for item in place.items(RULES, problems).unwrap_or_default() {
         let Some(mut object) = item.object(problems) else { continue };
-        let when = object.need("when", problems).and_then(|place| values::condition(&place, &answer, problems));
+        let when = object.need("when", problems).and_then(|place| values::condition(&place, answer, problems));
         let class = object.need("class", problems).and_then(|place| place.one(&Class::NAMES, problems));
         let wait = object.get("wait").and_then(|place| place.duration(problems));
-        let words = words(&mut object, &answer, problems);
+        let words = words(&mut object, answer, problems);
+        if wait.is_some() && !matches!(class, None | Some(Class::Retry | Class::Throttle)) {
+            object.wrong(problems, "wait is for class: retry and class: throttle");
+        }
+        if (words.code.is_some() || words.field.is_some()) && !matches!(class, None | Some(Class::Reject)) {
+            object.wrong(problems, "code and field are shown of rejected records: they are for class: reject");
+        }
         object.finish(problems);
         if let (Some(when), Some(class)) = (when, class) {
+            if rules.iter().any(|rule: &ErrorRule| rule.when.source() == "true" || rule.when.source() == when.source())
+            {
+                item.wrong(problems, "no answer comes here: a rule before it takes them; put it before, or remove it");
+            }
             rules.push(ErrorRule { when, class, wait, words });
         }
     }
     rules
 }
 
-/// Reads `code`, `reason` and `field`.
+/// Reads `code` and `field`.
 pub(super) fn words(object: &mut Object<'_>, allowed: &Allowed<'_>, problems: &mut Problems) -> Words {
     let mut template = |key| object.get(key).and_then(|place| values::template(&place, allowed, problems));
-    Words { code: template("code"), reason: template("reason"), field: template("field") }
+    Words { code: template("code"), field: template("field") }
 }
 
 fn check(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Option<Check> {
     let mut object = place.object(problems)?;
-    let answer = allowed.with(&[Variable::Settings, Variable::Status, Variable::Headers, Variable::Body]);
+    let answer = allowed.with(&ASKED);
     let request = object
         .need("request", problems)
         .and_then(|place| requests::request(&place, allowed.with(&CONNECTION), None, problems));
     let expect = object.get("expect").and_then(|place| values::condition(&place, &answer, problems));
     let account = object.get("account").and_then(|place| values::template(&place, &answer, problems));
-    let errors = object.get("errors").map(|place| error_rules(&place, allowed, problems)).unwrap_or_default();
+    let errors = object.get("errors").map(|place| error_rules(&place, &answer, problems)).unwrap_or_default();
     object.finish(problems);
     Some(Check { request: request?, expect, account, errors })
 }
 
 fn discoveries(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Vec<Discover> {
-    let answer = [Variable::Settings, Variable::Status, Variable::Headers, Variable::Body];
+    let answer = allowed.with(&ASKED);
     let element = [Variable::Settings, Variable::Status, Variable::Headers, Variable::Body, Variable::It];
     let mut found: Vec<Discover> = Vec::new();
     for item in place.items(64, problems).unwrap_or_default() {
@@ -310,13 +333,11 @@ fn discoveries(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems)
         let request = object
             .need("request", problems)
             .and_then(|place| requests::request(&place, allowed.with(&CONNECTION), None, problems));
-        let from = object
-            .need("from", problems)
-            .and_then(|place| values::expression(&place, &allowed.with(&answer), problems));
+        let from = object.need("from", problems).and_then(|place| values::expression(&place, &answer, problems));
         let one = allowed.with(&element);
         let value = object.need("value", problems).and_then(|place| values::template(&place, &one, problems));
         let label = object.get("label").and_then(|place| values::template(&place, &one, problems));
-        let paginate = object.get("paginate").and_then(|place| paginate(&place, allowed, problems));
+        let paginate = object.get("paginate").and_then(|place| paginate(&place, &answer, problems));
         object.finish(problems);
         let (Some(id), Some(request), Some(from), Some(value)) = (id, request, from, value) else { continue };
         if found.iter().any(|other| other.id == id) {
@@ -327,8 +348,8 @@ fn discoveries(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems)
     found
 }
 
-/// Reads how a list goes on.
-pub(super) fn paginate(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Option<Paginate> {
+/// Reads how a list goes on. `answer`: what `next` knows.
+pub(super) fn paginate(place: &Place<'_>, answer: &Allowed<'_>, problems: &mut Problems) -> Option<Paginate> {
     let mut object = place.object(problems)?;
     let kinds = [
         ("cursor", PaginateKind::Cursor),
@@ -337,8 +358,7 @@ pub(super) fn paginate(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut P
         ("linkHeader", PaginateKind::LinkHeader),
     ];
     let kind = object.need("type", problems).and_then(|place| place.one(&kinds, problems));
-    let answer = allowed.with(&ANSWER);
-    let next = object.get("next").and_then(|place| values::expression(&place, &answer, problems));
+    let next = object.get("next").and_then(|place| values::expression(&place, answer, problems));
     let param = object.get("param").and_then(|place| place.text(problems));
     let page_size = object.get("pageSize").and_then(|place| place.whole(1..=100_000, problems));
     let page_size_param = object.get("pageSizeParam").and_then(|place| place.text(problems));
@@ -353,6 +373,18 @@ pub(super) fn paginate(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut P
             );
         }
         _ => {}
+    }
+    if object.has("next") && !matches!(kind, None | Some(PaginateKind::Cursor)) {
+        object.wrong(problems, "next is for type: cursor");
+    }
+    if object.has("param") && kind == Some(PaginateKind::LinkHeader) {
+        object.wrong(problems, "type: linkHeader follows whole addresses: remove param");
+    }
+    let counts = matches!(kind, None | Some(PaginateKind::Offset | PaginateKind::Page));
+    if object.has("pageSizeParam") && !object.has("pageSize")
+        || object.has("pageSize") && !object.has("pageSizeParam") && !counts
+    {
+        object.wrong(problems, "pageSize and pageSizeParam go together: the one says the other's value");
     }
     object.finish(problems);
     Some(Paginate {

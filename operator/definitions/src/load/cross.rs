@@ -1,10 +1,12 @@
 //! What one part of a definition says of another.
 
 use backflow_core::finding::hint;
+use backflow_expressions::Json;
 
 use super::place::Place;
 use crate::auth::AuthMethod;
 use crate::definition::Definition;
+use crate::http::Rate;
 use crate::problem::Problems;
 use crate::request::{Encoding, Request};
 use crate::schema::Schema;
@@ -16,6 +18,7 @@ pub(super) fn check(definition: &Definition, root: &Place<'_>, problems: &mut Pr
     secrets(definition, root, problems);
     bodies(definition, root, problems);
     signed_bytes(definition, root, problems);
+    rates(definition, root, problems);
 }
 
 /// Every `x-choices` is a discovery.
@@ -54,6 +57,40 @@ fn signed_bytes(definition: &Definition, root: &Place<'_>, problems: &mut Proble
         let message = "type: sigv4 signs the body as it is sent, before it is compressed: remove compress";
         problems.add(root.node.locate("http.compress"), "http.compress", message);
     }
+}
+
+/// Every rate of some requests is that of one at least.
+fn rates(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
+    let Some(http) = definition.http() else { return };
+    let mut check = |path: &str, rates: &[Rate], requests: &[&Request]| {
+        for (at, rate) in rates.iter().enumerate() {
+            let counts = |request: &Request| {
+                let method = request.method.constant().and_then(Json::as_text);
+                let same = rate.only.method.as_deref().is_none_or(|only| method.is_none_or(|method| method == only));
+                same && rate.only.path.as_ref().is_none_or(|only| only.is_match(request.path.source()))
+            };
+            if !requests.iter().any(|request| counts(request)) {
+                let path = format!("{path}.limits.rate[{at}]");
+                let path = path.trim_start_matches('.');
+                let message = "match: there is no such request, so that nothing counts; correct it, or remove the rate";
+                problems.add(root.node.locate(path), path, message);
+            }
+        }
+    };
+    let asked = http.check.iter().map(|check| &check.request).chain(http.discover.iter().map(|one| &one.request));
+    let mut all: Vec<&Request> = asked.collect();
+    for (name, action) in &definition.actions {
+        let path = format!("actions.{name}");
+        let mut own = Vec::new();
+        for (at, operation) in action.operations.iter().enumerate() {
+            let requests = operation.requests();
+            check(&format!("{path}.operations[{at}]"), &operation.rates, &requests);
+            own.extend(requests);
+        }
+        check(&path, &action.rates, &own);
+        all.extend(own);
+    }
+    check("", &http.limits.rates, &all);
 }
 
 /// Credentials that go into bodies find an object there.

@@ -155,6 +155,7 @@ fn definition(mut object: Object<'_>, origin: Origin<'_>, problems: &mut Problem
         fields: None,
         ensured: &[],
         captured: &[],
+        job: &[],
         promised: Promised::default(),
     };
     // What is code comes with the program.

@@ -11,11 +11,14 @@ use crate::http::Rate;
 use crate::problem::Problems;
 use crate::request::{
     Asking, Batch, Dedupe, Encoding, Ensure, Job, JobResult, Lookup, OnFound, OnMissing, Operation, Poll, Request,
+    Results,
 };
 use crate::template::{Allowed, Variable};
 
 /// The most records of one batch.
 const RECORDS: u64 = 100_000;
+/// For how long what must exist is taken to do so, and at most.
+const REMEMBERED: Duration = Duration::from_secs(86_400);
 
 const OPERATIONS: [(&str, Op); 4] =
     [("insert", Op::Insert), ("update", Op::Update), ("upsert", Op::Upsert), ("delete", Op::Delete)];
@@ -36,6 +39,9 @@ const OF_ONE: [Variable; 8] = [
 ];
 /// What an item knows.
 const ITEM: [Variable; 5] = [Variable::Settings, Variable::Cfg, Variable::F, Variable::Rec, Variable::Ensure];
+/// What is read of an answer before there are items.
+const FOUND: [Variable; 6] =
+    [Variable::Settings, Variable::Cfg, Variable::Batch, Variable::Status, Variable::Headers, Variable::Body];
 /// What a request of a job knows.
 const JOB: [Variable; 7] = [
     Variable::Settings,
@@ -68,13 +74,20 @@ impl<'n> Frame<'n> {
             dedupe: None,
         };
         let Some(mut object) = place.object(problems) else { return frame };
-        if object.need("maxRecords", problems).is_some() {
-            frame.sizes(&mut object, problems);
-        }
+        object.need("maxRecords", problems);
+        frame.sizes(&mut object, problems);
         frame.mixed_ops = object.get("mixedOps").and_then(|place| place.boolean(problems)).unwrap_or_default();
         frame.dedupe = object.get("dedupe");
+        if let (Some(dedupe), 1) = (&frame.dedupe, frame.max_records) {
+            dedupe.wrong(problems, "is for batches of several records: with maxRecords: 1 there are none");
+        }
         object.finish(problems);
         frame
+    }
+
+    /// Whether it says more than how much goes into a request.
+    pub(super) fn sorts(&self) -> bool {
+        self.group_by.is_some() || self.mixed_ops || self.dedupe.is_some() || self.max_record_bytes.is_some()
     }
 
     fn sizes(&mut self, object: &mut Object<'n>, problems: &mut Problems) {
@@ -87,6 +100,9 @@ impl<'n> Frame<'n> {
         if let Some(bytes) = object.get("maxRecordBytes").and_then(|place| place.size(problems)) {
             self.max_record_bytes = Some(bytes);
         }
+        if object.has("maxRecordBytes") && self.max_record_bytes.is_some_and(|bytes| bytes > self.max_bytes) {
+            object.wrong(problems, "maxRecordBytes is more than maxBytes, so that no request could take it");
+        }
         if let Some(group_by) = object.get("groupBy") {
             self.group_by = Some(group_by);
         }
@@ -97,6 +113,9 @@ impl<'n> Frame<'n> {
         let mut own = Self { group_by: self.group_by.clone(), dedupe: self.dedupe.clone(), ..*self };
         if let Some(mut object) = place.and_then(|place| place.object(problems)) {
             own.sizes(&mut object, problems);
+            if own.max_records > self.max_records || own.max_bytes > self.max_bytes {
+                object.wrong(problems, "is more than batch of the action allows, which is the most: raise it there");
+            }
             object.finish(problems);
         }
         let group_by = own.group_by.map(|place| templates(&place, allowed, problems)).unwrap_or_default();
@@ -138,10 +157,14 @@ pub(super) fn operation<'n>(
     let mut object = place.object(problems)?;
     let ops = object.need("for", problems).map(|place| {
         let items = place.items(4, problems).unwrap_or_default();
+        if items.is_empty() {
+            place.wrong(problems, "names no operation");
+        }
         items.iter().filter_map(|item| item.one(&OPERATIONS, problems)).collect::<Vec<_>>()
     });
+    let answer = allowed.with(&connection::ANSWER);
     let errors =
-        object.get("errors").map(|place| connection::error_rules(&place, allowed, problems)).unwrap_or_default();
+        object.get("errors").map(|place| connection::error_rules(&place, &answer, problems)).unwrap_or_default();
     let rates = rates(&mut object, allowed, problems);
     let ensure = object.get("ensure").map(|place| ensures(&place, allowed, problems)).unwrap_or_default();
     let ensured: Vec<String> = ensure.iter().map(|one| one.id.clone()).collect();
@@ -149,7 +172,9 @@ pub(super) fn operation<'n>(
     let batch = frame.of(object.get("batch"), allowed, problems);
     let lookup = object.get("lookup").and_then(|place| lookup(&place, allowed, batch.max_records, problems));
     let mut allowed = allowed;
-    allowed.promised.found = lookup.as_ref().is_some_and(|lookup| lookup.on_missing != OnMissing::Send);
+    let found = lookup.as_ref().filter(|lookup| lookup.on_missing != OnMissing::Send);
+    allowed.promised.found = found.is_some();
+    allowed.promised.identified = found.is_some_and(|lookup| lookup.store.iter().any(|(name, _)| name == "remoteId"));
     let one = batch.max_records == 1;
     let about = allowed.with(if one { &OF_ONE } else { &REQUEST });
     let request = object
@@ -164,6 +189,9 @@ pub(super) fn operation<'n>(
         object.need("results", problems).and_then(|place| results::results(&place, allowed, sources, problems));
     if !unread {
         carried(&object, one, request.as_ref(), job.as_ref(), problems);
+    }
+    if let (Some(job), Some(results)) = (&job, &results) {
+        asked_in_vain(&object, job, results, problems);
     }
     object.finish(problems);
     Some(Operation { ops: ops?, batch, rates, errors, ensure, lookup, request: request?, job, results: results? })
@@ -185,6 +213,19 @@ fn carried(object: &Object<'_>, one: bool, request: Option<&Request>, job: Optio
     }
 }
 
+/// Answers of a job that no rule reads.
+fn asked_in_vain(object: &Object<'_>, job: &Job, results: &Results, problems: &mut Problems) {
+    let read = results.sources();
+    for (at, result) in job.results.iter().enumerate() {
+        let first = at == 0 && read.contains(&None);
+        if !first && !read.contains(&Some(&*result.id)) {
+            let message =
+                format!("no rule of results reads job.results \"{}\": name it by of, or remove it", result.id);
+            object.wrong(problems, message);
+        }
+    }
+}
+
 fn ensures(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Vec<Ensure> {
     let mut found: Vec<Ensure> = Vec::new();
     for item in place.items(4, problems).unwrap_or_default() {
@@ -194,7 +235,13 @@ fn ensures(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> 
         let id = object.need("id", problems).and_then(|place| place.text(problems));
         let lookup = object.get("lookup").and_then(|place| asking(&place, allowed, problems));
         let create = object.get("create").and_then(|place| asking(&place, allowed, problems));
-        let cache = object.get("cache").and_then(|place| place.duration(problems));
+        let cache = object.get("cache").and_then(|place| {
+            let cache = place.duration(problems)?;
+            if cache > REMEMBERED {
+                place.wrong(problems, "is longer than 24h, for which anything is remembered at most: say 24h or less");
+            }
+            Some(cache)
+        });
         let missing =
             object.get("onMissing").and_then(|place| place.one(&[("config", false), ("reject", true)], problems));
         if !object.has("lookup") && !object.has("create") {
@@ -205,7 +252,7 @@ fn ensures(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> 
         if names.contains(&id) {
             item.wrong(problems, format!("the id \"{id}\" is there twice"));
         }
-        let cache = cache.unwrap_or(Duration::from_secs(86_400));
+        let cache = cache.unwrap_or(REMEMBERED);
         found.push(Ensure { id, lookup, create, cache, reject_missing: missing.unwrap_or_default() });
     }
     found
@@ -217,16 +264,15 @@ fn asking(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> O
     let request = object
         .need("request", problems)
         .and_then(|place| requests::request(&place, allowed.with(&known), None, problems));
-    let from = object
-        .need("from", problems)
-        .and_then(|place| values::expression(&place, &allowed.with(&connection::ANSWER), problems));
+    let from =
+        object.need("from", problems).and_then(|place| values::expression(&place, &allowed.with(&FOUND), problems));
     object.finish(problems);
     Some(Asking { request: request?, from: from? })
 }
 
 fn lookup(place: &Place<'_>, allowed: Allowed<'_>, most: u32, problems: &mut Problems) -> Option<Lookup> {
     let mut object = place.object(problems)?;
-    let own = object.get("maxRecords").and_then(|place| place.whole(1..=RECORDS, problems));
+    let own = object.get("maxRecords").and_then(|place| place.whole(1..=u64::from(most), problems));
     let max_records = own.and_then(|own| u32::try_from(own).ok()).unwrap_or(most);
     let use_known = object.get("useKnown").and_then(|place| place.boolean(problems)).unwrap_or(true);
     let about = allowed.with(if max_records == 1 { &OF_ONE } else { &REQUEST });
@@ -271,9 +317,11 @@ fn lookup(place: &Place<'_>, allowed: Allowed<'_>, most: u32, problems: &mut Pro
 fn job(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Option<Job> {
     let mut object = place.object(problems)?;
     let answer = allowed.with(&connection::ANSWER);
-    let known = allowed.with(&JOB);
     let id = object.need("id", problems).and_then(|place| values::expression(&place, &answer, problems));
     let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems)).unwrap_or_default();
+    let names: Vec<String> =
+        std::iter::once("id".to_owned()).chain(capture.iter().map(|(name, _)| name.clone())).collect();
+    let known = Allowed { job: &names, ..allowed.with(&JOB) };
     let items = allowed.with(&ITEM);
     let upload = object.get("upload").and_then(|place| requests::request(&place, known, Some(items), problems));
     let start = object.get("start").and_then(|place| requests::request(&place, known, None, problems));
@@ -296,9 +344,12 @@ fn job(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Opti
             object.need("request", problems).and_then(|place| requests::request(&place, known, None, problems));
         let forms = [("json", Encoding::Json), ("ndjson", Encoding::Ndjson), ("csv", Encoding::Csv)];
         let decode = object.get("decode").map_or(Some(Encoding::Json), |place| place.one(&forms, problems));
-        let paginate = object.get("paginate").and_then(|place| connection::paginate(&place, allowed, problems));
+        let paginate = object.get("paginate").and_then(|place| connection::paginate(&place, &answer, problems));
         object.finish(problems);
         if let (Some(id), Some(request), Some(decode)) = (id, request, decode) {
+            if results.iter().any(|other| other.id == id) {
+                item.wrong(problems, format!("the id \"{id}\" is there twice"));
+            }
             results.push(JobResult { id, request, decode, paginate });
         }
     }

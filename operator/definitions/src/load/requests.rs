@@ -7,7 +7,7 @@ use crate::request::{Csv, Encoding, Request};
 use crate::template::{Allowed, Template, Tree, Variable};
 
 /// Methods that a request may have.
-const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+pub(super) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 /// Reads a request. `items`: what each record's item may name; without it, there are no records.
 pub(super) fn request(
@@ -71,6 +71,9 @@ fn check(object: &Object<'_>, request: &Request, problems: &mut Problems) {
         _ => {}
     }
     match (&request.body, request.encoding) {
+        (Some(Tree::Leaf(leaf)), Encoding::Form | Encoding::Multipart) if leaf.constant().is_some() => {
+            object.wrong(problems, "the body of a form is an object");
+        }
         (Some(Tree::Object { .. } | Tree::Leaf(_)), Encoding::Form) => {}
         (Some(_), Encoding::Form) => object.wrong(problems, "the body of a form is an object"),
         (Some(Tree::Object { .. } | Tree::Leaf(_)), Encoding::Multipart) => {}
@@ -80,6 +83,9 @@ fn check(object: &Object<'_>, request: &Request, problems: &mut Problems) {
         (Some(Tree::Leaf(_)), Encoding::Text) => {}
         (Some(_), Encoding::Text) => object.wrong(problems, "the body of encoding: text is one text"),
         _ => {}
+    }
+    if (object.has("encoding") || object.has("contentType")) && request.item.is_none() && request.body.is_none() {
+        object.wrong(problems, "encoding and contentType are about a body, and there is none: remove them, or add it");
     }
     if object.has("contentType") && request.encoding == Encoding::Multipart {
         object.wrong(problems, "the content type of multipart names its boundary: remove contentType");
@@ -130,7 +136,13 @@ fn csv(object: &mut Object<'_>, allowed: &Allowed<'_>, problems: &mut Problems) 
     let mut object = object.get("csv")?.object(problems)?;
     let columns = object.get("columns").and_then(|place| place.items(512, problems)).unwrap_or_default();
     let columns = columns.iter().filter_map(|item| values::template(item, allowed, problems)).collect();
-    let null = object.get("null").map(|place| place.node.text().unwrap_or_default().to_owned());
+    let null = object.get("null").and_then(|place| {
+        let text = place.node.text();
+        if text.is_none() {
+            place.wrong(problems, format!("must be text, not {}; put quotes around it", place.node.noun()));
+        }
+        text.map(str::to_owned)
+    });
     let delimiters = [(",", b','), (";", b';'), ("|", b'|'), ("\t", b'\t')];
     let delimiter = object.get("delimiter").and_then(|place| place.one(&delimiters, problems));
     object.finish(problems);

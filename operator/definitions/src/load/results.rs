@@ -22,9 +22,20 @@ pub(super) fn results(
     let bisect = object.get("bisectOnReject").and_then(|place| place.boolean(problems)).unwrap_or(true);
     let answer = allowed.with(&connection::ANSWER);
     let requires = object.get("requires").and_then(|place| values::condition(&place, &answer, problems));
-    let unaccounted = object.get("unaccounted").and_then(|place| match place.node.text() {
-        Some(text) if text.contains("${") => values::expression(&place, &answer, problems).map(UnaccountedRule::Asked),
-        _ => place.one(&Unaccounted::NAMES, problems).map(UnaccountedRule::Always),
+    let unaccounted = object.get("unaccounted").and_then(|place| {
+        let all = [ResultsKind::Whole, ResultsKind::Accepted, ResultsKind::ByIndex, ResultsKind::Counts];
+        if mode.is_some_and(|mode| all.contains(&mode)) {
+            place.wrong(
+                problems,
+                "with this mode an answer speaks of all records, so that none is unaccounted; remove it",
+            );
+        }
+        match place.node.text() {
+            Some(text) if text.contains("${") => {
+                values::expression(&place, &answer, problems).map(UnaccountedRule::Asked)
+            }
+            _ => place.one(&Unaccounted::NAMES, problems).map(UnaccountedRule::Always),
+        }
     });
     let reader = Reader { allowed, sources };
     let read = mode.and_then(|mode| reader.mode(mode, &mut object, problems));
@@ -152,6 +163,11 @@ impl Reader<'_> {
             }
             Some(template)
         });
-        Verdict { class, words: connection::words(object, &element, problems) }
+        let words = connection::words(object, &element, problems);
+        let other = class.as_ref().and_then(Template::constant).is_some_and(|word| word.as_text() != Some("reject"));
+        if other && (words.code.is_some() || words.field.is_some()) {
+            object.wrong(problems, "code and field are shown of rejected records: they are for class: reject");
+        }
+        Verdict { class, words }
     }
 }

@@ -1,15 +1,18 @@
 //! Schemas of settings, config and fields.
 
+mod spot;
+
 use std::sync::Arc;
 
 use backflow_core::finding::hint;
 use regex::RegexBuilder;
 use serde_json::Value;
 
+use self::spot::Spot;
 use super::place::{Object, Place};
 use super::values;
 use crate::problem::Problems;
-use crate::schema::{Additional, Bounds, Extra, Format, Hash, NormalizeStep, OnNull, Role, Schema, Type};
+use crate::schema::{Additional, Bounds, Extra, Format, Hash, NormalizeStep, OnNull, Role, Schema, Type, json_type};
 use crate::template::Allowed;
 
 /// Schemas in each other, at most.
@@ -35,6 +38,21 @@ const TYPES: [(&str, Type); 7] = [
     ("null", Type::Null),
 ];
 
+/// Keywords that say nothing of values of other types.
+const OF_TYPES: [(&[&str], &[Type]); 5] = [
+    (&["pattern", "format", "minLength", "maxLength"], &[Type::String]),
+    (&["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"], &[Type::Number, Type::Integer]),
+    (&["items", "minItems", "maxItems", "uniqueItems"], &[Type::Array]),
+    (
+        &["properties", "required", "additionalProperties", "dependentRequired", "minProperties", "maxProperties"],
+        &[Type::Object],
+    ),
+    (&["x-normalize"], &[Type::String, Type::Number, Type::Integer]),
+];
+
+/// What texts and numbers can become.
+const SCALARS: [Type; 4] = [Type::String, Type::Number, Type::Integer, Type::Boolean];
+
 /// Reads schemas of one purpose. `conditions`: what `x-requiredWhen` may name.
 pub(super) struct Reader<'a> {
     pub(super) purpose: Purpose,
@@ -44,7 +62,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// The schema of an object: of all settings, of the config, of all fields.
     pub(super) fn root(&self, place: &Place<'_>, problems: &mut Problems) -> Option<Schema> {
-        let schema = self.schema(place, 0, problems)?;
+        let schema = self.schema(place, Spot::Root, 0, problems)?;
         if schema.types != [Type::Object] {
             place.wrong(problems, "must be a schema with type: object");
         }
@@ -59,10 +77,22 @@ impl Reader<'_> {
                 );
             }
         }
+        self.secrets(place, &schema, problems);
         Some(schema)
     }
 
-    fn schema(&self, place: &Place<'_>, depth: usize, problems: &mut Problems) -> Option<Schema> {
+    /// What is required of settings is not asked of secrets.
+    fn secrets(&self, place: &Place<'_>, schema: &Schema, problems: &mut Problems) {
+        let groups = schema.any_of.iter().chain(&schema.one_of).flat_map(|group| &group.required);
+        let dependent = schema.dependent_required.iter().flat_map(|(name, others)| others.iter().chain([name]));
+        let named = schema.required.iter().chain(groups).chain(dependent);
+        for name in named.filter(|name| schema.property(name).is_some_and(|one| one.extra.secret)) {
+            let message = format!("\"{name}\" is a secret, and required by the scheme of auth that names it: not here");
+            place.wrong(problems, message);
+        }
+    }
+
+    fn schema(&self, place: &Place<'_>, spot: Spot, depth: usize, problems: &mut Problems) -> Option<Schema> {
         if depth > DEEPEST {
             place.wrong(problems, format!("more than {DEEPEST} schemas in each other"));
             return None;
@@ -74,7 +104,7 @@ impl Reader<'_> {
             description: object.get("description").and_then(|place| place.text(problems)),
             default: object.get("default").map(|place| place.json()),
             examples: object.get("examples").and_then(|place| place.items(16, problems)).map(all).unwrap_or_default(),
-            choices: object.get("enum").and_then(|place| place.items(512, problems)).map(all).unwrap_or_default(),
+            choices: object.get("enum").map(|place| choices(&place, problems)).unwrap_or_default(),
             pattern: object.get("pattern").and_then(|place| pattern(&place, problems)),
             format: object.get("format").and_then(|place| place.one(&Format::NAMES, problems)),
             bounds: bounds(&mut object, problems),
@@ -84,17 +114,21 @@ impl Reader<'_> {
         if let Some(constant) = object.get("const") {
             schema.choices = vec![constant.json()];
         }
-        self.members(&mut object, &mut schema, depth, problems);
-        schema.any_of = self.alternatives(object.get("anyOf"), depth, problems);
-        schema.one_of = self.alternatives(object.get("oneOf"), depth, problems);
-        self.sense(place, &schema, depth, problems);
+        if object.has("enum") && object.has("const") {
+            place.wrong(problems, "enum and const both say the only values: remove one of them");
+        }
+        self.members(&mut object, &mut schema, spot, depth, problems);
+        schema.any_of = self.alternatives(object.get("anyOf"), &schema, spot, depth, problems);
+        schema.one_of = self.alternatives(object.get("oneOf"), &schema, spot, depth, problems);
+        spot.check(self.purpose, place, problems);
+        self.sense(place, &schema, spot, problems);
         object.finish(problems);
         Some(schema)
     }
 
-    fn members(&self, object: &mut Object<'_>, schema: &mut Schema, depth: usize, problems: &mut Problems) {
+    fn members(&self, object: &mut Object<'_>, schema: &mut Schema, spot: Spot, depth: usize, problems: &mut Problems) {
         if let Some(items) = object.get("items") {
-            schema.items = self.schema(&items, depth + 1, problems).map(Arc::new);
+            schema.items = self.schema(&items, spot.of_items(), depth + 1, problems).map(Arc::new);
         }
         if let Some(properties) = object.get("properties") {
             let entries = properties.entries(problems).unwrap_or_default();
@@ -102,7 +136,7 @@ impl Reader<'_> {
                 properties.wrong(problems, format!("has {} members, more than {MEMBERS}", entries.len()));
             }
             for (name, place) in entries {
-                if let Some(member) = self.schema(&place, depth + 1, problems) {
+                if let Some(member) = self.schema(&place, spot.of_properties(), depth + 1, problems) {
                     schema.properties.push((name, Arc::new(member)));
                 }
             }
@@ -116,7 +150,7 @@ impl Reader<'_> {
                 Value::Bool(true) => Additional::Any,
                 Value::Bool(false) => Additional::None,
                 _ => self
-                    .schema(&additional, depth + 1, problems)
+                    .schema(&additional, spot.of_others(), depth + 1, problems)
                     .map_or(Additional::None, |schema| Additional::Like(Arc::new(schema))),
             };
         }
@@ -130,10 +164,33 @@ impl Reader<'_> {
         }
     }
 
-    fn alternatives(&self, place: Option<Place<'_>>, depth: usize, problems: &mut Problems) -> Vec<Schema> {
+    /// Groups of which some hold. `around`: the schema that they are of.
+    fn alternatives(
+        &self,
+        place: Option<Place<'_>>,
+        around: &Schema,
+        spot: Spot,
+        depth: usize,
+        problems: &mut Problems,
+    ) -> Vec<Schema> {
         let Some(place) = place else { return Vec::new() };
         let items = place.items(16, problems).unwrap_or_default();
-        items.iter().filter_map(|item| self.schema(item, depth + 1, problems)).collect()
+        if items.is_empty() {
+            place.wrong(problems, "is empty; remove it");
+        }
+        let mut groups = Vec::new();
+        for item in &items {
+            let Some(group) = self.schema(item, Spot::Group, depth + 1, problems) else { continue };
+            if spot == Spot::Root && item.node.entries().iter().any(|entry| entry.key != "required") {
+                item.wrong(problems, "of all of them together, a group says required alone");
+            }
+            // A group without members of its own speaks of those around it.
+            if group.types.is_empty() && group.properties.is_empty() && !around.is_open() {
+                known_members(item, &group.required, around, problems);
+            }
+            groups.push(group);
+        }
+        groups
     }
 
     fn extra(&self, object: &mut Object<'_>, problems: &mut Problems) -> Extra {
@@ -187,28 +244,40 @@ impl Reader<'_> {
     }
 
     /// What contradicts itself.
-    fn sense(&self, place: &Place<'_>, schema: &Schema, depth: usize, problems: &mut Problems) {
+    fn sense(&self, place: &Place<'_>, schema: &Schema, spot: Spot, problems: &mut Problems) {
         let extra = &schema.extra;
-        if extra.secret && (depth != 1 || schema.types != [Type::String]) {
+        if extra.secret && schema.types != [Type::String] {
             place.wrong(problems, "x-secret is for settings of type string that stand directly in properties");
         }
         if extra.secret && (schema.default.is_some() || extra.identity) {
             place.wrong(problems, "a secret has no default and is no identity: both would be shown");
         }
-        if extra.identity && depth != 1 {
-            place.wrong(problems, "x-identity is for what stands directly in properties");
+        if schema.format == Some(Format::Field) && (self.purpose != Purpose::Config || spot != Spot::Direct) {
+            place.wrong(problems, "format: field is for what stands directly in properties of config");
         }
-        if schema.format == Some(Format::Field) && self.purpose != Purpose::Config {
-            place.wrong(problems, "format: field is for config");
+        if extra.on_null.is_some() && spot == Spot::Root && !schema.is_open() {
+            place.wrong(problems, "x-onNull of all fields is about those of additionalProperties, and there are none");
+        }
+        if extra.coerce && !SCALARS.iter().any(|kind| schema.types.contains(kind)) {
+            place.wrong(problems, "x-coerce is for a type that texts and numbers can become, and there is none");
         }
         if extra.hash.is_some() && schema.types != [Type::String] {
             place.wrong(problems, "x-hash is for type: string");
         }
-        if schema.pattern.is_some() && !schema.allows(Type::String) {
-            place.wrong(problems, "pattern is for type: string");
+        for (keys, kinds) in OF_TYPES {
+            for key in keys.iter().filter(|key| place.node.get(key).is_some()) {
+                let one = *key == "format" && schema.format == Some(Format::HttpHeaders);
+                let kinds = if one { &[Type::Object][..] } else { kinds };
+                if !kinds.iter().any(|kind| schema.allows(*kind)) {
+                    let kinds = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" or ");
+                    let path = format!("{}.{key}", place.path);
+                    problems.add(place.key_at(key), &path, format!("is for type: {kinds}"));
+                }
+            }
         }
-        if (!schema.properties.is_empty() || schema.is_open()) && !schema.allows(Type::Object) {
-            place.wrong(problems, "properties and additionalProperties are for type: object");
+        for choice in schema.choices.iter().filter(|choice| !schema.allows(json_type(choice))) {
+            let (kind, cure) = (json_type(choice).as_str(), "put quotes around what is meant as text");
+            place.wrong(problems, format!("{choice} is of type {kind}, which type does not allow; {cure}"));
         }
         if let Some(default) = &schema.default
             && let Some(mismatch) = schema.mismatch(default)
@@ -242,6 +311,14 @@ fn flag(object: &mut Object<'_>, key: &'static str, problems: &mut Problems) -> 
 
 fn all(items: Vec<Place<'_>>) -> Vec<Value> {
     items.iter().map(Place::json).collect()
+}
+
+fn choices(place: &Place<'_>, problems: &mut Problems) -> Vec<Value> {
+    let choices = place.items(512, problems).map(all).unwrap_or_default();
+    if choices.is_empty() {
+        place.wrong(problems, "has no value");
+    }
+    choices
 }
 
 fn types(place: &Place<'_>, problems: &mut Problems) -> Vec<Type> {
@@ -295,6 +372,9 @@ fn bounds(object: &mut Object<'_>, problems: &mut Problems) -> Bounds {
     bounds.maximum = number("maximum");
     bounds.exclusive_minimum = number("exclusiveMinimum");
     bounds.exclusive_maximum = number("exclusiveMaximum");
-    bounds.multiple_of = number("multipleOf").filter(|step| *step > 0.0);
+    bounds.multiple_of = number("multipleOf");
+    if bounds.multiple_of.is_some_and(|step| step <= 0.0) {
+        object.wrong(problems, "multipleOf must be more than 0");
+    }
     bounds
 }

@@ -1,3 +1,5 @@
+mod unread;
+
 use backflow_yaml::{Node, read};
 use serde_json::{Value, json};
 
@@ -146,18 +148,18 @@ fn every_mistake_of_an_action_is_found_at_its_line_with_its_cure() {
         ("onMissing: succeed", "onMissing: send", 102, "write rec.?remoteId"),
         ("mode: correlate", "mode: corelate", 90, "did you mean \"correlate\"?"),
         ("ref: \"${it.trace}\", code", "code", 92, "ref: is missing"),
-        ("of: failed", "of: faild", 127, "did you mean \"failed\"?"),
-        ("state: \"${body.state", "state: \"${bdy.state", 123, "did you mean \"body\"?"),
-        ("item: {id: \"${f.id}\", name: \"${f.?name}\"}", "body: {a: 1}", 112, "nothing of the records is sent"),
+        ("of: failed", "of: faild", 136, "did you mean \"failed\"?"),
+        ("state: \"${body.state", "state: \"${bdy.state", 132, "did you mean \"body\"?"),
+        ("item: {id: \"${f.id}\", name: \"${f.?name}\"}", "body: {a: 1}", 121, "nothing of the records is sent"),
         ("method: DELETE", "method: REMOVE", 102, "must be one of GET"),
         ("method: DELETE", "encoding: multipart, contentType: a/b, method: DELETE", 102, "names its boundary"),
     ]);
 }
 
 /// A part of the sample, what stands in its place, the line of the problem and words of it.
-type Mistake = (&'static str, &'static str, usize, &'static str);
+type Mistake<'a> = (&'a str, &'a str, usize, &'a str);
 
-fn each_is_found(mistakes: &[Mistake]) {
+fn each_is_found(mistakes: &[Mistake<'_>]) {
     let mut wrong = Vec::new();
     for (part, instead, line, words) in mistakes {
         let found = problems(part, instead);
@@ -244,10 +246,14 @@ fn a_native_destination_says_no_request() {
     });
     let definition = load(&small(native.clone()).to_string()).unwrap_or_else(|error| panic!("{error}"));
     assert!(definition.http().is_none() && definition.concurrency() == 2);
-    let mut both = native;
+    let mut both = native.clone();
     both["http"] = json!({});
     let found = said(load(&small(both).to_string()));
     assert!(found.iter().any(|problem| problem.contains("there is no key \"http\"")), "{found:?}");
+    let mut sorted = native;
+    sorted["actions"]["rows"]["batch"]["groupBy"] = json!(["${f.id}"]);
+    let found = said(load(&small(sorted).to_string()));
+    assert!(found.len() == 1 && found[0].contains("maxRecords and maxBytes alone"), "{found:?}");
 }
 
 fn supplied(changes: Value) -> Result<Definition, LoadError> {

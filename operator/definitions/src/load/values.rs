@@ -83,14 +83,16 @@ pub(super) fn expressions(
 pub(super) fn headers(place: &Place<'_>, allowed: &Allowed<'_>, problems: &mut Problems) -> Vec<(String, Template)> {
     let headers = map(place, allowed, problems);
     for (name, _) in &headers {
-        if !is_header_name(name) {
-            let path = format!("{}.{}", place.path, name.escape_debug());
-            problems.add(
-                place.key_at(name),
-                &path,
-                "a header's name holds only letters, digits and - _ . and the like",
-            );
-        }
+        let wrong = match name.to_ascii_lowercase().as_str() {
+            "content-type" => "is written with the body: say it by contentType of the request",
+            "content-length" | "content-encoding" | "transfer-encoding" | "connection" | "host" => {
+                "is written by the delivery itself; remove it"
+            }
+            _ if is_header_name(name) => continue,
+            _ => "a header's name holds only letters, digits and - _ . and the like",
+        };
+        let path = format!("{}.{}", place.path, name.escape_debug());
+        problems.add(place.key_at(name), &path, wrong);
     }
     headers
 }

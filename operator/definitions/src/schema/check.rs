@@ -161,7 +161,7 @@ impl Schema {
             (bounds.maximum, number <= bounds.maximum.unwrap_or(number), "at most"),
             (bounds.exclusive_minimum, bounds.exclusive_minimum.is_none_or(|bound| number > bound), "more than"),
             (bounds.exclusive_maximum, bounds.exclusive_maximum.is_none_or(|bound| number < bound), "less than"),
-            (bounds.multiple_of, bounds.multiple_of.is_none_or(|step| (number / step).fract() == 0.0), "a multiple of"),
+            (bounds.multiple_of, bounds.multiple_of.is_none_or(|step| is_multiple(number, step)), "a multiple of"),
         ];
         let broken = checks.into_iter().find(|(_, holds, _)| !holds)?;
         Some(format!("must be {} {}", broken.2, broken.0?))
@@ -193,6 +193,12 @@ impl Schema {
     pub const fn is_open(&self) -> bool {
         !matches!(self.additional, Additional::None)
     }
+}
+
+/// As far as doubles can tell: a hundredth is none of theirs.
+fn is_multiple(number: f64, step: f64) -> bool {
+    let times = number / step;
+    (times - times.round()).abs() <= times.abs() * 4.0 * f64::EPSILON
 }
 
 /// The narrowest type of a value.

@@ -27,12 +27,17 @@ impl Misfit {
     }
 }
 
+fn no_value() -> Misfit {
+    Misfit::new("MISSING_FIELD", "has no value and is required")
+}
+
 impl Schema {
     /// Whether it demands nothing but a type of values, so that they can be sent as they are.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let extra = &self.extra;
         let changes = !extra.normalize.is_empty() || extra.hash.is_some() || extra.coerce || extra.max_bytes.is_some();
+        let changes = changes || (self.is_open() && matches!(extra.on_null, Some(OnNull::Omit | OnNull::Reject)));
         let inside = !self.properties.is_empty() || self.items.is_some() || !self.required.is_empty();
         !changes
             && !inside
@@ -120,27 +125,25 @@ impl Schema {
         for (name, value) in members {
             let step = format!(".{name}");
             match self.member(&name) {
-                Member::Any => {
-                    kept.insert(name, value);
-                }
+                Member::Any => match (value, self.extra.on_null.filter(|_| self.is_open())) {
+                    (Json::Null, Some(OnNull::Omit)) => {}
+                    (Json::Null, Some(OnNull::Reject)) => return Err(no_value().below(&step)),
+                    (value, _) => _ = kept.insert(name, value),
+                },
                 Member::Unknown => return Err(Misfit::new("INVALID_FIELD", "is not known").below(&step)),
                 Member::Known(schema) => {
                     let value = schema.conform(value).map_err(|misfit| misfit.below(&step))?;
                     let policy = schema.null_policy(self, self.required.contains(&name));
                     match (value, policy) {
                         (Json::Null, OnNull::Omit) => {}
-                        (Json::Null, OnNull::Reject) => {
-                            return Err(Misfit::new("MISSING_FIELD", "has no value and is required").below(&step));
-                        }
-                        (value, _) => {
-                            kept.insert(name, value);
-                        }
+                        (Json::Null, OnNull::Reject) => return Err(no_value().below(&step)),
+                        (value, _) => _ = kept.insert(name, value),
                     }
                 }
             }
         }
         match self.required.iter().find(|name| !kept.contains_key(*name)) {
-            Some(name) => Err(Misfit::new("MISSING_FIELD", "has no value and is required").below(&format!(".{name}"))),
+            Some(name) => Err(no_value().below(&format!(".{name}"))),
             None => Ok(Json::Object(kept)),
         }
     }
@@ -262,6 +265,12 @@ mod tests {
         }
         let open = "properties: {p: {type: object, additionalProperties: {type: string}, x-onNull: send}}";
         assert_eq!(conformed(open, r#"{"p": {"x": null}}"#), Ok(r#"{"p":{"x":null}}"#.into()));
+        let any = |policy: &str| {
+            let schema = format!("properties: {{p: {{type: object, additionalProperties: true, x-onNull: {policy}}}}}");
+            conformed(&schema, r#"{"p": {"x": null, "y": 1}}"#)
+        };
+        assert_eq!(any("omit"), Ok(r#"{"p":{"y":1}}"#.into()));
+        assert_eq!(any("reject"), Err("MISSING_FIELD.p.x has no value and is required".into()));
     }
 
     #[test]
@@ -296,6 +305,16 @@ mod tests {
             assert_eq!(found, expected);
             assert!(!found.contains("777"));
         }
+    }
+
+    #[test]
+    fn steps_of_a_hundredth_are_taken_as_people_count_them() {
+        let price = |step: &str, value: &str| {
+            let schema = format!("properties: {{a: {{type: number, multipleOf: {step}}}}}");
+            conformed(&schema, &format!("{{\"a\": {value}}}")).is_ok()
+        };
+        assert!(price("0.01", "0.29") && price("0.1", "-0.7") && price("5", "10") && price("0.01", "0"));
+        assert!(!price("0.01", "0.295") && !price("5", "7") && !price("1", "10000000000.5"));
     }
 
     #[test]

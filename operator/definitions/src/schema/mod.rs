@@ -7,10 +7,11 @@ mod role;
 
 use std::sync::Arc;
 
+use backflow_expressions::Json;
 use regex::Regex;
 use serde_json::Value;
 
-pub(crate) use check::Kind as TroubleKind;
+pub(crate) use check::{Kind as TroubleKind, type_of as json_type};
 pub use conform::{Misfit, type_of};
 pub use format::{Format, RESERVED_HEADERS};
 pub use role::{Hash, NormalizeStep, OnNull, Role};
@@ -189,6 +190,16 @@ impl Schema {
     }
 }
 
+/// Whether the object that a path leads into is there, and has nothing under the path's last name.
+#[must_use]
+pub fn lacks(object: &Json, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [name] => matches!(object, Json::Object(_)) && object.get(name).is_none_or(|value| *value == Json::Null),
+        [name, rest @ ..] => object.get(name).is_some_and(|inner| lacks(inner, rest)),
+    }
+}
+
 /// What a schema knows of a member.
 #[derive(Clone, Copy, Debug)]
 pub enum Member<'a> {
@@ -218,6 +229,22 @@ impl Schema {
             }
             schema.collect(&path, so, paths);
         }
+    }
+
+    /// The fields, at any depth, that are required under a condition: the names on the way, and the schema.
+    #[must_use]
+    pub fn conditional(&self) -> Vec<(Vec<String>, &Arc<Self>)> {
+        let mut found = Vec::new();
+        for (name, schema) in &self.properties {
+            if schema.extra.required_when.is_some() {
+                found.push((vec![name.clone()], schema));
+            }
+            found.extend(schema.conditional().into_iter().map(|(mut path, schema)| {
+                path.insert(0, name.clone());
+                (path, schema)
+            }));
+        }
+        found
     }
 
     /// The discoveries that it and its members name.

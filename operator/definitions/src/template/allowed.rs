@@ -23,9 +23,10 @@ pub(crate) struct Allowed<'a> {
     pub(crate) config: Option<&'a Schema>,
     /// The action's fields.
     pub(crate) fields: Option<&'a Schema>,
-    /// Members of `ensure` and `auth` that exist.
+    /// Members of `ensure`, `auth` and `job` that exist.
     pub(crate) ensured: &'a [String],
     pub(crate) captured: &'a [String],
+    pub(crate) job: &'a [String],
     /// Members of `rec` that are promised to be there.
     pub(crate) promised: Promised,
 }
@@ -37,8 +38,10 @@ pub(crate) struct Promised {
     pub(crate) matched: bool,
     /// The action has a field that records are grouped by.
     pub(crate) grouped: bool,
-    /// A lookup found the destination's id.
+    /// A lookup found the record.
     pub(crate) found: bool,
+    /// It found the destination's id.
+    pub(crate) identified: bool,
 }
 
 impl<'a> Allowed<'a> {
@@ -134,6 +137,12 @@ impl<'a> Allowed<'a> {
                 Some(Variable::Rec) => self.rec(members, &mut mistakes),
                 Some(Variable::Ensure) => of_names("ensure", self.ensured, members, &mut mistakes),
                 Some(Variable::Auth) => of_names("auth", self.captured, members, &mut mistakes),
+                Some(Variable::Job) => of_names("job", self.job, members, &mut mistakes),
+                Some(Variable::Batch) => of_names("batch", &["id", "size", "op", "group"], members, &mut mistakes),
+                Some(Variable::Request) => {
+                    of_names("request", &["timestamp", "method", "path", "body"], members, &mut mistakes);
+                }
+                Some(Variable::Signature) => of_names("signature", &["hex", "base64"], members, &mut mistakes),
                 _ => {}
             }
         }
@@ -167,7 +176,8 @@ impl<'a> Allowed<'a> {
                 Some(RecMember::Id | RecMember::Key | RecMember::Op) => true,
                 Some(RecMember::Match | RecMember::MatchBy) => self.promised.matched,
                 Some(RecMember::Group | RecMember::GroupBy) => self.promised.grouped,
-                Some(RecMember::RemoteId | RecMember::Found) => self.promised.found,
+                Some(RecMember::Found) => self.promised.found,
+                Some(RecMember::RemoteId) => self.promised.identified,
                 None => {
                     let known = hint(name, RecMember::ALL.iter().map(|member| member.as_str()));
                     mistakes.push(format!("there is no rec.{name} {known}"));
@@ -193,9 +203,9 @@ fn of_schema(variable: &str, schema: &Schema, members: &Members, mistakes: &mut 
     }
 }
 
-fn of_names(variable: &str, names: &[String], members: &Members, mistakes: &mut Vec<String>) {
-    for name in members.named.keys().filter(|name| !names.contains(*name)) {
-        let known = hint(name, names.iter().map(String::as_str));
+fn of_names<N: AsRef<str>>(variable: &str, names: &[N], members: &Members, mistakes: &mut Vec<String>) {
+    for name in members.named.keys().filter(|name| !names.iter().any(|known| known.as_ref() == name.as_str())) {
+        let known = hint(name, names.iter().map(|known| known.as_ref()));
         mistakes.push(format!("there is no {variable}.{name} {known}"));
     }
 }

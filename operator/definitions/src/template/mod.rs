@@ -161,6 +161,16 @@ impl Condition {
         self.leaf.value(scope) == Ok(Some(Json::Bool(true)))
     }
 
+    /// The members of a variable that it names; nothing if it looks at all of them.
+    #[must_use]
+    pub fn named(&self, variable: Variable) -> Option<Vec<&str>> {
+        match self.leaf.references.variables.get(variable.as_str()) {
+            Some(members) if members.whole => None,
+            Some(members) => Some(members.named.keys().map(String::as_str).collect()),
+            None => Some(Vec::new()),
+        }
+    }
+
     /// Whether it names a variable.
     #[must_use]
     pub fn names(&self, variable: Variable) -> bool {

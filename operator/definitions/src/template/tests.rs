@@ -27,7 +27,8 @@ fn with<T>(compiled: impl FnOnce(&Allowed<'_>) -> T) -> T {
         fields: Some(&schema),
         ensured: &[],
         captured: &[],
-        promised: Promised { matched: true, grouped: false, found: false },
+        job: &[],
+        promised: Promised { matched: true, grouped: false, found: false, identified: false },
     })
 }
 
