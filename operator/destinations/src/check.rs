@@ -47,11 +47,9 @@ pub(crate) async fn check(opening: &Opening<'_>) -> Result<String, Failure> {
     let rates = Rates::new(&opening.http.limits.rates, opening.plan.limits.requests_per_second);
     let request = Request::bind(&check.request, &connection.scope(), &rates, &[])?;
     let rules: [&'static [ErrorRule]; 2] = [&check.errors, &opening.http.errors];
-    let reading = if check.expect.is_some() || check.account.is_some() || !opening.http.errors.is_empty() {
-        Reading::Rules
-    } else {
-        Reading::Sniff
-    };
+    let judged = !check.errors.is_empty() || !opening.http.errors.is_empty();
+    let reading =
+        if check.expect.is_some() || check.account.is_some() || judged { Reading::Rules } else { Reading::Sniff };
     let ask = Ask {
         request: &request,
         scope: connection.scope(),

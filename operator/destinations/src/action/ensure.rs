@@ -1,7 +1,6 @@
 //! What must exist before records are sent: a list, an audience. Found or made once in a run.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use backflow_core::code::{Code, Failure};
 use backflow_core::record::{Outcome, Rejection};
@@ -66,7 +65,7 @@ impl Ensure {
                 if there.len() >= REMEMBERED {
                     there.clear();
                 }
-                there.insert(wanted, (value.clone(), now + self.defined.cache.min(Duration::from_secs(24 * 3600))));
+                there.insert(wanted, (value.clone(), now + self.defined.cache));
                 value
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use backflow_core::record::{Outcome, Record, Rejection};
-use backflow_definitions::{Lookup as Defined, OnFound, OnMissing, Variable};
+use backflow_definitions::{Lookup as Defined, OnFound, OnMissing, Scope, Variable};
 use backflow_expressions::Json;
 
 use super::operation::Shared;
@@ -99,7 +99,7 @@ impl Lookup {
         }
         let all: Vec<u32> = (0..items.len() as u32).collect();
         let sending = self.request.item.is_some().then_some(Sending { items: &items, part: &all });
-        let values = self.request.values(sending, false);
+        let values = self.request.values(sending, self.names_items());
         let values = values.map_err(|error| Exchanged::from(error).reply(part.len()))?;
         if let Some(values) = &values {
             scope = scope.with(Variable::Items, values);
@@ -114,15 +114,22 @@ impl Lookup {
             once: false,
         };
         match connection.exchange(ask, line).await {
-            Exchanged::Taken(answer) => self.read(action, &answer),
+            Exchanged::Taken(answer) => self.read(action, scope, &answer),
             // "Not there" is an answer to a question for one.
             Exchanged::Ignored => Ok(Found::new()),
             other => Err(other.reply(part.len())),
         }
     }
 
+    /// Whether what reads the answer names the items.
+    fn names_items(&self) -> bool {
+        let stored = self.defined.store.iter().map(|(_, template)| template);
+        let mut reads = [&self.defined.from, &self.defined.key].into_iter().chain(stored);
+        reads.any(|template| template.names(Variable::Items))
+    }
+
     /// What an answer has under each key.
-    fn read(&self, action: &Action, answer: &Answer) -> Result<Found, Reply> {
+    fn read(&self, action: &Action, scope: Scope<'_>, answer: &Answer) -> Result<Found, Reply> {
         let unreadable = |why: &str| {
             let message = format!(
                 "{} answers {} to a lookup with something that is not understood: {why}",
@@ -136,7 +143,7 @@ impl Lookup {
         if !answer.readable() {
             return Err(unreadable("no JSON document, or one that is too long"));
         }
-        let scope = answer.scope(action.connection.scope());
+        let scope = answer.scope(scope);
         let list = match self.defined.from.value(&scope) {
             Ok(None | Some(Json::Null)) => Vec::new(),
             Ok(Some(Json::List(list))) => list,

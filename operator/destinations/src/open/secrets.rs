@@ -6,6 +6,7 @@ use backflow_core::secret::Secrets;
 use backflow_definitions::Definition;
 use backflow_expressions::Json;
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 
 use crate::auth::unusable;
 
@@ -23,6 +24,11 @@ pub(crate) fn read(
         let value = secrets.read(reference)?;
         if value.expose_secret().is_empty() {
             return Err(unusable(&format!("the secret {name}"), "is empty"));
+        }
+        // The value is not repeated, whatever is wrong with it.
+        let text = Value::from(value.expose_secret());
+        if definition.secret(name).is_some_and(|schema| schema.mismatch(&text).is_some()) {
+            return Err(unusable(&format!("the secret {name}"), "is not of the form that the definition demands"));
         }
         known.insert(name.clone(), Json::Text(value.expose_secret().to_owned()));
     }

@@ -50,6 +50,26 @@ async fn what_is_found_is_updated_and_what_is_not_is_inserted() {
 }
 
 #[tokio::test]
+async fn what_reads_a_lookups_answer_sees_its_items_and_its_batch() {
+    let made = with(
+        r#"
+      - for: [upsert]
+        lookup:
+          request: {method: POST, path: /search, item: "${rec.id}", body: {ids: $items}}
+          match: {from: "${items.filter(id, id != 1)}", key: "${it}", equals: "${rec.id}", store: {remoteId: "${batch.op + string(it) + string(size(items))}"}}
+          onMissing: reject
+        request: {method: POST, path: /update, item: {key: "${rec.key}", id: "${rec.remoteId}"}, body: {records: $items}}
+        results: {mode: whole}
+"#,
+    );
+    let server = always(Answer::json(200, &json!({}))).await;
+    assert_eq!(marks(&made.deliver(&server, &records(3)).await), "+ !NOT_FOUND +");
+    let updated = server.received().pop().expect("an update").json();
+    let ids: Vec<&Value> = updated["records"].as_array().unwrap().iter().map(|item| &item["id"]).collect();
+    assert_eq!(ids, [&json!("upsert03"), &json!("upsert23")]);
+}
+
+#[tokio::test]
 async fn each_half_of_a_refused_write_is_looked_up_again() {
     let server = Server::start(|_, request| match request.target.as_str() {
         "/search" => Answer::json(200, &json!({"found": [{"key": 0, "id": "r0"}, {"key": 1, "id": "r1"}]})),
@@ -120,6 +140,41 @@ async fn what_must_exist_is_made_once_in_a_run() {
     let targets: Vec<String> = server.received().iter().map(|request| request.target.clone()).collect();
     assert_eq!(targets[..2], ["/segments?name=main", "/segments"]);
     assert_eq!(targets[2..], ["/segments/s%207", "/segments/s%207", "/segments/s%207"]);
+}
+
+#[tokio::test]
+async fn what_must_exist_is_looked_for_again_when_its_time_is_over() {
+    let made = with(
+        r#"
+      - for: [upsert]
+        ensure:
+          - {id: segment, cache: 1ms, lookup: {request: {method: GET, path: /segments}, from: "${body.id}"}}
+        request: {method: POST, path: "/segments/${ensure.segment}", item: "${f}", body: {records: $items}}
+        results: {mode: whole}
+"#,
+    );
+    let server = always(Answer::json(200, &json!({"id": 7}))).await;
+    let sink = made.open(&server);
+    let looked = || server.received().iter().filter(|request| request.target == "/segments").count();
+    for _ in 0..10_000 {
+        assert_eq!(marks(&sink.deliver(&records(1)).await), "+");
+        if looked() > 1 {
+            return;
+        }
+    }
+    panic!("it is taken to exist for ever");
+}
+
+#[tokio::test]
+async fn a_check_judges_bodies_by_its_own_rules_alone() {
+    let rule =
+        r#"check: {request: {method: GET, path: /me}, errors: [{when: "body.state == 'closed'", class: config}]}"#;
+    let definition = Made { asked: rule, ..Made::default() }.definition();
+    for (state, taken) in [("open", true), ("closed", false)] {
+        let server = always(Answer::json(200, &json!({"state": state}))).await;
+        let checked = crate::check_with(definition, &destination(definition, &server.url, &[]), &Fixed(&[])).await;
+        assert_eq!(checked.is_ok(), taken, "{state}: {checked:?}");
+    }
 }
 
 #[tokio::test]

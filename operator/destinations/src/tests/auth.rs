@@ -227,3 +227,21 @@ async fn choices_are_read_page_by_page() {
     assert_eq!(shown, [("1", Some("One")), ("b", None)]);
     assert_eq!(ask("objects").await.unwrap_err().code, Code::PlanInvalid);
 }
+
+#[tokio::test]
+async fn a_secret_is_of_the_form_that_the_definition_demands() {
+    let yaml = include_str!("examples/token-request.yaml");
+    let yaml = yaml.replace("x-secret: true,", "x-secret: true, pattern: \"^pw-\", enum: [pw-1, pw-2],");
+    let definition: &'static Definition =
+        Box::leak(Box::new(load(&yaml).unwrap_or_else(|error| panic!("{error}\n{yaml}"))));
+    let mut plan = destination(definition, "http://127.0.0.1:9", &[("password", "")]);
+    plan.settings.insert("user".to_owned(), json!("ada"));
+    let opened = |secrets: &'static [(&'static str, &'static str)]| {
+        open_with(definition, &plan, &mapping(), &Fixed(secrets), None, watch::channel(None).1)
+    };
+    assert!(opened(&[("password", "pw-1")]).is_ok());
+    let failure = opened(&[("password", "canary")]).err().expect("another form");
+    assert_eq!(failure.code, Code::DestinationUnauthorized);
+    assert!(failure.message.contains("the secret password is not of the form"), "{failure:?}");
+    assert!(!failure.message.contains("canary"), "{failure:?}");
+}
