@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use backflow_core::cell::{Cell, Column};
 use backflow_core::plan::{Field, FieldSource};
+use backflow_core::selection::Operation;
 use backflow_tests::webhook::Webhook;
 
 use super::Bench;
@@ -45,7 +46,7 @@ pub fn run(bench: &Bench) -> anyhow::Result<Line> {
     mapping.fields = fields();
     let compiled = backflow_mapping::compile(&mapping, &columns, None).map_err(|findings| anyhow!("{findings:?}"))?;
     let renderer = compiled.bind(&columns).map_err(|failure| anyhow!("{failure:?}"))?;
-    let ours = |cells: &[Cell]| renderer.render(cells).map_err(|rejection| anyhow!("{rejection:?}"));
+    let ours = |cells: &[Cell]| renderer.render(cells, Operation::Upsert).map_err(|rejection| anyhow!("{rejection:?}"));
 
     for cells in &rows {
         let (mapped, plain) = (ours(cells)?, by_hand(cells));

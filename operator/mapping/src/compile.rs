@@ -7,13 +7,14 @@ use backflow_core::change::ChangeKind;
 use backflow_core::code::{Code, Failure};
 use backflow_core::finding::{Finding, hint};
 use backflow_core::plan::{MappingPlan, OnNull};
+use backflow_core::selection::Operation;
 
 use backflow_definitions::{Action, complete};
 use backflow_expressions::Json;
 
 use crate::compute::{Computed, Named, Source};
 use crate::fit::{Fit, Whole};
-use crate::path::{escape, split};
+use crate::path::{joined, split};
 use crate::render::Renderer;
 use crate::steps::Steps;
 use crate::tree::{InTheWay, Node, Object};
@@ -103,6 +104,14 @@ impl Compiled {
     }
 }
 
+/// The operations that write records; deletions do not.
+pub(crate) fn writes(mapping: &MappingPlan) -> Vec<Operation> {
+    let kinds = [ChangeKind::Added, ChangeKind::Updated].into_iter();
+    let mut writes: Vec<_> = kinds.filter_map(|kind| mapping.selection.operation(kind, false)).collect();
+    writes.dedup();
+    writes
+}
+
 pub(crate) struct Compiler<'a> {
     pub(crate) columns: Option<&'a [Column]>,
     /// Where the records go.
@@ -130,9 +139,8 @@ impl<'a> Compiler<'a> {
             self.include(include);
         }
         // Deletions need no fields; a Mapping that sends anything else does.
-        let writes = [ChangeKind::Added, ChangeKind::Updated].into_iter();
-        let writes = writes.map(|kind| mapping.selection.operation(kind, false)).any(|operation| operation.is_some());
-        if writes && mapping.fields.is_empty() && mapping.include.is_none() {
+        let writes = writes(mapping);
+        if !writes.is_empty() && mapping.fields.is_empty() && mapping.include.is_none() {
             self.find("fields", "EmptyMapping", "nothing is mapped: add fields, or include columns".to_owned());
         }
         let match_by = self.named("matched", mapping.match_by.as_deref(), mapping);
@@ -145,7 +153,8 @@ impl<'a> Compiler<'a> {
         }
         let whole = self.target.and_then(|Target { action, settings }| {
             let config = complete(&action.config, &mapping.config);
-            Whole::new(&action.fields, &config, settings, &|name| self.root.member(name).is_some_and(Node::is_sure))
+            let sure = |path: &[String]| self.root.leaf(path).is_some_and(Node::is_sure);
+            Whole::new(&action.fields, &config, settings, &writes, &sure)
         });
         let deletion = self.root.constants();
         Ok(Compiled {
@@ -229,7 +238,7 @@ impl<'a> Compiler<'a> {
     }
 
     pub(crate) fn conflict(&mut self, at: &str, names: &[String], other: &InTheWay, cure: &str) {
-        let own = names.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
+        let own = joined(names);
         let message = if own == other.0 {
             format!("{at}: {own} is mapped twice{cure}")
         } else {

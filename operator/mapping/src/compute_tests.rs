@@ -1,4 +1,5 @@
 use backflow_core::cell::{Cell, Column};
+use backflow_core::selection::Operation;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -270,7 +271,7 @@ proptest! {
         });
         let columns = ["o", "c"].map(|name| Column { name: name.into(), kind: "text".into() });
         let compiled = compile(&planned(fields), &columns, None).expect("no findings");
-        let text = compiled.bind(&columns).expect("binds").render(&[other.clone(), cell.clone()]).expect("renders");
+        let text = compiled.bind(&columns).expect("binds").render(&[other.clone(), cell.clone()], Operation::Upsert).expect("renders");
         let record: Value = serde_json::from_str(&text).expect("JSON");
         let (c, o) = (cell.to_json(), other.to_json());
         let or = |value: &Value| if value.is_null() { json!("d") } else { value.clone() };

@@ -1,15 +1,14 @@
 //! What an action demands of a Mapping, before any row is seen.
 
-use backflow_core::change::ChangeKind;
 use backflow_core::finding::{Finding, hint};
 use backflow_core::plan::{MappingPlan, OnNull};
 use backflow_definitions::schema::{Member, OnNull as Policy, Schema};
-use backflow_definitions::{Action, Scope, Variable, complete};
+use backflow_definitions::{Action, Condition, Scope, Variable, complete};
 use backflow_expressions::Json;
 
-use crate::compile::{Compiler, Target};
+use crate::compile::{Compiler, Target, writes};
 use crate::fit::Fit;
-use crate::path::{escape, split};
+use crate::path::{escape, joined, split};
 use crate::tree::{Node, Object};
 
 impl Compiler<'_> {
@@ -26,7 +25,7 @@ impl Compiler<'_> {
                 }
                 Member::Any => return None,
                 Member::Unknown => {
-                    let path = names[..=depth].iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
+                    let path = joined(&names[..=depth]);
                     let known = hint(name, schema.properties.iter().map(|(name, _)| name.as_str()));
                     let title = &action.title;
                     let message = format!("{at}: action \"{title}\" has no field {path} {known}");
@@ -43,25 +42,25 @@ impl Compiler<'_> {
         let Target { action, settings } = target;
         // Of a model that nobody described yet, it is not known what `*` includes.
         let unsure = self.columns.is_none() && mapping.include.is_some();
-        let kinds = [ChangeKind::Added, ChangeKind::Updated].into_iter();
-        let ops: Vec<_> = kinds.filter_map(|kind| mapping.selection.operation(kind, false)).collect();
+        let ops = writes(mapping);
         if unsure || ops.is_empty() {
             return Vec::new();
         }
         let mut findings = Vec::new();
         required(&action.title, "", &action.fields, root, &mut findings);
         let config = complete(&action.config, &mapping.config);
-        for (name, field) in &action.fields.properties {
+        let constants = Json::parse(&root.constants()).unwrap_or(Json::Null);
+        let scope = Scope::new().with(Variable::Settings, settings).with(Variable::Cfg, &config);
+        let scope = scope.with(Variable::F, &constants);
+        for (path, field) in action.fields.conditional() {
             let Some(condition) = &field.extra.required_when else { continue };
-            // What names a record's own values is judged when there is one.
-            let run_time = condition.names(Variable::F);
-            let holds = ops.iter().any(|op| {
-                let op = Json::Text(op.as_str().to_owned());
-                let scope = Scope::new().with(Variable::Settings, settings).with(Variable::Cfg, &config);
-                condition.holds(&scope.with(Variable::Op, &op))
-            });
-            if !run_time && holds && root.member(name).is_none() {
-                findings.push(missing(&action.title, name, field, &format!(" (because {})", condition.source())));
+            if !lacking(root, &path) || !decided(condition, root) {
+                continue;
+            }
+            let mut ops = ops.iter().map(|op| Json::Text(op.as_str().to_owned()));
+            if ops.any(|op| condition.holds(&scope.with(Variable::Op, &op))) {
+                let path = joined(&path);
+                findings.push(missing(&action.title, &path, field, &format!(" (because {})", condition.source())));
             }
         }
         let groups = |groups: &[Schema], how_many: &str| {
@@ -74,6 +73,21 @@ impl Compiler<'_> {
         findings.extend(groups(&action.fields.one_of, "exactly one"));
         findings
     }
+}
+
+/// Whether the object that a path leads into is mapped member by member, without the path's last name.
+fn lacking(object: &Object, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [name] => object.member(name).is_none(),
+        [name, rest @ ..] => matches!(object.member(name), Some(Node::Object(inner)) if lacking(inner, rest)),
+    }
+}
+
+/// Whether a condition is the same for all records. What depends on a row is judged when there is one.
+fn decided(condition: &Condition, root: &Object) -> bool {
+    let same = |name: &&str| matches!(root.member(name), None | Some(Node::Constant(_)));
+    condition.named(Variable::F).is_some_and(|names| names.iter().all(same))
 }
 
 fn required(title: &str, path: &str, schema: &Schema, object: &Object, findings: &mut Vec<Finding>) {
@@ -111,10 +125,19 @@ pub(crate) fn null_policy(fields: &Schema, path: &[String]) -> OnNull {
     let mut schema = fields;
     let mut policy = None;
     for name in path {
-        let Member::Known(member) = schema.member(name) else { return OnNull::Send };
+        let member = match schema.member(name) {
+            Member::Known(member) => member,
+            // The object says it for members of which it says nothing else.
+            Member::Any => return planned(schema.extra.on_null.filter(|_| schema.is_open())),
+            Member::Unknown => return OnNull::Send,
+        };
         policy = Some(member.null_policy(schema, schema.required.contains(name)));
         schema = member;
     }
+    planned(policy)
+}
+
+fn planned(policy: Option<Policy>) -> OnNull {
     match policy {
         None | Some(Policy::Send) => OnNull::Send,
         Some(Policy::Omit) => OnNull::Omit,

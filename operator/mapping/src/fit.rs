@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use backflow_core::cell::Cell;
 use backflow_core::record::Rejection;
-use backflow_definitions::schema::{Schema, Type};
-use backflow_definitions::{Condition, Scope, Variable};
+use backflow_core::selection::Operation;
+use backflow_definitions::schema::{Schema, Type, lacks};
+use backflow_definitions::{Scope, Variable};
 use backflow_expressions::{Json, raw, texts};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::path::joined;
 
 /// What a field's values must be.
 #[derive(Clone, Debug)]
@@ -106,39 +109,59 @@ fn misfit(code: &str, field: &str, message: &str) -> Rejection {
 pub(crate) struct Whole {
     schema: Arc<Schema>,
     required: Vec<String>,
-    /// Fields that are required when their condition holds; it names others.
-    conditions: Vec<String>,
+    /// By operation, what is required under conditions: those that hold, and those that depend on the record.
+    conditional: Vec<(Operation, Vec<Conditional>)>,
     config: Json,
     settings: Json,
 }
 
+/// A field that is required under a condition.
+#[derive(Debug)]
+struct Conditional {
+    path: Vec<String>,
+    field: Arc<Schema>,
+    /// The condition holds whatever the record is.
+    holds: bool,
+}
+
 impl Whole {
-    /// Nothing if there is nothing to look at. `sure`: whether a member is there in every record.
+    /// Nothing if there is nothing to look at. `sure`: whether what a path leads to is there in every record.
     pub(crate) fn new(
         schema: &Arc<Schema>,
         config: &Json,
         settings: &Json,
-        sure: &dyn Fn(&str) -> bool,
+        ops: &[Operation],
+        sure: &dyn Fn(&[String]) -> bool,
     ) -> Option<Self> {
-        let required: Vec<String> = schema.required.iter().filter(|name| !sure(name)).cloned().collect();
-        let of_fields = |condition: &Condition| condition.names(Variable::F) && !condition.names(Variable::Op);
-        let conditions =
-            schema.properties.iter().filter(|(_, field)| field.extra.required_when.as_ref().is_some_and(of_fields));
-        let conditions: Vec<String> = conditions.map(|(name, _)| name.clone()).collect();
-        let any =
-            schema.any_of.is_empty() || schema.any_of.iter().any(|group| group.required.iter().all(|name| sure(name)));
+        let sure_of = |name: &String| sure(std::slice::from_ref(name));
+        let required: Vec<String> = schema.required.iter().filter(|name| !sure_of(name)).cloned().collect();
+        let scope = Scope::new().with(Variable::Settings, settings).with(Variable::Cfg, config);
+        let of_op = |op: &Operation| {
+            let named = Json::Text(op.as_str().to_owned());
+            let scope = scope.with(Variable::Op, &named);
+            let conditional = schema.conditional().into_iter().filter(|(path, _)| !sure(path));
+            let conditional = conditional.filter_map(|(path, field)| {
+                let condition = field.extra.required_when.as_ref()?;
+                let depends = condition.names(Variable::F);
+                let holds = !depends && condition.holds(&scope);
+                (depends || holds).then(|| Conditional { path, field: Arc::clone(field), holds })
+            });
+            (*op, conditional.collect::<Vec<_>>())
+        };
+        let conditional: Vec<_> = ops.iter().map(of_op).filter(|(_, conditional)| !conditional.is_empty()).collect();
+        let any = schema.any_of.is_empty() || schema.any_of.iter().any(|group| group.required.iter().all(sure_of));
         let groups = !any || !schema.one_of.is_empty() || !schema.dependent_required.is_empty();
-        (!required.is_empty() || !conditions.is_empty() || groups).then(|| Self {
+        (!required.is_empty() || !conditional.is_empty() || groups).then(|| Self {
             schema: Arc::clone(schema),
             required,
-            conditions,
+            conditional,
             config: config.clone(),
             settings: settings.clone(),
         })
     }
 
-    /// Whether a record's data has all that it must have.
-    pub(crate) fn check(&self, data: &str) -> Result<(), Rejection> {
+    /// Whether a record's data has all that it must have, to be sent by an operation.
+    pub(crate) fn check(&self, data: &str, op: Operation) -> Result<(), Rejection> {
         let there: Vec<_> = raw::members(data).into_iter().flatten().filter(|(_, value)| *value != "null").collect();
         let has = |name: &String| there.iter().any(|(own, _)| own.is(name));
         let missing = |name: &str| misfit("MISSING_FIELD", name, "has no value and is required");
@@ -161,16 +184,22 @@ impl Whole {
             let message = format!("the record needs exactly one of: {}", named(&self.schema.one_of));
             return Err(Rejection::new("MISSING_FIELD", None, message));
         }
-        if self.conditions.is_empty() {
+        let conditional = self.conditional.iter().find(|(other, _)| *other == op);
+        let conditional = conditional.into_iter().flat_map(|(_, conditional)| conditional);
+        let mut open = conditional.filter(|one| !matches!(&one.path[..], [name] if has(name))).peekable();
+        if open.peek().is_none() {
             return Ok(());
         }
         let Ok(fields) = Json::parse(data) else { return Ok(()) };
+        let op = Json::Text(op.as_str().to_owned());
         let scope = Scope::new().with(Variable::Settings, &self.settings).with(Variable::Cfg, &self.config);
-        let scope = scope.with(Variable::F, &fields);
-        for name in self.conditions.iter().filter(|name| !has(name)) {
-            let condition = self.schema.property(name).and_then(|field| field.extra.required_when.as_ref());
-            if condition.is_some_and(|condition| condition.holds(&scope)) {
-                return Err(missing(name));
+        let scope = scope.with(Variable::F, &fields).with(Variable::Op, &op);
+        for Conditional { path, field, holds } in open.filter(|one| lacks(&fields, &one.path)) {
+            let Some(condition) = &field.extra.required_when else { continue };
+            if *holds || condition.holds(&scope) {
+                let path = joined(path);
+                let why = format!("has no value and is required (because {})", condition.source());
+                return Err(misfit("MISSING_FIELD", &path, &why));
             }
         }
         Ok(())

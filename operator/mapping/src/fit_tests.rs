@@ -1,6 +1,6 @@
 use backflow_core::finding::Finding;
 use backflow_core::plan::MappingPlan;
-use backflow_core::selection::{Selection, SyncMode};
+use backflow_core::selection::{Operation, Selection, SyncMode};
 use backflow_definitions::{Action, Definition, load};
 use backflow_expressions::Json;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn rendered(schema: &str, fields: Value, values: &Value) -> Result<Value, String
     with(schema, |action| {
         let (columns, cells) = row(values);
         let compiled = compile(&mapping(fields, action), &columns, target(action)).unwrap_or_else(|f| panic!("{f:?}"));
-        let record = compiled.bind(&columns).expect("binds").render(&cells);
+        let record = compiled.bind(&columns).expect("binds").render(&cells, Operation::Upsert);
         record
             .map(|text| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
             .map_err(|rejection| format!("{} {}", rejection.code, rejection.message))
@@ -133,7 +133,7 @@ fn what_a_record_needs_as_a_whole_is_looked_at() {
     let half = record(x.clone(), null.clone(), x.clone(), null.clone(), null.clone()).expect_err("dependentRequired");
     assert_eq!(half, "MISSING_FIELD field d: has no value and is required with c");
     let asked = record(x.clone(), null.clone(), null.clone(), x.clone(), null.clone()).expect_err("x-requiredWhen");
-    assert_eq!(asked, "MISSING_FIELD field e: has no value and is required");
+    assert_eq!(asked, "MISSING_FIELD field e: has no value and is required (because has(f.d) && f.d == 'x')");
     assert!(record(x.clone(), null.clone(), null, x.clone(), x).is_ok());
 }
 
@@ -152,7 +152,7 @@ fn what_is_required_may_depend_on_the_destinations_settings() {
             let target = Some(Target { action, settings: &settings });
             let mapping = mapping(fields, action);
             let compiled = compile(&mapping, &columns, target).map_err(|found| found[0].message.clone())?;
-            let rendered = compiled.bind(&columns).expect("binds").render(&cells);
+            let rendered = compiled.bind(&columns).expect("binds").render(&cells, Operation::Upsert);
             rendered.map_err(|rejection| rejection.message.to_string())
         };
         let b = || json!({"b": column("x")});
@@ -162,8 +162,103 @@ fn what_is_required_may_depend_on_the_destinations_settings() {
         // What names a value of the record is judged of each record.
         let all = |c: &str| json!({"a": column("x"), "b": column("x"), "c": column(c)});
         assert!(judged(all("y"), Some("web")).is_ok() && judged(all("x"), Some("app")).is_ok());
-        assert_eq!(judged(all("y"), Some("app")).expect_err("c is null"), "field c: has no value and is required");
+        let missing = judged(all("y"), Some("app")).expect_err("c is null");
+        assert!(missing.starts_with("field c: has no value and is required (because settings.?stream"), "{missing}");
     });
+}
+
+/// What becomes of a record that is sent by an operation, `findings` of the Mapping included.
+fn sent(schema: &str, fields: Value, values: &Value, mode: SyncMode, op: Operation) -> Result<Value, String> {
+    with(schema, |action| {
+        let (columns, cells) = row(values);
+        let mapping = MappingPlan { selection: Selection::SyncMode(mode), ..mapping(fields, action) };
+        let compiled = compile(&mapping, &columns, target(action)).map_err(|found| found[0].message.clone())?;
+        let record = compiled.bind(&columns).expect("binds").render(&cells, op);
+        record.map(|text| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))).map_err(
+            |rejection| {
+                let field = rejection.field.as_deref().unwrap_or_default();
+                format!("{} {field}: {}", rejection.code, rejection.message)
+            },
+        )
+    })
+}
+
+#[test]
+fn what_an_operation_requires_rejects_records_without_it() {
+    let schema = "{type: object, properties: {id: {type: string}, \
+        name: {type: string, x-requiredWhen: \"op == 'insert'\"}, \
+        city: {type: string, x-requiredWhen: \"op == 'insert' && f.?id.orValue('') == 'x'\"}}}";
+    let fields = json!({"id": column("id"), "name": column("name"), "city": column("city")});
+    let insert = |values: Value| sent(schema, fields.clone(), &values, SyncMode::Insert, Operation::Insert);
+    let upsert = |values: Value| sent(schema, fields.clone(), &values, SyncMode::Upsert, Operation::Upsert);
+    let without = || json!({"id": "x", "name": null, "city": null});
+    assert_eq!(upsert(without()), Ok(json!({"id": "x"})));
+    let missing = insert(without()).expect_err("a name is required");
+    assert_eq!(missing, "MISSING_FIELD name: field name: has no value and is required (because op == 'insert')");
+    assert_eq!(insert(json!({"id": "y", "name": "n", "city": null})), Ok(json!({"id": "y", "name": "n"})));
+    let missing = insert(json!({"id": "x", "name": "n", "city": null})).expect_err("of this id a city is required");
+    assert!(missing.starts_with("MISSING_FIELD city: field city: has no value and is required"), "{missing}");
+}
+
+#[test]
+fn what_is_inside_of_an_object_is_required_where_the_object_is() {
+    let schema = "{type: object, properties: {kind: {type: string}, user: {type: object, properties: {\
+        agent: {type: string, x-requiredWhen: \"f.kind == 'web'\"}, ip: {type: string}}}}}";
+    let fields = json!({"kind": column("k"), "user.agent": column("a"), "user.ip": column("i")});
+    let upsert = |kind: &str, agent: Value, ip: Value| {
+        let values = json!({"k": kind, "a": agent, "i": ip});
+        sent(schema, fields.clone(), &values, SyncMode::Upsert, Operation::Upsert)
+    };
+    let missing = upsert("web", Value::Null, json!("::1")).expect_err("an agent is required");
+    assert_eq!(
+        missing,
+        "MISSING_FIELD user.agent: field user.agent: has no value and is required (because f.kind == 'web')"
+    );
+    assert!(upsert("app", Value::Null, json!("::1")).is_ok() && upsert("web", json!("curl"), json!("::1")).is_ok());
+    assert_eq!(upsert("web", Value::Null, Value::Null), Ok(json!({"kind": "web"})), "there is no user");
+}
+
+#[test]
+fn what_constants_require_is_found_before_a_row_is_seen() {
+    let schema = "{type: object, properties: {kind: {type: string}, url: {type: string, x-requiredWhen: \"f.kind == 'web'\"}, \
+        user: {type: object, properties: {agent: {type: string, x-requiredWhen: \"f.kind == 'web'\"}, ip: {type: string}}}}}";
+    let found = |fields: Value| -> Vec<String> {
+        findings(schema, fields, SyncMode::Upsert).into_iter().map(|finding| finding.message).collect()
+    };
+    let kind = |kind: &str| json!({"from": {"value": kind}});
+    let missing = found(json!({"kind": kind("web"), "user.ip": column("b")}));
+    assert_eq!(
+        missing,
+        [
+            "fields: action \"Send\" needs the field url (because f.kind == 'web'); map it",
+            "fields: action \"Send\" needs the field user.agent (because f.kind == 'web'); map it",
+        ]
+    );
+    assert_eq!(found(json!({"kind": kind("web"), "url": column("b")})).len(), 0, "there is no user");
+    assert_eq!(found(json!({"kind": kind("app"), "user.ip": column("b")})).len(), 0);
+    assert_eq!(found(json!({"kind": column("b"), "user.ip": column("b")})).len(), 0, "it depends on the row");
+    assert_eq!(found(json!({"user.ip": column("b")})).len(), 0, "there is no kind");
+}
+
+#[test]
+fn an_object_says_what_null_becomes_in_members_without_a_schema() {
+    for (policy, expected) in [
+        ("send", Ok(json!({"p": {"x": null, "y": "1"}}))),
+        ("omit", Ok(json!({"p": {"y": "1"}}))),
+        ("reject", Err("NULL_NOT_ALLOWED")),
+    ] {
+        let schema = format!(
+            "{{type: object, properties: {{p: {{type: object, additionalProperties: true, x-onNull: {policy}}}}}}}"
+        );
+        let values = json!({"n": null, "y": "1", "all": {"x": null, "y": "1"}});
+        let found = rendered(&schema, json!({"p.x": column("n"), "p.y": column("y")}), &values);
+        assert_eq!(found.as_ref().map_err(|why| &why[..16]), expected.as_ref().map_err(|code| *code), "{policy}");
+        let whole = rendered(&schema, json!({"p": column("all")}), &values);
+        assert_eq!(whole.is_ok(), expected.is_ok(), "{policy}: {whole:?}");
+        if let (Ok(whole), Ok(expected)) = (whole, expected) {
+            assert_eq!(whole, expected, "{policy}");
+        }
+    }
 }
 
 #[test]

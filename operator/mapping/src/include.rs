@@ -6,7 +6,7 @@ use backflow_core::plan::{Include, OnNull};
 
 use crate::compile::Compiler;
 use crate::demands::null_policy;
-use crate::path::{escape, split};
+use crate::path::{joined, split};
 
 impl Compiler<'_> {
     pub(crate) fn include(&mut self, include: &Include) {
@@ -34,7 +34,7 @@ impl Compiler<'_> {
         chosen.retain(|name| !except.contains(name) && seen.insert(*name));
         for name in &chosen {
             let path: Vec<String> = into.iter().cloned().chain([(*name).to_owned()]).collect();
-            let label = path.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".");
+            let label = joined(&path);
             let fit = self.fit("include.columns", &path);
             let on_null = self.target.map_or(OnNull::Send, |target| null_policy(&target.action.fields, &path));
             let leaf = self.plain_column("include.columns", name, on_null, &label, fit);

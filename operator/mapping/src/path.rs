@@ -42,6 +42,11 @@ pub(crate) fn escape(name: &str) -> String {
     name.replace('\\', "\\\\").replace('.', "\\.")
 }
 
+/// Names as a path.
+pub(crate) fn joined(names: &[String]) -> String {
+    names.iter().map(|name| escape(name)).collect::<Vec<_>>().join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use backflow_core::cell::Cell;
 use backflow_core::change::Memory;
 use backflow_core::record::Rejection;
+use backflow_core::selection::Operation;
 
 use crate::compute::{Named, Row, Scope};
 use crate::fit::Whole;
@@ -59,13 +60,14 @@ impl Renderer {
         Ok(Memory { match_key: value(&self.match_by)?, group_key: value(&self.group_by)?, remote_id: None })
     }
 
-    /// The record's data: the text of one JSON object. `row`: the cells in the order of the columns that this was bound to.
+    /// The record's data, as the operation writes it: the text of one JSON object. `row`: the cells in the order of the columns that this
+    /// was bound to.
     ///
     /// # Errors
     /// With the field and never with the row's values: `NULL_NOT_ALLOWED` if it says `onNull: Reject` and has no value,
     /// `MAPPING_ERROR` if its template or expression fails, `PARSE_FAILED` if its value is not what `parse` reads, `NOT_A_LIST` if there
     /// are no items, `INVALID_FIELD`, `MISSING_FIELD` and `TOO_LARGE` if it is not what the action's schema says.
-    pub fn render(&self, row: &[Cell]) -> Result<String, Rejection> {
+    pub fn render(&self, row: &[Cell], op: Operation) -> Result<String, Rejection> {
         let mut out = String::with_capacity(self.size);
         let values = OnceCell::new();
         let scope = Scope { row: self.row(row), values: &values, item: None };
@@ -77,7 +79,7 @@ impl Renderer {
             out.push_str("{}");
         }
         if let Some(whole) = &self.whole {
-            whole.check(&out)?;
+            whole.check(&out, op)?;
         }
         Ok(out)
     }

@@ -7,7 +7,7 @@ use backflow_core::finding::Finding;
 use backflow_core::guard::Deletes;
 use backflow_core::plan::{Field, Include, MappingPlan, OnMappingChange, Retry};
 use backflow_core::record::Rejection;
-use backflow_core::selection::{Selection, SyncMode};
+use backflow_core::selection::{Operation, Selection, SyncMode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ pub(crate) fn row(row: &Value) -> (Vec<Column>, Vec<Cell>) {
 pub(crate) fn rendered_text(fields: Value, values: &Value) -> Result<String, Rejection> {
     let (columns, cells) = row(values);
     let compiled = compile(&planned(fields), &columns, None).unwrap_or_else(|findings| panic!("{findings:?}"));
-    compiled.bind(&columns).expect("binds").render(&cells)
+    compiled.bind(&columns).expect("binds").render(&cells, Operation::Upsert)
 }
 
 /// The record.

@@ -26,7 +26,7 @@ fn include(names: &[&str], except: &[&str], into: Option<&str>) -> Option<Includ
 
 fn render(mapping: &MappingPlan, names: &[&str], row: &[Cell]) -> Result<String, backflow_core::record::Rejection> {
     let compiled = compile(mapping, &columns(names), None).expect("no findings");
-    compiled.bind(&columns(names)).expect("binds").render(row)
+    compiled.bind(&columns(names)).expect("binds").render(row, Operation::Upsert)
 }
 
 fn text(text: &str) -> Cell {
@@ -53,9 +53,12 @@ fn rows_are_read_by_the_order_they_are_bound_to() {
     let compiled = compile(&mapping, &columns(&["x", "y", "z"]), None).expect("no findings");
     assert_eq!(compiled.used_columns(), ["x", "y"]);
     let renderer = compiled.bind(&columns(&["y", "other", "x"])).expect("binds");
-    assert_eq!(renderer.render(&[text("Y"), text("-"), text("X")]).expect("renders"), r#"{"a":"X","b":"Y"}"#);
+    assert_eq!(
+        renderer.render(&[text("Y"), text("-"), text("X")], Operation::Upsert).expect("renders"),
+        r#"{"a":"X","b":"Y"}"#
+    );
     assert_eq!(compiled.bind(&columns(&["x"])).unwrap_err().code, Code::ColumnNotFound);
-    assert_eq!(renderer.render(&[text("Y")]).unwrap_err().code, "ROW_TOO_SHORT");
+    assert_eq!(renderer.render(&[text("Y")], Operation::Upsert).unwrap_err().code, "ROW_TOO_SHORT");
 }
 
 #[test]
@@ -212,7 +215,7 @@ proptest! {
     #[test]
     fn any_path_either_splits_or_says_why(path in "[a.\\\\]{0,8}") {
         if let Ok(names) = split(&path) {
-            prop_assert_eq!(names.iter().map(|name| escape(name)).collect::<Vec<_>>().join("."), path);
+            prop_assert_eq!(joined(&names), path);
         }
     }
 }

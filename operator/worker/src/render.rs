@@ -96,7 +96,7 @@ impl Rendering {
         }
         let data = match op {
             Operation::Delete => Ok(self.deletion.clone()),
-            _ => self.mapping.render(row),
+            _ => self.mapping.render(row, op),
         };
         match data {
             Ok(data) => {

@@ -80,7 +80,7 @@ async fn send(plan: &Plan, sync: &SyncPlan, key: &str, environment: &Environment
     change.key.write_json(&mut id);
     let mut counters = Counters::default();
     let mut errors = ErrorCounts::default();
-    let rendered = mapping.memory(&row).and_then(|memory| Ok((memory, mapping.render(&row)?)));
+    let rendered = mapping.memory(&row).and_then(|memory| Ok((memory, mapping.render(&row, op)?)));
     let outcome = match rendered {
         Ok((memory, data)) => {
             // The run's name makes the key: a Test is a delivery of its own, and never shadows a real one.

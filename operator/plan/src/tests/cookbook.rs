@@ -1,6 +1,7 @@
 //! Every example of docs/mapping-cookbook.md does what it says.
 
 use backflow_core::cell::{Cell, Column};
+use backflow_core::selection::Operation;
 use serde_json::{Value, json};
 
 use super::manifests::{self, plan_destination, plan_model, plan_source, read, with};
@@ -88,7 +89,7 @@ fn sends(example: &Example<'_>) -> String {
     let plan = crate::mapping("shop", "crm", &read(&manifest), parts)
         .unwrap_or_else(|findings| panic!("{findings:?}: {}", example.line));
     let renderer = backflow_mapping::compile(&plan, &columns, None).unwrap().bind(&columns).unwrap();
-    match renderer.render(&cells) {
+    match renderer.render(&cells, Operation::Upsert) {
         Ok(record) => {
             let record: Value = serde_json::from_str(&record).unwrap();
             record.get("x").map_or_else(|| "left out".to_owned(), Value::to_string)

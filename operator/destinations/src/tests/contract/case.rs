@@ -13,6 +13,7 @@ use backflow_core::plan::{DestinationLimits, DestinationPlan, MappingPlan};
 use backflow_core::record::{Outcome, Record, Rejection};
 use backflow_core::secret::{SecretRef, Secrets};
 use backflow_core::selection::Operation;
+use backflow_definitions::schema::lacks;
 use backflow_definitions::{Action, Definition, Scope, Variable, builtin, complete};
 use backflow_expressions::Json;
 use secrecy::SecretString;
@@ -327,12 +328,11 @@ fn shaped(
         let (config, op) = (complete(&action.config, &mapping.config), Json::Text(op.as_str().to_owned()));
         let scope = Scope::new().with(Variable::Settings, settings).with(Variable::Cfg, &config);
         let scope = scope.with(Variable::Op, &op).with(Variable::F, &data);
-        let lacking = action.fields.properties.iter().find(|(name, field)| {
-            let required = field.extra.required_when.as_ref().is_some_and(|condition| condition.holds(&scope));
-            required && data.get(name).is_none_or(|value| *value == Json::Null)
+        let lacking = action.fields.conditional().into_iter().find(|(path, field)| {
+            lacks(&data, path) && field.extra.required_when.as_ref().is_some_and(|condition| condition.holds(&scope))
         });
-        if let Some((name, _)) = lacking {
-            return Err(rejected("MISSING_FIELD", name));
+        if let Some((path, _)) = lacking {
+            return Err(rejected("MISSING_FIELD", &path.join(".")));
         }
         let kept: Value = serde_json::from_str(&data.to_string()).unwrap_or_default();
         let value =
