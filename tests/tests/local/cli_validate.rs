@@ -57,6 +57,20 @@ async fn good_manifests_have_no_findings() {
 }
 
 #[tokio::test]
+async fn the_sample_of_a_definition_has_no_findings() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/samples");
+    let desk = Desk::empty().unwrap();
+    let files = ["definition/definition", "definition/destination", "definition/mapping", "model", "source"];
+    let files = files.map(|name| samples.join(format!("{name}.yaml")).display().to_string());
+    let arguments: Vec<&str> =
+        std::iter::once("validate").chain(files.iter().flat_map(|file| ["-f", file.as_str()])).collect();
+    let said = desk.backflow(&arguments).await.unwrap();
+    // Its Secrets are the cluster's.
+    let others = said.out.lines().filter(|line| !line.contains("warning: ") || !line.contains("there is no Secret"));
+    assert_eq!((said.code, others.collect::<Vec<_>>()), (Some(0), vec!["5 resources: 2 warnings"]), "{}", said.err);
+}
+
+#[tokio::test]
 async fn what_the_cluster_may_have_is_a_warning_and_no_error() {
     let desk = Desk::empty().unwrap();
     desk.write("mapping.yaml", &manifest("Mapping", "crm", &mapping(""))).unwrap();
