@@ -19,10 +19,11 @@ use super::rows::{cancel, copy_all};
 use super::state::{PostgresState, Step};
 use super::types::{Catalog, Wire};
 use super::{PostgresWarehouse, errors};
-use crate::diff::pushdown::dialect::{Dialect as _, KeyForm, Said, Typed};
-use crate::diff::pushdown::postgres::Postgres;
+use crate::diff::pushdown::dialect::Dialect as _;
+use crate::diff::pushdown::dialects::postgres::Postgres;
 use crate::diff::pushdown::statement::{Around, Bind, Statement};
 use crate::diff::pushdown::transport::{Fence, Plain, Reading, Table, Transport};
+use crate::diff::pushdown::typed::{KeyForm, Said, Typed};
 use crate::model;
 use crate::sql::quote;
 use crate::state_rows::fenced;
@@ -237,7 +238,7 @@ impl Transport for PostgresWarehouse {
     }
 
     fn table(&self, name: &str) -> String {
-        Postgres.table(&self.state.schema, name)
+        Postgres.table(&quote(&self.state.schema), name)
     }
 
     fn wire(&self, plain: Plain) -> Wire {

@@ -1,162 +1,13 @@
-//! What a warehouse's SQL must say, as pure text: a new warehouse adds an implementation of [`Dialect`] and a transport.
+//! What a warehouse's SQL must say, as pure text. The statements themselves are the same everywhere ([`super::text`]); a new warehouse
+//! spells their parts, by an implementation of [`Dialect`], and adds a transport.
 //!
 //! A **delta** is the table that one run makes of the model and the entries: a row for each key that is not simply unchanged. It is
 //! made by one statement, read in pages of one kind by `(bucket, n)`, which together are a row's place, and never changes. **Entries** move by it: a page's acknowledged
 //! rows are named by their place, and everything else that the statement needs is in the delta already.
 
-use backflow_core::cell::Cell;
-
-use super::statement::{After, Applied, Around, Doubt, Mark, Move, Statement};
-
-/// What a row of a delta is. The numbers are stored; those of changes are in the order of delivery.
-pub(crate) mod kind {
-    /// An unchanged row that is in the delta only to tell how many rows there were.
-    pub(crate) const UNCHANGED: u8 = 0;
-    /// The key is gone.
-    pub(crate) const DELETED: u8 = 1;
-    /// The row is to be sent again.
-    pub(crate) const UPDATED: u8 = 2;
-    /// The row is to be sent for the first time.
-    pub(crate) const ADDED: u8 = 3;
-    /// Unchanged, but its hash is to be made anew, or an earlier rejection does not matter any more.
-    pub(crate) const REFRESHED: u8 = 4;
-    /// A key that was only ever rejected is gone: it becomes a tombstone.
-    pub(crate) const BURIED: u8 = 5;
-    /// The destination refused this very content.
-    pub(crate) const STILL_REJECTED: u8 = 6;
-    /// The row has no key.
-    pub(crate) const NULL_KEY: u8 = 7;
-    /// The row shares its key with another.
-    pub(crate) const DUPLICATE_KEY: u8 = 8;
-    /// Nothing to do.
-    pub(crate) const NOTHING: u8 = 9;
-    /// Not one of the rows that a Replay asks for: it only stands for its record.
-    pub(crate) const HIDDEN: u8 = 10;
-}
-
-/// What an entry is: the numbers are those of the packed format.
-pub(crate) mod entry {
-    /// It was sent.
-    pub(crate) const DELIVERED: i64 = 0;
-    /// It is known, but was never sent.
-    pub(crate) const SEEN: i64 = 1;
-    /// It was only ever rejected, or its first delivery has no acknowledgement.
-    pub(crate) const NEVER_DELIVERED: i64 = 2;
-    /// It is gone.
-    pub(crate) const TOMBSTONE: i64 = 3;
-}
-
-/// Why a row without a change of content is to be sent again.
-pub(crate) mod resend {
-    /// Its hash was made by a Mapping that cannot be compared any more.
-    pub(crate) const MAPPING_CHANGED: i64 = 1;
-    /// A Full asked for it.
-    pub(crate) const FULL: i64 = 2;
-    /// A Replay asked for it.
-    pub(crate) const REPLAY: i64 = 3;
-}
-
-/// How one column of the model is said in SQL. `{}` stands for the column.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Typed<W> {
-    /// Its name in the model.
-    pub name: String,
-    /// What is read of it.
-    pub read: String,
-    /// How what is read is decoded.
-    pub wire: W,
-    /// Its exact value, for the row hash.
-    pub hash: String,
-    /// Bytes of its value, for columns that may be long.
-    pub length: Option<String>,
-    /// How it is compared if it is part of the key.
-    pub key: KeyForm<W>,
-}
-
-/// How a key column is stored and compared: two keys are equal in SQL exactly when their cells are.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct KeyForm<W> {
-    /// Names the form: part of the column's name, so that keys of another form are never compared.
-    pub class: &'static str,
-    /// SQL type of the column.
-    pub kind: &'static str,
-    /// The value.
-    pub expression: String,
-    /// How it is decoded.
-    pub wire: W,
-    /// What its text stands for.
-    pub said: Said,
-    /// Whether it may be long.
-    pub long: bool,
-}
-
-/// What a key column that is stored as text stands for: values that SQL takes for equal although their cells are not, such as 1.0 and
-/// 1.00, are compared as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// Itself, or it is no text.
-    Itself,
-    /// A decimal.
-    Decimal,
-    /// An interval.
-    Time,
-    /// JSON.
-    Json,
-}
-
-impl Said {
-    /// The cell that is meant.
-    pub(crate) fn cell(self, cell: Cell) -> Cell {
-        match (self, cell) {
-            (Self::Decimal, Cell::Text(text)) => Cell::Decimal(text),
-            (Self::Time, Cell::Text(text)) => Cell::Time(text),
-            (Self::Json, Cell::Text(text)) => Cell::Json(text),
-            (_, cell) => cell,
-        }
-    }
-}
-
-/// A key column, as entries and deltas have it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeyColumn {
-    /// `key1_int`.
-    pub name: String,
-    /// SQL type.
-    pub kind: &'static str,
-    /// Whether it may be long.
-    pub long: bool,
-}
-
-/// The column that holds the `at`th part of a key in this form.
-pub(crate) fn key_column(at: usize, class: &str) -> String {
-    format!("key{}_{class}", at + 1)
-}
-
-/// The inverse of [`key_column`].
-pub(crate) fn key_part(column: &str) -> Option<(usize, &str)> {
-    let (number, class) = column.strip_prefix("key")?.split_once('_')?;
-    let number: usize = number.parse().ok()?;
-    number.checked_sub(1).map(|at| (at, class))
-}
-
-/// Names that the statements of one run are about, quoted.
-#[derive(Clone, Debug)]
-pub(crate) struct Names {
-    /// The table of entries. In a DryRun without a state, an empty one in parentheses.
-    pub entries: String,
-    /// The table of records that keys have written, in the same way.
-    pub held: String,
-    /// The run's delta.
-    pub delta: String,
-    /// What a delta is made of whose rows the worker has to look at first.
-    pub found: String,
-    /// What the worker says of them.
-    pub marks: String,
-    /// The key's columns as the model has them now.
-    pub keys: Vec<KeyColumn>,
-    /// Key columns of entries that were made when the model had others, by the part of the key.
-    pub old_keys: Vec<(usize, KeyColumn)>,
-}
+use super::statement::{After, Applied, Around, Bind, Doubt, Mark, Move, Statement};
+use super::text;
+use super::typed::{KeyColumn, Kind, Names, Typed};
 
 /// What a delta is made of.
 #[derive(Clone, Debug)]
@@ -214,91 +65,209 @@ pub(crate) enum Chosen {
     },
 }
 
-/// Bits of a place that are the row's number in its bucket; those before are the bucket's.
-pub(crate) const NUMBER_BITS: u32 = 40;
+/// Buckets of a delta.
+pub(crate) const BUCKETS: u64 = 1024;
 
-/// The text of all statements. Every one of them names the columns that it needs and no `*`.
-pub(crate) trait Dialect: Send + Sync {
+/// A place is the bucket so often, and the row's number in it.
+pub(crate) const BUCKET: u64 = 1 << 40;
+
+/// Rows that go into a table, in place of those with the same key.
+#[derive(Clone, Debug)]
+pub(crate) struct Upsert<'a> {
+    /// The table, and what the rest calls it.
+    pub table: &'a str,
+    pub alias: &'a str,
+    /// Columns that name a row.
+    pub key: &'a [&'a str],
+    /// Columns of a new row, and what they hold, the key's among them.
+    pub columns: Vec<(&'a str, String)>,
+    /// What those expressions are about, after FROM.
+    pub from: String,
+    /// What changes in a row that is there. `{new}` stands for the new row.
+    pub set: Vec<(&'a str, String)>,
+}
+
+/// The spelling of one warehouse, and by it the text of all statements. Every one of them names the columns that it needs.
+pub(crate) trait Dialect: Send + Sync + Sized {
+    /// Column of the row hash.
+    const HASH: &'static str;
+
     /// A name as SQL takes it.
     fn quote(&self, name: &str) -> String;
 
-    /// A table of the state schema.
+    /// A table of the state schema, whose name is quoted already.
     fn table(&self, schema: &str, name: &str) -> String {
-        format!("{}.{}", self.quote(schema), self.quote(name))
+        format!("{schema}.{}", self.quote(name))
     }
 
     /// Text as SQL takes it.
     fn literal(&self, text: &str) -> String;
 
+    /// SQL type of a column of our own.
+    fn kind(&self, kind: Kind) -> &'static str;
+
+    /// The hash of a row of these exact values.
+    fn row_hash(&self, values: &[String]) -> String;
+
+    /// A number below [`BUCKETS`] that depends on the key alone.
+    fn bucket(&self, keys: &[String]) -> String;
+
+    /// The name of a record (32 hexadecimal digits) as a row hash.
+    fn hash_of(&self, record: &str) -> String;
+
+    /// How many rows meet a condition.
+    fn count_if(&self, condition: &str) -> String;
+
+    /// A key column, ordered as its values are, the greatest first.
+    fn by_value(&self, table: &str, key: &KeyColumn) -> String;
+
+    /// Rows that are given, as something that follows FROM and is called `a`.
+    fn given(&self, columns: Vec<(&'static str, Bind)>) -> (String, Vec<Bind>);
+
+    /// The one row of a table that meets a condition, joined; `outer`: also if there is none.
+    fn looked_up(&self, table: &str, alias: &str, condition: &str, outer: bool) -> String;
+
+    /// The first row of each that `by` has the same in.
+    fn first(&self, columns: &str, from: &str, by: &str, order: &str) -> String;
+
+    /// Puts rows into a table.
+    fn upsert(&self, upsert: &Upsert<'_>) -> String;
+
+    /// Changes rows of `table` (called `e`) by the rows of `by` (called `d`) that `filter` lets through.
+    fn update(&self, table: &str, set: &[(&str, String)], by: &str, filter: &str, condition: &str) -> String;
+
+    /// Removes rows of a table, called `alias`, that meet a condition, with what `from` joins to it.
+    fn remove(&self, table: &str, alias: &str, from: Option<&str>, condition: &str) -> String;
+
+    /// A row of numbers.
+    fn numbers(&self, numbers: &[String]) -> String;
+
+    /// Makes a table of these columns, types as SQL has them; `true`: never NULL.
+    fn create(&self, table: &str, columns: &[(&str, &str, bool)], key: &[&str], comment: Option<&str>) -> Vec<String>;
+
+    /// Makes a table of the query that follows.
+    fn create_as(&self, table: &str) -> String {
+        format!("CREATE TABLE {table} AS")
+    }
+
+    /// What makes a table fast to read by these columns, which name a row if it is `unique`; `None` if nothing does.
+    fn index(&self, table: &str, columns: &str, unique: bool) -> Option<String>;
+
     /// Makes the table of entries, with a comment for people.
-    fn create_entries(&self, names: &Names, comment: &str) -> Vec<String>;
+    fn create_entries(&self, names: &Names, comment: &str) -> Vec<String> {
+        text::tables::create_entries(self, names, comment)
+    }
 
     /// Gives entries of an earlier version the columns that they had not then.
-    fn complete_entries(&self, entries: &str) -> String;
+    fn complete_entries(&self, entries: &str) -> String {
+        format!("ALTER TABLE {entries} ADD COLUMN IF NOT EXISTS record {}", self.kind(Kind::Text))
+    }
 
     /// Entries to read from that lack these key columns, and the column of records unless there is one.
-    fn completed_entries(&self, entries: &str, missing: &[&KeyColumn], records: bool) -> String;
+    fn completed_entries(&self, entries: &str, missing: &[&KeyColumn], records: bool) -> String {
+        text::tables::completed_entries(self, entries, missing, records)
+    }
 
     /// Makes the table of records that keys have written.
-    fn create_held(&self, names: &Names, comment: &str) -> Vec<String>;
+    fn create_held(&self, names: &Names, comment: &str) -> Vec<String> {
+        text::tables::create_held(self, names, comment)
+    }
 
     /// An empty table of entries, to read from.
-    fn no_entries(&self, keys: &[KeyColumn]) -> String;
+    fn no_entries(&self, keys: &[KeyColumn]) -> String {
+        text::tables::no_entries(self, keys)
+    }
 
     /// An empty table of records, to read from.
-    fn no_held(&self) -> String;
+    fn no_held(&self) -> String {
+        text::tables::no_held(self)
+    }
 
     /// Adds a key column to the entries.
-    fn add_key(&self, entries: &str, key: &KeyColumn) -> String;
+    fn add_key(&self, entries: &str, key: &KeyColumn) -> String {
+        format!("ALTER TABLE {entries} ADD COLUMN {} {}", key.name, key.kind)
+    }
 
     /// Makes the delta; if it is staged, what that is made of.
-    fn delta<W>(&self, delta: &Delta<'_, W>) -> Around;
+    fn delta<W>(&self, delta: &Delta<'_, W>) -> Around {
+        text::delta::delta(self, delta)
+    }
 
     /// What makes it fast to read what was found, and the empty table of marks.
-    fn index_found(&self, names: &Names) -> Vec<String>;
+    fn index_found(&self, names: &Names) -> Vec<String> {
+        text::tables::index_found(self, names)
+    }
 
     /// Rows that the worker has to look at, after a place: the place, the key's columns, the row.
-    fn candidates(&self, names: &Names, row: usize, after: After) -> String;
+    fn candidates(&self, names: &Names, row: usize, after: After) -> String {
+        text::page::candidates(names, row, after)
+    }
 
     /// Stores marks.
-    fn mark(&self, names: &Names, marks: &[Mark]) -> Statement;
+    fn mark(&self, names: &Names, marks: &[Mark]) -> Statement {
+        text::moves::mark(self, names, marks)
+    }
 
     /// Makes the delta of what was found, marks, entries and records.
-    fn resolve<W>(&self, delta: &Delta<'_, W>) -> String;
+    fn resolve<W>(&self, delta: &Delta<'_, W>) -> String {
+        text::resolve::resolve(self, delta)
+    }
 
     /// What makes pages of a delta fast, right after it is made; `None` if nothing does.
-    fn index(&self, names: &Names) -> Option<String>;
+    fn index_delta(&self, names: &Names) -> Option<String> {
+        self.index(&names.delta, "kind, place", true)
+    }
 
     /// What `table` has, a delta or what it is made of: rows of numbers, see [`super::summary`].
-    fn summary(&self, names: &Names, table: &str, first_epoch: u64, expired: i64) -> String;
+    fn summary(&self, names: &Names, table: &str, first_epoch: u64, expired: i64) -> String {
+        text::summary::summary(self, names, table, first_epoch, expired)
+    }
 
     /// One page: for each change its place, `rev`, hash, unsent, known, rejected, duplicate, extra, the key's columns, those of old
     /// forms, match key, group key, remote id, then the row. `freed`: the claim by which a deletion must be acknowledged for an addition
     /// that waits for it.
-    fn page(&self, names: &Names, row: usize, after: After, freed: u64) -> String;
+    fn page(&self, names: &Names, row: usize, after: After, freed: u64) -> String {
+        text::page::page(self, names, row, after, freed)
+    }
 
     /// The keys of changes without a message that have a rejection to take off the list: place, then the key's columns, those of old
     /// forms.
-    fn cleared(&self, names: &Names, after: After) -> String;
+    fn cleared(&self, names: &Names, after: After) -> String {
+        text::page::cleared(self, names, after)
+    }
 
     /// Bytes of each of these in the row of `table` that has the most of them, for a message.
-    fn longest(&self, table: &str, lengths: &[String]) -> String;
+    fn longest(&self, table: &str, lengths: &[String]) -> String {
+        text::page::longest(self, table, lengths)
+    }
 
     /// Moves entries by acknowledged changes, and records if there are any.
-    fn apply(&self, to: &Applied<'_>, moves: &[Move]) -> Vec<Statement>;
+    fn apply(&self, to: &Applied<'_>, moves: &[Move]) -> Vec<Statement> {
+        text::moves::apply(self, to, moves)
+    }
 
     /// Moves entries that change without being sent.
-    fn refresh(&self, names: &Names, spec: u32, now: i64) -> String;
+    fn refresh(&self, names: &Names, spec: u32, now: i64) -> String {
+        text::moves::refresh(self, names, spec, now)
+    }
 
     /// Drops tombstones of this age and older.
-    fn prune(&self, names: &Names, expired: i64) -> String;
+    fn prune(&self, names: &Names, expired: i64) -> String {
+        text::moves::prune(self, names, expired)
+    }
 
     /// Notes that the changes of a delta may have reached the destination, but for those that were acknowledged.
-    fn doubt(&self, doubt: &Doubt<'_>) -> Vec<String>;
+    fn doubt(&self, doubt: &Doubt<'_>) -> Vec<String> {
+        text::moves::doubt(self, doubt)
+    }
 
     /// Takes the deletions out of a delta, with the additions that wait for them.
-    fn withhold(&self, names: &Names) -> String;
+    fn withhold(&self, names: &Names) -> String {
+        text::moves::withhold(names)
+    }
 
     /// Drops a table.
-    fn drop(&self, table: &str) -> String;
+    fn drop(&self, table: &str) -> String {
+        format!("DROP TABLE IF EXISTS {table}")
+    }
 }

@@ -11,17 +11,20 @@
 //! is read, and an entry that was acknowledged since carries this claim as its `rev`. What a run leaves without an acknowledgement is
 //! noted in the entries by the run that drops the delta: by this one at its end, or, after a crash, by the next before it compares.
 
+mod codes;
 pub(crate) mod dialect;
+pub(crate) mod dialects;
 mod limits;
 mod opening;
 mod page;
-pub(crate) mod postgres;
 mod ready;
 mod records;
 mod run;
 pub(crate) mod statement;
 mod summary;
 pub(crate) mod tables;
+mod text;
 pub(crate) mod transport;
+pub(crate) mod typed;
 
 pub(crate) use self::opening::open;

@@ -169,7 +169,7 @@ impl<T: Transport> Comparing<'_, T> {
         let (table, then) = if delta.is_staged() {
             (&names.found, dialect.index_found(names))
         } else {
-            (&names.delta, dialect.index(names).into_iter().collect())
+            (&names.delta, dialect.index_delta(names).into_iter().collect())
         };
         let mut first = Vec::new();
         if again {
@@ -199,7 +199,7 @@ impl<T: Transport> Comparing<'_, T> {
         records::look(self.transport, self.fence, delta, self.shape, self.identify, names).await?;
         let dialect = self.transport.dialect();
         let mut statements = vec![dialect.resolve(delta)];
-        statements.extend(dialect.index(delta.names));
+        statements.extend(dialect.index_delta(delta.names));
         statements.extend([&delta.names.found, &delta.names.marks].map(|table| dialect.drop(table)));
         self.transport.fenced(self.fence, statements.into_iter().map(Statement::plain).collect()).await?;
         Ok(found.resolved(self.summary(delta, &delta.names.delta).await?))

@@ -6,8 +6,9 @@ use backflow_core::code::Failure;
 use backflow_core::encode::EncodedRow;
 
 use super::super::damage::internal;
-use super::dialect::{Names, Said, key_part, kind};
+use super::codes::kind;
 use super::transport::{Plain, Transport};
+use super::typed::{Names, Said, key_part};
 
 /// What is read of a delta, column by column.
 pub(super) struct Shape<W> {

@@ -4,10 +4,11 @@ use backflow_core::code::Failure;
 
 use super::super::damage::{Damage, internal};
 use super::super::document::Document;
-use super::dialect::{Dialect as _, KeyColumn, Names, Typed, key_column, key_part};
+use super::dialect::Dialect as _;
 use super::statement::{Doubt, Statement};
 use super::tables::{self, Stage};
 use super::transport::{Fence, Table, Transport};
+use super::typed::{KeyColumn, Names, Typed, key_column, key_part};
 
 /// Makes the tables as this run needs them, and notes what killed runs may have sent.
 pub(super) async fn ready<T: Transport>(

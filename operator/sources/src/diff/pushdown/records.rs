@@ -6,10 +6,11 @@ use backflow_core::code::Failure;
 
 use super::super::matches;
 use super::super::replay::Chosen as Asked;
-use super::dialect::{Chosen, Delta, Dialect as _, KeyColumn};
+use super::dialect::{Chosen, Delta, Dialect as _};
 use super::page::{Candidate, Shape};
 use super::statement::{After, Mark};
 use super::transport::{Fence, Transport};
+use super::typed::KeyColumn;
 
 /// Rows that are looked at in one step, at most.
 const ROWS: usize = 10_000;

@@ -19,11 +19,13 @@ use super::super::document::Document;
 use super::super::hash::key_hash;
 use super::super::progress::Meter;
 use super::super::run::{CLEARED_PER_COMMIT, unix_seconds};
-use super::dialect::{Dialect as _, Names, entry, kind};
+use super::codes::{entry, kind};
+use super::dialect::Dialect as _;
 use super::page::{Shape, number_of};
 use super::statement::{After, Applied, Doubt, Move, Statement};
 use super::summary::Summary;
 use super::transport::{Fence, Transport};
+use super::typed::Names;
 
 /// A page holds about this many bytes of rows at most, whatever `max` allows.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;

@@ -1,6 +1,6 @@
 //! What statements of a [`Dialect`](super::dialect::Dialect) are made from, and what they are.
 
-use super::dialect::Names;
+use super::typed::Names;
 
 /// A statement around the model's SQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Statement {
 /// The page after a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct After {
-    /// See [`super::dialect::kind`].
+    /// See [`super::codes::kind`].
     pub kind: u8,
     /// The place of the last change that was read, -1 at first.
     pub place: i64,
@@ -52,11 +52,11 @@ pub(crate) struct After {
 /// One acknowledged change, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Move {
-    /// See [`super::dialect::kind`].
+    /// See [`super::codes::kind`].
     pub kind: u8,
     /// Its place in the delta.
     pub place: u64,
-    /// What its entry becomes, see [`entry`](super::dialect::entry); of a rejection, `NEVER_DELIVERED`.
+    /// What its entry becomes, see [`entry`](super::codes::entry); of a rejection, `NEVER_DELIVERED`.
     pub becomes: i64,
     /// Its record was written.
     pub wrote: bool,

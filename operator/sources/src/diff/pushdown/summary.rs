@@ -6,7 +6,7 @@ use backflow_core::code::Failure;
 use backflow_core::extraction::{Findings, Resend};
 
 use super::super::damage::internal;
-use super::dialect::entry;
+use super::codes::entry;
 
 /// Numbers of a delta, and of the entries that it was made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

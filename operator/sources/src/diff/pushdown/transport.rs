@@ -6,8 +6,9 @@ use backflow_core::code::Failure;
 use backflow_core::plan::ModelPlan;
 use backflow_core::state::Commit;
 
-use super::dialect::{Dialect, KeyForm, Typed};
+use super::dialect::Dialect;
 use super::statement::{Around, Statement};
+use super::typed::{KeyForm, Typed};
 
 /// What the columns of our own are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

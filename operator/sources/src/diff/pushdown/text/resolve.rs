@@ -1,33 +1,30 @@
 //! The statement that makes the delta of what was found and of what the worker said of it: which row stands for which record, and
 //! which records no row stands for any more. The rules are in `docs/state-format.md`.
 
-use super::super::dialect::{Chosen, Delta, KeyColumn, NUMBER_BITS, entry, kind};
-use super::delta::{DELTA, sent};
-use super::{key_names, prefixed};
+use super::delta::{DELTA, HASH};
+use super::{cast, prefixed, same_key, sent};
+use crate::diff::pushdown::codes::{entry, kind};
+use crate::diff::pushdown::dialect::{BUCKET, BUCKETS, Chosen, Delta, Dialect};
+use crate::diff::pushdown::typed::Kind;
 
 /// The bucket of unchanged rows that must not be sent beside another.
-const DUPLICATES: u64 = 1 << 10;
+const DUPLICATES: u64 = BUCKETS;
 
 /// The bucket of records that are taken back beside what becomes of their keys.
-const EXTRA: u64 = 1 << 11;
-
-/// How a key column is ordered: numbers by value.
-fn ordered(table: &str, key: &KeyColumn) -> String {
-    let cast = if key.name.ends_with("_decimal") { "::numeric" } else { "" };
-    format!("{table}.{}{cast} DESC", key.name)
-}
+const EXTRA: u64 = 2 * BUCKETS;
 
 /// Columns of one SELECT, in the order of [`DELTA`]. `said` has those that are not simply the row's own, which `own` names.
-fn columns(own: impl Fn(&str) -> String, said: &[(&str, String)]) -> String {
+fn columns<D: Dialect>(own: impl Fn(&str) -> String, said: &[(&str, String)]) -> String {
     let column = |name: &&str| {
         let said = said.iter().find(|(known, _)| known == name).map(|(_, sql)| sql.clone());
+        let name = if *name == HASH { D::HASH } else { name };
         format!("{} AS {name}", said.unwrap_or_else(|| own(name)))
     };
     DELTA.iter().map(column).collect::<Vec<_>>().join(", ")
 }
 
 /// The whole statement.
-pub(super) fn resolve<W>(delta: &Delta<'_, W>) -> String {
+pub(in super::super) fn resolve<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
     let names = delta.names;
     let (found, marks) = (&names.found, &names.marks);
     // Which of the rows that might be asked for are.
@@ -47,33 +44,37 @@ pub(super) fn resolve<W>(delta: &Delta<'_, W>) -> String {
     );
     let mut parts = vec![f];
     if delta.identifies {
-        parts.extend(records(delta));
+        parts.extend(records(dialect, delta));
     } else {
-        let nothing = "false AS dup, NULL::text AS main, false AS leaves, NULL::bigint AS written, NULL::text AS old_match, \
-                       NULL::text AS old_group, NULL::text AS old_id, false AS contested, false AS lost, false AS moves";
+        let (text, number) = (cast(dialect, "NULL", Kind::Text), cast(dialect, "NULL", Kind::Big));
+        let nothing = format!(
+            "false AS dup, {text} AS main, false AS leaves, {number} AS written, {text} AS old_match, \
+             {text} AS old_group, {text} AS old_id, false AS contested, false AS lost, false AS moves"
+        );
         parts.push(format!("t AS (SELECT f.*, {nothing} FROM f)"));
     }
     parts.push(offered(delta));
-    let mut rows = vec![changes(delta)];
+    let mut rows = vec![changes(dialect, delta)];
     if delta.identifies && delta.mirror {
-        rows.push(deletions_first(delta));
+        rows.push(deletions_first(dialect, delta));
     }
     if delta.identifies && delta.chosen.is_none() {
-        rows.push(new_duplicates(delta));
+        rows.push(new_duplicates(dialect, delta));
         if delta.mirror {
-            rows.push(taken_back(delta));
+            rows.push(taken_back(dialect, delta));
         }
     }
-    format!("CREATE TABLE {} AS\nWITH {}\n{}", names.delta, parts.join(",\n"), rows.join("\nUNION ALL\n"))
+    let create = dialect.create_as(&names.delta);
+    format!("{create}\nWITH {}\n{}", parts.join(",\n"), rows.join("\nUNION ALL\n"))
 }
 
 /// Who stands for which record, who wrote it last, and which records nobody stands for.
-fn records<W>(delta: &Delta<'_, W>) -> Vec<String> {
+fn records<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> Vec<String> {
     let names = delta.names;
     let (entries, held) = (&names.entries, &names.held);
-    let keys = |table: &str| prefixed(table, key_names(names));
-    let order = names.keys.iter().map(|key| ordered("s", key)).collect::<Vec<_>>().join(", ");
-    let same = key_names(names).map(|name| format!("o.{name} = f.{name}")).collect::<Vec<_>>().join(" AND ");
+    let keys = |table: &str| prefixed(table, names.key_names());
+    let order = names.keys.iter().map(|key| dialect.by_value("s", key)).collect::<Vec<_>>().join(", ");
+    let same = same_key(names, "o", "f");
     let contested = if delta.chosen.is_some() { "false" } else { "w.epoch > coalesce(own.epoch, -1)" };
     // What was delivered into the record that the row stands for was taken back by another key.
     let lost = if delta.mirror && delta.chosen.is_none() { "f.delivered AND f.stands = f.n" } else { "false" };
@@ -87,16 +88,26 @@ fn records<W>(delta: &Delta<'_, W>) -> Vec<String> {
             entry::SEEN
         ),
         format!(
-            "owner AS (SELECT DISTINCT ON (s.record) s.record, {} FROM standing AS s ORDER BY s.record, {order})",
-            keys("s")
+            "owner AS ({})",
+            dialect.first(&format!("s.record, {}", keys("s")), "standing AS s", "s.record", &order)
         ),
         format!(
-            "last AS (SELECT DISTINCT ON (h.record) h.record, h.born, h.place, h.epoch, h.match_key, h.group_key, h.remote_id \
-             FROM {held} AS h ORDER BY h.record, h.epoch DESC, h.born DESC, h.place DESC)"
+            "last AS ({})",
+            dialect.first(
+                "h.record, h.born, h.place, h.epoch, h.match_key, h.group_key, h.remote_id",
+                &format!("{held} AS h"),
+                "h.record",
+                "h.epoch DESC, h.born DESC, h.place DESC"
+            )
         ),
         format!(
-            "main AS (SELECT DISTINCT ON (h.born, h.place) h.born, h.place, h.record FROM {held} AS h \
-             ORDER BY h.born, h.place, h.epoch DESC, h.record)"
+            "main AS ({})",
+            dialect.first(
+                "h.born, h.place, h.record",
+                &format!("{held} AS h"),
+                "h.born, h.place",
+                "h.epoch DESC, h.record"
+            )
         ),
         "leaving AS (SELECT l.* FROM last AS l WHERE NOT EXISTS (SELECT 1 FROM owner AS o WHERE o.record = l.record))"
             .to_owned(),
@@ -143,21 +154,21 @@ fn offered<W>(delta: &Delta<'_, W>) -> String {
 }
 
 /// One change, or none, for each row that was found.
-fn changes<W>(delta: &Delta<'_, W>) -> String {
-    let keys = prefixed("v", key_names(delta.names));
+fn changes<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let keys = prefixed("v", delta.names.key_names());
     let row: String =
         (1..=delta.row).map(|at| format!(", CASE WHEN v.offered AND NOT v.dup THEN v.p{at} END AS p{at}")).collect();
     let of_record =
         |gone: &str, there: &str| format!("CASE WHEN v.record_goes THEN {gone} WHEN v.model THEN {there} END");
     let said = [
-        ("kind", "v.becomes::smallint".to_owned()),
+        ("kind", cast(dialect, "v.becomes", Kind::Small)),
         ("sent", format!("{} AND NOT (v.offered AND v.dup)", sent(delta.sent, "v.becomes", "v.unsent"))),
         (
             "rev",
             "CASE WHEN v.record_goes THEN v.written WHEN v.contested OR v.lost THEN v.other_rev ELSE v.rev END"
                 .to_owned(),
         ),
-        ("hash", "CASE WHEN v.record_goes THEN decode(v.main, 'hex') ELSE v.hash END".to_owned()),
+        (HASH, format!("CASE WHEN v.record_goes THEN {} ELSE v.{} END", dialect.hash_of("v.main"), D::HASH)),
         ("record", of_record("v.main", "v.n")),
         ("match_key", of_record("v.old_match", "v.n_match")),
         ("group_key", of_record("v.old_group", "v.n_group")),
@@ -169,7 +180,7 @@ fn changes<W>(delta: &Delta<'_, W>) -> String {
     ];
     format!(
         "SELECT {}, {keys}{row} FROM v WHERE v.becomes NOT IN ({}, {}, {})",
-        columns(|name| format!("v.{name}"), &said),
+        columns::<D>(|name| format!("v.{name}"), &said),
         kind::UNCHANGED,
         kind::NOTHING,
         kind::HIDDEN
@@ -181,16 +192,16 @@ fn no_row<W>(delta: &Delta<'_, W>) -> String {
 }
 
 /// The deletions of records whose rows stand for others now.
-fn deletions_first<W>(delta: &Delta<'_, W>) -> String {
-    let keys = prefixed("v", key_names(delta.names));
+fn deletions_first<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let keys = prefixed("v", delta.names.key_names());
     let said = [
-        ("kind", format!("{}::smallint", kind::DELETED)),
+        ("kind", cast(dialect, &kind::DELETED.to_string(), Kind::Small)),
         ("sent", "true".to_owned()),
-        ("rows", "NULL".to_owned()),
+        ("counted", "NULL".to_owned()),
         ("model", "false".to_owned()),
         ("unsent", "false".to_owned()),
         ("rev", "v.written".to_owned()),
-        ("hash", "decode(v.main, 'hex')".to_owned()),
+        (HASH, dialect.hash_of("v.main")),
         ("resend", "NULL".to_owned()),
         ("size", "0".to_owned()),
         ("record", "v.main".to_owned()),
@@ -198,20 +209,24 @@ fn deletions_first<W>(delta: &Delta<'_, W>) -> String {
         ("group_key", "v.old_group".to_owned()),
         ("remote_id", "v.old_id".to_owned()),
     ];
-    format!("SELECT {}, {keys}{} FROM v WHERE v.waiting", columns(|name| format!("v.{name}"), &said), no_row(delta))
+    format!(
+        "SELECT {}, {keys}{} FROM v WHERE v.waiting",
+        columns::<D>(|name| format!("v.{name}"), &said),
+        no_row(delta)
+    )
 }
 
 /// Rows that did not change, and have the record of a row with a greater key now.
-fn new_duplicates<W>(delta: &Delta<'_, W>) -> String {
-    let keys = prefixed("e", key_names(delta.names));
-    let same = key_names(delta.names).map(|name| format!("o.{name} = e.{name}")).collect::<Vec<_>>().join(" AND ");
+fn new_duplicates<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let keys = prefixed("e", delta.names.key_names());
+    let same = same_key(delta.names, "o", "e");
     let said = [
-        ("kind", format!("{}::smallint", kind::UPDATED)),
-        ("place", format!("({DUPLICATES}::bigint << {NUMBER_BITS}) + row_number() OVER (ORDER BY e.born, e.place)")),
+        ("kind", cast(dialect, &kind::UPDATED.to_string(), Kind::Small)),
+        ("place", format!("{} + row_number() OVER (ORDER BY e.born, e.place)", DUPLICATES * BUCKET)),
         ("entry_born", "e.born".to_owned()),
         ("entry_place", "e.place".to_owned()),
         ("sent", "false".to_owned()),
-        ("rows", "NULL".to_owned()),
+        ("counted", "NULL".to_owned()),
         ("model", "true".to_owned()),
         ("known", "true".to_owned()),
         ("unsent", format!("e.kind = {}", entry::SEEN)),
@@ -229,7 +244,7 @@ fn new_duplicates<W>(delta: &Delta<'_, W>) -> String {
     format!(
         "SELECT {}, {keys}{} FROM {} AS e JOIN owner AS o ON o.record = e.record WHERE e.kind <= {} AND NOT ({same}) \
          AND NOT EXISTS (SELECT 1 FROM f WHERE f.entry_born = e.born AND f.entry_place = e.place)",
-        columns(|name| format!("e.{name}"), &said),
+        columns::<D>(|name| format!("e.{name}"), &said),
         no_row(delta),
         delta.names.entries,
         entry::SEEN
@@ -238,23 +253,23 @@ fn new_duplicates<W>(delta: &Delta<'_, W>) -> String {
 
 /// Deletions of records that a key wrote before the one that it wrote last, or that nothing else is said of: they passed to another
 /// row, and that never wrote them.
-fn taken_back<W>(delta: &Delta<'_, W>) -> String {
-    let keys = prefixed("e", key_names(delta.names));
+fn taken_back<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let keys = prefixed("e", delta.names.key_names());
     let said = [
-        ("kind", format!("{}::smallint", kind::DELETED)),
-        ("place", format!("({EXTRA}::bigint << {NUMBER_BITS}) + row_number() OVER (ORDER BY l.record)")),
+        ("kind", cast(dialect, &kind::DELETED.to_string(), Kind::Small)),
+        ("place", format!("{} + row_number() OVER (ORDER BY l.record)", EXTRA * BUCKET)),
         ("entry_born", "l.born".to_owned()),
         ("entry_place", "l.place".to_owned()),
         ("spec", "e.spec".to_owned()),
         ("sent", "true".to_owned()),
-        ("rows", "NULL".to_owned()),
+        ("counted", "NULL".to_owned()),
         ("model", "false".to_owned()),
         ("known", "false".to_owned()),
         ("unsent", "false".to_owned()),
         ("rejected", "false".to_owned()),
         ("doubtful", "false".to_owned()),
         ("rev", "l.epoch".to_owned()),
-        ("hash", "decode(l.record, 'hex')".to_owned()),
+        (HASH, dialect.hash_of("l.record")),
         ("resend", "NULL".to_owned()),
         ("size", "0".to_owned()),
         ("duplicate", "false".to_owned()),
@@ -270,7 +285,7 @@ fn taken_back<W>(delta: &Delta<'_, W>) -> String {
          LEFT JOIN v ON v.entry_born = l.born AND v.entry_place = l.place \
          WHERE CASE WHEN v.place IS NULL THEN e.kind > {} OR l.record <> main.record \
          WHEN v.kind = {} THEN false ELSE l.record <> main.record OR NOT (v.model OR v.kind IN ({}, {})) END",
-        columns(|name| format!("l.{name}"), &said),
+        columns::<D>(|name| format!("l.{name}"), &said),
         no_row(delta),
         delta.names.entries,
         entry::SEEN,

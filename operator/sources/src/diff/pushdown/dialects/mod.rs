@@ -1,0 +1,5 @@
+//! The spelling of each warehouse.
+
+pub(crate) mod postgres;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! The statement that compares model and entries.
+
+use std::fmt::Write as _;
+
+use super::judge::judged;
+use super::{cast, fill, prefixed, same_key, sent};
+use crate::diff::pushdown::codes::kind;
+use crate::diff::pushdown::dialect::{BUCKET, Delta, Dialect};
+use crate::diff::pushdown::statement::Around;
+use crate::diff::pushdown::typed::Kind;
+
+/// A column of a row that is no long text is counted as so many bytes.
+const SHORT: usize = 8;
+
+/// Columns of a delta beside the key's and the row's, in their order; the row hash has a name of the dialect's.
+pub(super) const DELTA: [&str; 25] = [
+    "kind",
+    "place",
+    "entry_born",
+    "entry_place",
+    "spec",
+    "sent",
+    "counted",
+    "model",
+    "known",
+    "unsent",
+    "rejected",
+    "doubtful",
+    "rev",
+    HASH,
+    "resend",
+    "size",
+    "record",
+    "match_key",
+    "group_key",
+    "remote_id",
+    "duplicate",
+    "waits",
+    "extra",
+    "moved",
+    "superseded",
+];
+
+/// Stands for the name of the row hash.
+pub(super) const HASH: &str = "hash";
+
+/// Columns of what was found that a delta has not.
+const FOUND: [&str; 6] = ["stands", "was_duplicate", "gone_again", "other_rev", "remembers", "delivered"];
+
+/// The whole statement, around the model.
+pub(in super::super) fn delta<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> Around {
+    let names = delta.names;
+    let same = same_key(names, "c", "m");
+    let mut shown = format!("j.kind NOT IN ({}, {})", kind::UNCHANGED, kind::NOTHING);
+    if delta.exact {
+        shown.push_str(" OR j.copies > 1");
+    }
+    let mut overwritten = String::new();
+    if delta.identifies {
+        shown.push_str(" OR j.overwritten");
+        let held = &names.held;
+        let _ = write!(
+            overwritten,
+            "\nLEFT JOIN {held} AS own ON own.born = c.born AND own.place = c.place AND own.record = c.record \
+             LEFT JOIN (SELECT record, max(epoch) AS epoch FROM {held} AS h GROUP BY record) AS last ON last.record = c.record"
+        );
+    }
+    let create = dialect.create_as(if delta.is_staged() { &names.found } else { &names.delta });
+    Around {
+        before: format!(
+            "{create}\n{}\nFROM (\n{}\nFROM (\n{}\nFROM (\n{}\nFROM ",
+            numbered(dialect, delta),
+            kept(dialect, delta),
+            judged(dialect, delta),
+            model(dialect, delta),
+        ),
+        after: format!(
+            "\n) AS m FULL JOIN {} AS c ON {same}{overwritten}\n) AS j WHERE {shown} OR j.counted IS NOT NULL\n) AS x",
+            names.entries
+        ),
+    }
+}
+
+/// The rows of the model with keys and hashes, before `FROM`.
+fn model<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let raw = |at: usize| format!("_m.{}", dialect.quote(&delta.columns[at].name));
+    let mut out = String::from("SELECT ");
+    for at in 0..delta.columns.len() {
+        let _ = write!(out, "{} AS c{}, ", raw(at), at + 1);
+    }
+    let keys: Vec<String> = delta.key.iter().map(|at| fill(&delta.columns[*at].key.expression, &raw(*at))).collect();
+    for (key, column) in keys.iter().zip(&delta.names.keys) {
+        let _ = write!(out, "{key} AS {}, ", column.name);
+    }
+    for (number, (_, columns)) in delta.specs.iter().enumerate() {
+        let values: Vec<String> = columns.iter().map(|at| fill(&delta.columns[*at].hash, &raw(*at))).collect();
+        let _ = write!(out, "{} AS h{number}, ", dialect.row_hash(&values));
+    }
+    // The last row is always in the delta, and says how many there were.
+    out.push_str("row_number() OVER () AS nth, lead(1) OVER () IS NULL AS last");
+    if delta.exact {
+        let _ = write!(out, ", count(*) OVER (PARTITION BY {}) AS copies", keys.join(", "));
+    }
+    out
+}
+
+/// What of it is kept, with the row only where it is sent, or where the worker has to look at it.
+fn kept<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let keys = prefixed("j", delta.names.key_names());
+    // A bucket is chosen by the key alone, so that its rows can be numbered without looking at other buckets.
+    let bucket = dialect.bucket(&delta.names.key_names().map(|name| format!("j.{name}")).collect::<Vec<_>>());
+    let sent = if delta.is_staged() {
+        format!("j.model AND j.kind <> {}", kind::NULL_KEY)
+    } else {
+        format!("j.kind IN ({}, {})", kind::UPDATED, kind::ADDED)
+    };
+    let mut short = 0;
+    let mut size = String::new();
+    let mut row = String::new();
+    for (at, column) in delta.columns.iter().take(delta.row).enumerate() {
+        let raw = format!("j.c{}", at + 1);
+        match &column.length {
+            Some(length) => {
+                let _ =
+                    write!(size, " + {}", cast(dialect, &format!("coalesce({}, 0)", fill(length, &raw)), Kind::Big));
+            }
+            None => short += SHORT,
+        }
+        let _ = write!(row, ", CASE WHEN {sent} THEN {} END AS p{}", fill(&column.read, &raw), at + 1);
+    }
+    let more: String =
+        if delta.is_staged() { FOUND.iter().map(|name| format!("j.{name}, ")).collect() } else { String::new() };
+    format!(
+        "SELECT j.kind, j.counted, j.model, j.born, j.place, j.known, j.unsent, j.rejected, j.doubtful, {more}j.rev, j.{hash}, j.resend, \
+         {bucket} AS bucket, CASE WHEN {sent} THEN {short}{size} ELSE 0 END AS size, {keys}{row}",
+        hash = D::HASH,
+    )
+}
+
+/// The columns of the delta, or of what it is made of.
+fn numbered<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let keys = prefixed("x", delta.names.key_names());
+    let place = format!("x.bucket * {BUCKET} + row_number() OVER (PARTITION BY x.bucket ORDER BY {keys})");
+    let copies = format!("{} OVER (PARTITION BY x.bucket, {keys})", dialect.count_if("x.model"));
+    let row: String = (1..=delta.row).map(|at| format!(", x.p{at}")).collect();
+    let more: String =
+        if delta.is_staged() { FOUND.iter().map(|name| format!("x.{name}, ")).collect() } else { String::new() };
+    let kind = format!(
+        "CASE WHEN x.model AND x.kind <> {null_key} AND {copies} > 1 THEN {duplicate} ELSE x.kind END",
+        null_key = kind::NULL_KEY,
+        duplicate = kind::DUPLICATE_KEY,
+    );
+    let text = cast(dialect, "NULL", Kind::Text);
+    format!(
+        "SELECT {kind} AS kind, \
+         {place} AS place, coalesce(x.born, {epoch}) AS entry_born, coalesce(x.place, {place}) AS entry_place, \
+         {spec} AS spec, {sent} AS sent, x.counted, x.model, x.known, x.unsent, x.rejected, x.doubtful, x.rev, x.{hash}, x.resend, x.size, \
+         {text} AS record, {text} AS match_key, {text} AS group_key, {text} AS remote_id, \
+         false AS duplicate, false AS waits, false AS extra, false AS moved, false AS superseded, {more}{keys}{row}",
+        kind = cast(dialect, &kind, Kind::Small),
+        sent = sent(delta.sent, "x.kind", "x.unsent"),
+        epoch = delta.epoch,
+        spec = delta.specs.first().map_or(0, |(id, _)| *id),
+        hash = D::HASH,
+    )
+}
