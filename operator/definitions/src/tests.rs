@@ -164,6 +164,7 @@ fn events() -> Definition {
         .replace("idempotent: true", "idempotent: false")
         .replace("for: [insert, update, upsert, delete]", "for: [insert]")
         .replace("    matchBy: {config: matchBy}\n    groupBy: {config: groupBy}\n", "")
+        .replace("          format: field\n", "")
         .replace(
             "fields: {type: object, additionalProperties: true}",
             "fields: {type: object, properties: {id: {type: string, x-role: matchKey}, user: {type: object, properties: \

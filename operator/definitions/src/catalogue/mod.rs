@@ -83,7 +83,6 @@ mod tests {
             "| `phone` | text | Required when `cfg.key == 'phone'`. Hashed, unless it already is. Personal data. |",
             "| `event` | text | Event: The event's name. It says which event it is. |",
             "| `at` | text | It says when the event happened. |",
-            "| `tags` | a list | Personal data. |",
             "| `tags[].name` | text | Personal data. |",
             "## Where this is from\n\n| fact | source | looked up |\n|---|---|---|\n| 100 records in a batch | made up | 2026-03-01 |\n",
         ] {

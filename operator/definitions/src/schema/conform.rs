@@ -280,9 +280,9 @@ mod tests {
             ("properties: {a: {type: integer}}", r#"{"a": 7.5}"#, "INVALID_FIELD.a must be a whole number"),
             ("properties: {a: {type: string}}", r#"{"b": 777}"#, "INVALID_FIELD.b is not known"),
             (
-                "properties: {a: {type: string, enum: [x, y]}}",
+                "properties: {a: {type: string, enum: [x, z]}}",
                 r#"{"a": "777"}"#,
-                "INVALID_FIELD.a cannot be this value; there are: x, true",
+                "INVALID_FIELD.a cannot be this value; there are: x, z",
             ),
             (
                 "properties: {a: {type: string, maxLength: 2}}",

@@ -214,7 +214,8 @@ async fn rates_count_by_weight_and_by_path() {
     let limits = r#"rate:
     - {id: records, requests: 4, per: 24h, weight: "${batch.size}"}
     - {id: elsewhere, requests: 1, per: 24h, match: {path: "/other*"}}"#;
-    let made = Made { limits, action: "batch: {maxRecords: 2}", ..Made::default() };
+    let asked = "check: {request: {method: GET, path: /others}}";
+    let made = Made { limits, asked, action: "batch: {maxRecords: 2}", ..Made::default() };
     let server = always(Answer::status(200)).await;
     let delivery = made.deliver(&server, &records(10)).await;
     assert_eq!((marks(&delivery).as_str(), delivery.requests), ("+ + + + ~ ~ ~ ~ ~ ~", 2));
