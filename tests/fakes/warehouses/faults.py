@@ -19,6 +19,7 @@ KINDS: dict[str, set[str]] = {
     "reset": {"afterBytes"},  # executed, then reset after N bytes of the body (0: no answer at all)
     "truncate": {"afterBytes"},  # executed, then closed after N bytes of the body
     "slow": {"bytesPerSecond"},  # executed, the body drips
+    "error": {"number"},  # an error of this number, not executed; of services that number their errors
 }
 MATCH = {"kind", "method", "path", "body", "skip", "times"}
 STATUSES = {500, 502, 503, 504}
@@ -58,6 +59,8 @@ class Fault:
                 raise ValueError(f"{name} must be a whole number")
         if kind == "unavailable" and spec.get("status", 503) not in STATUSES:
             raise ValueError("status must be 500, 502, 503 or 504")
+        if kind == "error" and not isinstance(spec.get("number"), int):
+            raise ValueError("error needs number")
         if kind == "slow" and not spec.get("bytesPerSecond"):
             raise ValueError("slow needs bytesPerSecond")
         return Fault(

@@ -13,6 +13,7 @@ from .wire import Server
 
 # Where each is: a fake loads what it needs itself, and not the engines of the others.
 SERVICES: dict[str, tuple[str, str]] = {
+    "azuresql": (".azuresql.service", "AzureSql"),
     "bigquery": (".bigquery.service", "BigQuery"),
     "clickhouse": (".clickhouse.service", "ClickHouse"),
     "databricks": (".databricks.service", "Databricks"),
@@ -35,7 +36,9 @@ class Running:
             self.warehouse.seed(seed)
         self.front = Front(self.warehouse)
         context, authority = server_context() if tls else (None, None)
-        self._public = Server(self.front, port, context)
+        # Those that speak no HTTP bring a listener of their own.
+        listen = getattr(self.warehouse, "listen", Server)
+        self._public = listen(self.front, port, context)
         self._control = Server(Control(self.front))
         self.url, self.control = self._public.url, self._control.url
         self.connection: dict[str, Any] = {

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ..running import Running
+from .azuresql_shop import SEED as AZURESQL_SEED
 from .bigquery_shop import SEED as BIGQUERY_SEED
 from .clickhouse_shop import SEED as CLICKHOUSE_SEED
 from .databricks_shop import SEED as DATABRICKS_SEED
@@ -87,3 +88,17 @@ def clickhouse_control(clickhouse: Running) -> Iterator[Control]:
     yield made
     made.reset()
     made.settings(deny=[], readOnly=False, profile=0, fail=None)
+
+
+@pytest.fixture(scope="module")
+def azuresql() -> Iterator[Running]:
+    with Running("azuresql", seed=AZURESQL_SEED) as running:
+        yield running
+
+
+@pytest.fixture
+def azuresql_control(azuresql: Running) -> Iterator[Control]:
+    made = Control(azuresql)
+    yield made
+    made.reset()
+    made.settings(deny=[], readOnly=False, encryption="on", route=False, edition="azure", fail=None)

@@ -19,7 +19,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("service", ["snowflake", "bigquery", "databricks", "clickhouse"])
+@pytest.mark.parametrize("service", ["snowflake", "bigquery", "databricks", "clickhouse", "azuresql"])
 def test_one_line_of_json_says_where_it_is_and_it_ends_when_told(service: str, tmp_path: pathlib.Path) -> None:
     seed = tmp_path / "shop.sql"
     seed.write_text("CREATE TABLE things AS SELECT 1 AS a;\n")
@@ -29,7 +29,8 @@ def test_one_line_of_json_says_where_it_is_and_it_ends_when_told(service: str, t
     assert told["service"] == service
     tables = requests.get(told["control"] + "/tables", timeout=10).json()
     assert [table.lower().endswith("things") for table in tables] == [True]
-    assert requests.get(told["url"] + "/", timeout=10).status_code in (401, 403, 404)
+    if told["url"].startswith("http"):
+        assert requests.get(told["url"] + "/", timeout=10).status_code in (401, 403, 404)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
 

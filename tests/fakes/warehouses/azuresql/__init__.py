@@ -1,0 +1,1 @@
+"""Azure SQL and its relatives: TDS 7.4."""

@@ -1,0 +1,189 @@
+"""Running a batch in the database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+from sqlglot import exp
+
+from ..engine import Cursor, Engine
+from ..statements import Statement
+from . import dialect
+from .errors import SqlError, line_of, of_engine
+from .kinds import Kind
+from .kinds import of_engine as kind_of_engine
+
+DATABASE = "shop"
+# What SERVERPROPERTY calls the products.
+EDITIONS = {"server": 3, "azure": 5, "pool": 6, "fabric": 11}
+
+
+@dataclass
+class Result:
+    """What one statement came to."""
+
+    columns: list[tuple[str, Kind]] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    changed: int = 0
+    is_query: bool = False
+
+
+class Database:
+    """The schemas and who may see what."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.catalog: dict[dialect.Name, dialect.Columns] = {}
+        self.denied: set[str] = set()
+        self.read_only = False
+        self.edition = "azure"
+        cursor = engine.cursor()
+        cursor.run("CREATE SCHEMA dbo")
+        cursor.close()
+
+    def has_schema(self, cursor: Cursor, name: str) -> bool:
+        """Whether there is such a schema."""
+        sql = "SELECT 1 FROM duckdb_schemas() WHERE database_name = 'memory' AND schema_name = ?"
+        return bool(cursor.run(sql, [name]).rows)
+
+
+def run(database: Database, sql: str, statement: Statement | None, user: str, force: bool = False) -> list[Result]:
+    """Runs a batch: a transaction that it begins it ends, or is rolled back."""
+    cursor = database.engine.cursor()
+    if statement:
+        cursor.attach(statement)
+    begun = False
+    try:
+        results = []
+        for found in dialect.batch(sql, database.catalog, database.edition == "fabric"):
+            if found.kind == "TRANSACTION":
+                cursor.wait_for_writers()
+                cursor.run("BEGIN")
+                begun = True
+            elif found.kind in ("COMMIT", "ROLLBACK"):
+                if not begun:
+                    raise SqlError(
+                        3902, f"The {found.kind} TRANSACTION request has no corresponding BEGIN TRANSACTION."
+                    )
+                cursor.run(found.kind)
+                begun = False
+            elif found.kind != "SET":
+                if found.kind != "SELECT":
+                    cursor.wait_for_writers()
+                _check(database, found, cursor, user, force)
+                results.append(_execute(database, found, cursor, user))
+        return results
+    except duckdb.Error as error:
+        raise of_engine(error, sql) from error
+    finally:
+        if begun:
+            cursor.run("ROLLBACK")
+        cursor.close()
+
+
+def _check(database: Database, found: dialect.Statement, cursor: Cursor, user: str, force: bool) -> None:
+    assert found.expression is not None
+    if found.kind in ("CREATE TABLE", "CREATE SCHEMA"):
+        if database.read_only and not force:
+            raise SqlError(262, f"{found.kind} permission denied in database '{DATABASE}'.", level=14)
+        _edition_rules(database.edition, found)
+        if found.kind == "CREATE TABLE":
+            assert found.target is not None
+            if not database.has_schema(cursor, found.target[0]):
+                text = f'The specified schema name "{found.target[0]}" does not exist or you may not use it.'
+                raise SqlError(2760, text)
+            if found.target in database.catalog:
+                raise SqlError(2714, f"There is already an object named '{found.target[1]}' in the database.")
+        return
+    writes = found.kind != "SELECT"
+    for name in [*found.reads, *([found.target] if found.target else [])]:
+        shown = ".".join(name)
+        if name not in database.catalog:
+            said = shown if re.search(re.escape(name[0]), found.text, re.IGNORECASE) else name[1]
+            raise SqlError(208, f"Invalid object name '{said}'.", line_of(found.text, name[1]))
+        grant = found.kind if writes and name == found.target else "SELECT"
+        if not force and (shown in database.denied or (database.read_only and grant != "SELECT")):
+            place = f"database '{DATABASE}', schema '{name[0]}'"
+            text = f"The {grant} permission was denied on the object '{name[1]}', {place}."
+            raise SqlError(229, text, line_of(found.text, name[1]), level=14, state=5)
+
+
+def _edition_rules(edition: str, found: dialect.Statement) -> None:
+    """What a dedicated pool and a warehouse of Fabric do not take in a table."""
+    expression = found.expression
+    assert expression is not None
+    keyed = expression.find(exp.PrimaryKey, exp.PrimaryKeyColumnConstraint) is not None
+    longest = any(kind and kind.length is None and kind.name in ("nvarchar", "varchar") for _, kind in found.columns)
+    options = re.search(r"\bWITH\s*\((.*)\)\s*$", found.text, re.IGNORECASE | re.DOTALL)
+    if edition == "pool":
+        if keyed:
+            raise SqlError(104467, "Enforced unique constraints are not supported.")
+        if longest and not (options and re.search(r"\bHEAP\b", options[1], re.IGNORECASE)):
+            raise SqlError(
+                35343, "The statement failed. A column has a data type that cannot participate in a columnstore index."
+            )
+    elif options:
+        raise SqlError(102, "Incorrect syntax near 'HEAP'.", level=15)
+    if edition == "fabric":
+        if keyed:
+            raise SqlError(24584, "The PRIMARY KEY keyword is not supported in the CREATE TABLE statement.")
+        if any(kind and kind.name in ("nvarchar", "nchar", "money", "datetime", "xml") for _, kind in found.columns):
+            raise SqlError(24574, "The type is not supported in a table of this warehouse.")
+
+
+def _constants(database: Database, expression: exp.Expression, cursor: Cursor, user: str) -> dict[str, exp.Expression]:
+    """The calls that the account answers, by their text."""
+    found: dict[str, exp.Expression] = {
+        "USER_NAME()": exp.Literal.string(user),
+        "DB_NAME()": exp.Literal.string(DATABASE),
+        "SERVERPROPERTY('ENGINEEDITION')": exp.Literal.number(EDITIONS[database.edition]),
+        "SERVERPROPERTY('PRODUCTVERSION')": exp.Literal.string("12.0.2000.8"),
+    }
+    for call in expression.find_all(exp.Anonymous):
+        if call.name.upper() != "HAS_PERMS_BY_NAME":
+            continue
+        place, kind, grant = call.expressions
+        answer = _granted(database, cursor, place.name, kind.name.upper(), grant.name.upper())
+        value = exp.Null() if answer is None else exp.Literal.number(int(answer))
+        found[call.sql(dialect=dialect.DIALECT).upper()] = value
+        # Inner calls are put in place first.
+        inner = call.copy()
+        for nested in list(inner.find_all(exp.Func)):
+            if nested is not inner and nested.sql(dialect=dialect.DIALECT).upper() == "DB_NAME()":
+                nested.replace(exp.Literal.string(DATABASE))
+        for text in list(inner.find_all(exp.National)):
+            text.replace(exp.Literal.string(text.name))
+        found[inner.sql(dialect=dialect.DIALECT).upper()] = value
+    return found
+
+
+def _granted(database: Database, cursor: Cursor, place: str, kind: str, grant: str) -> bool | None:
+    parts = tuple(part.replace("]]", "]").lower() for part in re.findall(r"\[((?:[^\]]|\]\])*)\]", place))
+    if kind == "SCHEMA" and not database.has_schema(cursor, parts[0]):
+        return None
+    if kind == "OBJECT" and parts not in database.catalog:
+        return None
+    return grant == "SELECT" or not database.read_only
+
+
+def _execute(database: Database, found: dialect.Statement, cursor: Cursor, user: str) -> Result:
+    assert found.expression is not None
+    text = dialect.translate(found.expression, _constants(database, found.expression, cursor, user))
+    done = cursor.run(text)
+    if found.kind == "CREATE TABLE":
+        assert found.target is not None
+        database.catalog[found.target] = found.columns
+        return Result()
+    if found.kind == "DROP TABLE":
+        database.catalog.pop(found.target or ("", ""), None)
+        return Result()
+    if found.kind != "SELECT":
+        return Result(changed=int(done.rows[0][0]) if done.rows and done.rows[0] else 0)
+    columns = []
+    for at, column in enumerate(done.columns):
+        name, kind = found.columns[at] if at < len(found.columns) else (column.name, None)
+        columns.append((name, kind or kind_of_engine(column.type, [row[at] for row in done.rows])))
+    return Result(columns, done.rows, len(done.rows), True)
