@@ -10,15 +10,13 @@ use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use crate::rest::body::Body;
+use crate::rest::token::{Kept, Token};
 use crate::rest::{Authorize, Call, Service, jwt};
 
 /// How long a token that is signed here holds: an hour at most.
 const LIFETIME_SECONDS: i64 = 55 * 60;
-/// A token is renewed when it holds for less than this.
-const MARGIN_SECONDS: i64 = 5 * 60;
 /// The longest answer of a token server.
 const ANSWER: usize = 64 * 1024;
 
@@ -54,15 +52,12 @@ enum Identity {
     Machine(Box<Service>),
 }
 
-/// A token and until when it holds, in Unix seconds.
-type Token = (SecretString, i64);
-
 /// The credential of a Source.
 pub(super) struct Credential {
     identity: Identity,
     /// Whom it acts as, and where tokens of that account are made.
     impersonate: Option<(String, Service)>,
-    last: Mutex<Option<Token>>,
+    last: Kept,
 }
 
 impl Credential {
@@ -83,7 +78,7 @@ impl Credential {
             }
             None => None,
         };
-        Ok(Self { identity, impersonate, last: Mutex::default() })
+        Ok(Self { identity, impersonate, last: Kept::default() })
     }
 
     /// Who it is, for messages.
@@ -173,18 +168,8 @@ impl Identity {
 #[async_trait]
 impl Authorize for Credential {
     async fn bearer(&self, stale: bool) -> Result<Option<SecretString>, Failure> {
-        let now = jiff::Timestamp::now().as_second();
-        let mut last = self.last.lock().await;
-        if let Some((token, until)) = &*last
-            && !stale
-            && now + MARGIN_SECONDS < *until
-        {
-            return Ok(Some(token.clone()));
-        }
-        let made = self.token(now).await?;
-        let token = made.0.clone();
-        *last = Some(made);
-        Ok(Some(token))
+        let made = self.token(jiff::Timestamp::now().as_second());
+        Ok(Some(self.last.token(stale, made).await?.0))
     }
 }
 

@@ -9,22 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
-use crate::rest::body::Body;
+use crate::rest::token::{self, Kept};
 use crate::rest::{Authorize, Call, Service};
 
-/// A token is renewed when it holds for less than this, in seconds.
-const MARGIN: i64 = 5 * 60;
-/// The longest that a token is believed to hold.
-const LONGEST: i64 = 24 * 3600;
-/// The longest answer of a token server.
-const ANSWER: usize = 64 * 1024;
 /// The application that stands for Azure Databricks in every tenant, per "Get Microsoft Entra ID tokens for service principals".
 const AZURE_DATABRICKS: &str = "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d/.default";
-
-/// A token and until when it holds, in Unix seconds.
-type Token = (SecretString, i64);
 
 /// The credential of a Source.
 pub(super) enum Credential {
@@ -39,7 +29,7 @@ pub(super) struct Principal {
     /// Of Entra; the workspace's own without.
     tenant: Option<String>,
     service: Service,
-    last: Mutex<Option<Token>>,
+    last: Kept,
 }
 
 impl Credential {
@@ -57,7 +47,7 @@ impl Credential {
             DatabricksCredential::Client { id, secret, tenant } => {
                 let endpoint = plan.endpoint.as_deref();
                 let service = match tenant {
-                    Some(_) => Service::new("Microsoft Entra".into(), authority(&plan.host), endpoint)?,
+                    Some(_) => Service::new("Microsoft Entra".into(), token::entra(&plan.host), endpoint)?,
                     None => {
                         let name = format!("the token endpoint of Databricks workspace \"{}\"", plan.host);
                         Service::new(name, &plan.host, endpoint)?
@@ -65,7 +55,7 @@ impl Credential {
                 };
                 let secret = trimmed(&secrets.read(secret)?);
                 let (id, tenant) = (id.clone(), tenant.clone());
-                Ok(Self::Principal(Box::new(Principal { id, secret, tenant, service, last: Mutex::default() })))
+                Ok(Self::Principal(Box::new(Principal { id, secret, tenant, service, last: Kept::default() })))
             }
         }
     }
@@ -100,17 +90,6 @@ impl Credential {
     }
 }
 
-/// Where tokens of the cloud of this workspace are made.
-fn authority(host: &str) -> &'static str {
-    if host.ends_with(".us") {
-        "login.microsoftonline.us"
-    } else if host.ends_with(".cn") {
-        "login.partner.microsoftonline.cn"
-    } else {
-        "login.microsoftonline.com"
-    }
-}
-
 impl Principal {
     fn call(&self) -> Call {
         let grant = ("grant_type", "client_credentials");
@@ -126,22 +105,6 @@ impl Principal {
             ),
             None => Call::form("/oidc/v1/token".into(), &[grant, ("scope", "all-apis")]),
         }
-    }
-
-    async fn token(&self, now: i64) -> Result<Token, Failure> {
-        #[derive(Deserialize)]
-        struct Made {
-            access_token: String,
-            expires_in: i64,
-        }
-        let response = self.service.send(&self.call(), self).await?;
-        let status = response.status().as_u16();
-        let body = Body::new(response).whole(ANSWER).await.map_err(|_| self.service.broken())?;
-        if status != 200 {
-            return Err(self.denied(status, &body));
-        }
-        let made: Made = serde_json::from_slice(&body).map_err(|_| self.service.strange(status))?;
-        Ok((made.access_token.into(), now + made.expires_in.clamp(0, LONGEST)))
     }
 
     /// Why there is no token: one of the errors of RFC 6749.
@@ -194,17 +157,8 @@ impl Authorize for Credential {
             Self::Personal(token) => return Ok(Some(token.clone())),
             Self::Principal(principal) => principal,
         };
-        let now = jiff::Timestamp::now().as_second();
-        let mut last = principal.last.lock().await;
-        if let Some((token, until)) = &*last
-            && !stale
-            && now + MARGIN < *until
-        {
-            return Ok(Some(token.clone()));
-        }
-        let made = principal.token(now).await?;
-        let token = made.0.clone();
-        *last = Some(made);
-        Ok(Some(token))
+        let call = principal.call();
+        let made = token::ask(&principal.service, &call, &**principal, |status, body| principal.denied(status, body));
+        Ok(Some(principal.last.token(stale, made).await?.0))
     }
 }

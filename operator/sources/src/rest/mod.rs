@@ -2,7 +2,7 @@
 //!
 //! [`service`] sends requests and tries again what may pass; [`body`] reads an answer as it arrives, unpacked and bounded; [`scan`]
 //! finds the rows in it without holding them; [`row`] makes batches of them. [`running`] keeps statements that are cancelled when
-//! nobody waits for them, and [`read`] reads models by them. What an answer means is each warehouse's own: a new one implements
+//! nobody waits for them, and [`read`] reads models by them; [`token`] keeps tokens while they hold. What an answer means is each warehouse's own: a new one implements
 //! [`running::Jobs`] and [`read::Models`] for its client, and [`row::Described`] and [`row::Wire`] for its types. No text of a
 //! server's and no credential is in a failure of this module.
 
@@ -23,6 +23,7 @@ pub(crate) mod scan;
 #[cfg(test)]
 pub(crate) mod script;
 pub(crate) mod service;
+pub(crate) mod token;
 mod trouble;
 
 pub(crate) use self::call::{Call, Link};
