@@ -13,6 +13,7 @@ from .errors import SqlError, line_of
 from .kinds import Kind, of_sql
 
 DIALECT = strict(TSQL, "StrictTransactSql")
+JOINED = re.compile(r"\\\r?\n")
 WRITES = (exp.Insert, exp.Update, exp.Delete)
 SET = re.compile(
     r"SET\s+(LOCK_TIMEOUT\s+\d+|XACT_ABORT\s+ON|TRANSACTION\s+ISOLATION\s+LEVEL\s+(SNAPSHOT|READ\s+COMMITTED)"
@@ -243,8 +244,9 @@ def translate(expression: exp.Expression, constants: dict[str, exp.Expression]) 
 
 
 def _rewrite(node: exp.Expression, constants: dict[str, exp.Expression]) -> exp.Expression | None:
-    if isinstance(node, exp.National):
-        return exp.Literal.string(node.name)
+    if isinstance(node, exp.National) or (isinstance(node, exp.Literal) and node.is_string):
+        # A backslash at the end of a line joins it with the next.
+        return exp.Literal.string(JOINED.sub("", node.name))
     if isinstance(node, exp.DataType):
         kind = of_sql(node)
         return kind.duck() if kind else node

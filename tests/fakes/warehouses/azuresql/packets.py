@@ -29,7 +29,7 @@ class Stream:
         self._tls: ssl.SSLObject | None = None
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._buffer = b""
-        self._encrypted = False
+        self.encrypted = False
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """The server's half of a handshake in packets of the prelogin."""
@@ -49,7 +49,7 @@ class Stream:
                 raise Gone from error
         self._say_handshake()
         # What came behind the handshake already is encrypted, and in no packet.
-        self._encrypted, rest, self._buffer = True, self._buffer, b""
+        self.encrypted, rest, self._buffer = True, self._buffer, b""
         self._incoming.write(rest)
         self._decrypt()
 
@@ -80,7 +80,7 @@ class Stream:
             raise Gone from error
         if not heard:
             raise Gone
-        if not self._encrypted:
+        if not self.encrypted:
             self._buffer += heard
             return
         self._incoming.write(heard)
@@ -133,7 +133,7 @@ class Stream:
 
     def send(self, data: bytes) -> None:
         """Sends bytes, encrypted if that is agreed."""
-        if self._encrypted and self._tls:
+        if self.encrypted and self._tls:
             for start in range(0, len(data), 16384):
                 self._tls.write(data[start : start + 16384])
             data = self._outgoing.read()

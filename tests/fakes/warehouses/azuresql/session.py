@@ -64,6 +64,8 @@ class Session:
         if kind != packets.LOGIN:
             raise Refused(f"a login in a packet of type {kind}")
         asked = login.read_login(message)
+        if 0x02 in asked.features and not self._stream.encrypted:
+            raise Refused("a token that everybody can read")
         request = self._request(LOGIN, f"{asked.texts['program']} {asked.texts['database']}")
         fault = self._front.faults.take(request)
         failure = None

@@ -82,6 +82,10 @@ def test_long_values_and_many_rows_arrive_whole(azuresql: Running, tmp_path: pat
         cursor.execute("DROP TABLE many")
 
 
+def test_a_backslash_joins_lines(azuresql: Running, tmp_path: pathlib.Path) -> None:
+    assert rows(azuresql, tmp_path, "SELECT 'a\\\nb' AS a, N'c\\\\\r\n\r\nd' AS b") == [("ab", "c\\\r\nd")]
+
+
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
@@ -283,6 +287,17 @@ def test_a_login_that_is_none_ends_the_connection(azuresql: Running, changes: di
         raw.receive()
         raw.encrypt()
         raw.send(packets.LOGIN, login7(azuresql.connection, **changes))
+        assert closed(raw)
+
+
+def test_a_token_is_not_taken_in_the_clear(azuresql: Running) -> None:
+    token = "token".encode("utf-16-le")
+    data = b"\x02" + struct.pack("<I", len(token)) + token
+    features = b"\x02" + struct.pack("<I", len(data)) + data + b"\xff"
+    with Raw(azuresql) as raw:
+        raw.send(packets.PRELOGIN, PRELOGIN[:-1] + b"\x02")
+        raw.receive()
+        raw.send(packets.LOGIN, login7(azuresql.connection, user="", password="", features=features))
         assert closed(raw)
 
 
