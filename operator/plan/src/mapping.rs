@@ -257,6 +257,11 @@ fn identity(
             identity.insert("source.host".to_owned(), databricks.host.clone());
             identity.insert("source.catalog".to_owned(), databricks.catalog.clone().unwrap_or_default());
         }
+        Connection::AzureSql(database) => {
+            identity.insert("source".to_owned(), "azureSql".to_owned());
+            identity.insert("source.host".to_owned(), format!("{}:{}", database.host, database.port));
+            identity.insert("source.database".to_owned(), database.database.clone());
+        }
         Connection::ClickHouse(server) | Connection::MySql(server) => {
             let product = if matches!(parts.source.connection, Connection::MySql(_)) { "mysql" } else { "clickhouse" };
             identity.insert("source".to_owned(), product.to_owned());

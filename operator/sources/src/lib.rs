@@ -3,6 +3,7 @@
 //! [`warehouse::open`] connects to what a plan names; a [`warehouse::Warehouse`] checks, describes, and reads rows. The streaming
 //! engine makes an [`backflow_core::extraction::Extraction`] of it and a [`backflow_core::state::StateStore`].
 
+mod azuresql;
 pub mod batch;
 mod bigquery;
 mod claims;

@@ -29,6 +29,8 @@ pub(crate) enum Lexis {
     ClickHouse,
     /// Strings in either quotes with backslashes, backticks around names, `#` comments, comments that are executed.
     MySql,
+    /// Double quotes or brackets around names, nested comments, `@` before parameters. A WITH stands at the very beginning.
+    TransactSql,
 }
 
 impl Lexis {
@@ -36,7 +38,7 @@ impl Lexis {
     const fn quote(self) -> char {
         match self {
             Self::BigQuery | Self::Databricks | Self::ClickHouse | Self::MySql => '`',
-            Self::Postgres | Self::Sqlite | Self::Snowflake | Self::Redshift => '"',
+            Self::Postgres | Self::Sqlite | Self::Snowflake | Self::Redshift | Self::TransactSql => '"',
         }
     }
 }
@@ -73,6 +75,32 @@ pub(crate) fn check_statement(sql: &str, lexis: Lexis, subject: Subject<'_>) -> 
     }
 }
 
+/// Where the main SELECT begins, with its parentheses, of a statement that begins with WITH. What stands in its place there may be no SELECT:
+/// then `None`.
+pub(crate) fn main_select(sql: &str, lexis: Lexis) -> Option<usize> {
+    let mut scanner = Scanner { sql, at: 0, lexis };
+    // `closed`: the last thing was a closing parenthesis, behind which are a comma, the AS behind names, or the main SELECT.
+    let (mut depth, mut begun, mut closed) = (0_usize, false, false);
+    loop {
+        let start = scanner.at;
+        let token = scanner.next()?;
+        let text = &sql[start..scanner.at];
+        match token {
+            Token::Blank => continue,
+            Token::Left if !begun => return None,
+            Token::Left if depth == 0 && closed => return Some(start),
+            Token::Left => depth += 1,
+            Token::Right => depth = depth.checked_sub(1)?,
+            _ if depth > 0 => {}
+            Token::Word if !begun && !text.eq_ignore_ascii_case("with") => return None,
+            Token::Word if closed && text.eq_ignore_ascii_case("select") => return Some(start),
+            _ if closed && text != "," && !text.eq_ignore_ascii_case("as") => return None,
+            _ => begun = true,
+        }
+        closed = depth == 0 && matches!(token, Token::Right);
+    }
+}
+
 /// Checks that `sql` is one expression that can stand in parentheses.
 pub(crate) fn check_expression(sql: &str, lexis: Lexis, subject: Subject<'_>) -> Result<(), Failure> {
     let outline = outline(sql, lexis, subject)?;
@@ -101,16 +129,18 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
     let mut rest = text.trim();
     loop {
         let part;
-        if let Some(quoted) = rest.strip_prefix(mark) {
+        let bracket = lexis == Lexis::TransactSql && rest.starts_with('[');
+        let (open, close) = if bracket { ('[', ']') } else { (mark, mark) };
+        if let Some(quoted) = rest.strip_prefix(open) {
             let mut name = String::new();
             let mut tail = quoted;
             loop {
-                let end = tail.find(mark).ok_or_else(wrong)?;
+                let end = tail.find(close).ok_or_else(wrong)?;
                 name.push_str(&tail[..end]);
                 tail = &tail[end + 1..];
-                match tail.strip_prefix(mark) {
+                match tail.strip_prefix(close) {
                     Some(more) => {
-                        name.push(mark);
+                        name.push(close);
                         tail = more;
                     }
                     None => break,
@@ -121,15 +151,21 @@ pub(crate) fn table(text: &str, lexis: Lexis, subject: Subject<'_>) -> Result<St
         } else {
             let end = rest.find('.').unwrap_or(rest.len());
             let plain = &rest[..end];
-            if plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '`' | '\'' | ';' | '(' | ')' | '\\')) {
+            let bracket = lexis == Lexis::TransactSql && plain.contains(['[', ']']);
+            if bracket
+                || plain.chars().any(|c| c.is_whitespace() || matches!(c, '"' | '`' | '\'' | ';' | '(' | ')' | '\\'))
+            {
                 return Err(wrong());
             }
             part = match lexis {
                 Lexis::Postgres | Lexis::Redshift => plain.to_lowercase(),
                 Lexis::Snowflake => plain.to_uppercase(),
-                Lexis::Sqlite | Lexis::BigQuery | Lexis::Databricks | Lexis::ClickHouse | Lexis::MySql => {
-                    plain.to_owned()
-                }
+                Lexis::Sqlite
+                | Lexis::BigQuery
+                | Lexis::Databricks
+                | Lexis::ClickHouse
+                | Lexis::MySql
+                | Lexis::TransactSql => plain.to_owned(),
             };
             rest = &rest[end..];
         }
@@ -258,6 +294,7 @@ impl Scanner<'_> {
         let redshift = self.lexis == Lexis::Redshift;
         let clickhouse = self.lexis == Lexis::ClickHouse;
         let mysql = self.lexis == Lexis::MySql;
+        let transact = self.lexis == Lexis::TransactSql;
         Some(match first {
             '\0' => Token::Nul,
             _ if first.is_whitespace() => self.skip(first.len_utf8(), Token::Blank),
@@ -269,6 +306,7 @@ impl Scanner<'_> {
                 self.skip(2, Token::Other)
             }
             '-' if databricks && rest.starts_with("--") => self.skip(comment_with_escapes(rest), Token::Blank),
+            '-' if transact && rest.starts_with("--") => self.comment_of_a_line(rest),
             '-' if rest.starts_with("--") => {
                 let end = rest
                     .find(|c| c == '\n' || ((postgres || snowflake || redshift) && c == '\r'))
@@ -286,9 +324,9 @@ impl Scanner<'_> {
             'r' | 'R' if databricks && rest[1..].starts_with(['\'', '"']) => self.raw(),
             '`' if databricks => self.quoted('`', false, "quoted name"),
             '`' if bigquery || clickhouse => self.quoted('`', true, "quoted name"),
-            '@' if rest.starts_with("@@") && bigquery => self.skip(2, Token::Other),
-            '@' if bigquery && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
             '\'' if redshift => self.plain(),
+            '@' if rest.starts_with("@@") && (bigquery || transact) => self.skip(2, Token::Other),
+            '@' if (bigquery || transact) && rest[1..].starts_with(is_word) => self.skip(1, Token::Parameter),
             '\'' => self.quoted('\'', snowflake || clickhouse || mysql, "string"),
             'e' | 'E' if postgres && rest[1..].starts_with('\'') => {
                 self.at += 1;
@@ -297,6 +335,7 @@ impl Scanner<'_> {
             '"' if mysql => self.quoted('"', true, "string"),
             '"' => self.quoted('"', clickhouse, "quoted name"),
             '`' if sqlite || mysql => self.quoted('`', false, "quoted name"),
+            '[' if transact => self.quoted(']', false, "quoted name"),
             '[' if sqlite => match rest.find(']') {
                 Some(end) => self.skip(end + 1, Token::Other),
                 None => Token::Open("quoted name"),
@@ -328,6 +367,15 @@ impl Scanner<'_> {
         token
     }
 
+    /// `--` where it is not said whether a carriage return alone ends it.
+    fn comment_of_a_line(&mut self, rest: &str) -> Token {
+        let line = rest.split('\n').next().unwrap_or_default();
+        if line.trim_end_matches('\r').contains('\r') {
+            return Token::Open("comment with a carriage return in it");
+        }
+        self.skip(line.len(), Token::Blank)
+    }
+
     fn comment(&mut self) -> Token {
         let bytes = self.sql.as_bytes();
         let mut at = self.at + 2;
@@ -338,7 +386,12 @@ impl Scanner<'_> {
                     depth -= 1;
                     at += 2;
                 }
-                Some(b"/*") if matches!(self.lexis, Lexis::Postgres | Lexis::Databricks | Lexis::Redshift) => {
+                Some(b"/*")
+                    if matches!(
+                        self.lexis,
+                        Lexis::Postgres | Lexis::Databricks | Lexis::Redshift | Lexis::TransactSql
+                    ) =>
+                {
                     depth += 1;
                     at += 2;
                 }

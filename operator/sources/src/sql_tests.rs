@@ -172,6 +172,59 @@ fn redshift_takes_no_string_that_could_mean_two_things() {
 }
 
 #[test]
+fn transact_sql_knows_brackets_and_nested_comments() {
+    let subject = Subject("model \"m\"");
+    let check = |sql| check_statement(sql, Lexis::TransactSql, subject).err().map(|failure| failure.code);
+    for sql in [
+        "select 'it''s; (', N'a\\', [a;]](], \"b;\"\"(\", @@version from #t -- ; )",
+        "with a as (select 1 as x /* ; /* ) */ ( */) select x from a -- ; )\r\n",
+    ] {
+        assert_eq!(check(sql), None, "{sql}");
+    }
+    for sql in [
+        "select 'a",
+        "select [a",
+        "select [a]]",
+        "select @id",
+        "select ?",
+        "select 1 /* /* */",
+        "select 1 -- a\n)",
+        "select 1 as a -- \r(\n) as _m drop table t select * from (select 1 as a",
+        "select 1 as a; drop table t",
+    ] {
+        assert!(check(sql).is_some(), "{sql}");
+    }
+    let table = |text| table(text, Lexis::TransactSql, subject).ok();
+    assert_eq!(table("[my ]]schema].Customers").as_deref(), Some("\"my ]schema\".\"Customers\""));
+    assert_eq!(table("shop.\"dbo\".[a\"b]").as_deref(), Some("\"shop\".\"dbo\".\"a\"\"b\""));
+    assert_eq!((table("[a"), table("[a]b"), table("a]b")), (None, None, None));
+}
+
+#[test]
+fn behind_with_comes_the_main_select_or_nothing_that_is_taken_for_it() {
+    let main = |sql: &'static str| main_select(sql, Lexis::TransactSql).map(|at| &sql[at..]);
+    for (sql, expected) in [
+        ("with a as (select 1 as x) select x from a", "select x from a"),
+        ("/* ( */ WITH [se]]lect(] (x) AS (SELECT 1) -- )\n, b AS (SELECT (2) AS y) SELECT 3", "SELECT 3"),
+        ("with a as (select 1 as x) (select x from a) union all select 2", "(select x from a) union all select 2"),
+        ("with xmlnamespaces ('u' as p), a as (select 1 as x) select x from a", "select x from a"),
+    ] {
+        assert_eq!(main(sql), Some(expected), "{sql}");
+    }
+    for sql in [
+        "select 1",
+        "with a as (select 1 as x)",
+        "with a as (select 1 as x) delete from t select 1",
+        "with a as (select 1 as x) update t set y = (1) select 1",
+        "with a as (select 1 as x) [b] select 1",
+        "with a as (select 1 as x) ) select 1",
+        "exec (p) select 1",
+    ] {
+        assert_eq!(main(sql), None, "{sql}");
+    }
+}
+
+#[test]
 fn clickhouse_knows_backslashes_heredocs_and_a_choice() {
     let subject = Subject("model \"m\"");
     let check = |sql| check_statement(sql, Lexis::ClickHouse, subject).err().map(|failure| failure.code);

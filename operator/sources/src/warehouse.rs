@@ -11,6 +11,7 @@ use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use futures::stream::BoxStream;
 
+use crate::azuresql::AzureSqlWarehouse;
 use crate::batch::Batch;
 use crate::bigquery::BigQueryWarehouse;
 use crate::clickhouse::ClickHouseWarehouse;
@@ -116,6 +117,9 @@ pub async fn open(
         }
         Connection::Databricks(databricks) => {
             Arc::new(DatabricksWarehouse::open(databricks, schema, secrets, application_name).await?)
+        }
+        Connection::AzureSql(database) => {
+            Arc::new(AzureSqlWarehouse::open(database, schema, secrets, application_name).await?)
         }
         Connection::ClickHouse(clickhouse) => {
             Arc::new(ClickHouseWarehouse::open(clickhouse, schema, secrets, application_name).await?)

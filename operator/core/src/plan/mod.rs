@@ -14,7 +14,7 @@ pub use self::cloud::{
 };
 pub use self::destination::{DestinationLimits, DestinationPlan};
 pub use self::mapping::{Field, FieldSource, Include, Items, MappingPlan, OnMappingChange, OnNull, Parse, Retry};
-pub use self::server::Server;
+pub use self::server::{AzureSql, AzureSqlCredential, Server};
 pub use self::source::{
     AzureState, Connection, DiffEngine, DirectoryState, GcsState, ModelPlan, ModelQuery, Postgres, S3State, SourcePlan,
     Sqlite, StateLocation, StateStorePlan, Tls, TlsMode, VOLUME_PATH,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BigQuery, Databricks, Redshift, Server, Snowflake};
+use super::{AzureSql, BigQuery, Databricks, Redshift, Server, Snowflake};
 use crate::secret::SecretRef;
 
 /// A warehouse.
@@ -45,6 +45,8 @@ pub enum Connection {
     BigQuery(Box<BigQuery>),
     /// A Databricks SQL warehouse.
     Databricks(Box<Databricks>),
+    /// A database of Azure SQL, Synapse, Fabric or SQL Server.
+    AzureSql(Box<AzureSql>),
     /// A ClickHouse server.
     #[serde(rename = "clickhouse")]
     ClickHouse(Box<Server>),
@@ -280,6 +282,7 @@ impl SourcePlan {
             Connection::Snowflake(snowflake) => all.extend(snowflake.secrets().cloned()),
             Connection::BigQuery(bigquery) => all.extend(bigquery.service_account_key.clone()),
             Connection::Databricks(databricks) => all.push(databricks.secret().clone()),
+            Connection::AzureSql(database) => all.extend(database.secrets().cloned()),
             Connection::ClickHouse(server) | Connection::MySql(server) => all.extend(server.secrets().cloned()),
             Connection::Sqlite(_) => {}
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use backflow_core::code::Failure;
 use backflow_core::plan::{ModelPlan, ModelQuery};
 
-use crate::sql::{Lexis, Subject, check_expression, check_statement, table};
+use crate::sql::{Lexis, Subject, check_expression, check_statement, main_select, table};
 
 /// A statement that holds the user's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,19 +56,31 @@ impl Composed {
         limit: Option<u32>,
     ) -> Result<Self, Failure> {
         let (text, user) = relation(model, lexis)?;
-        let mut composed = Self { sql: format!("SELECT {list} FROM (\n"), model: 0..0, filter: 0..0 };
+        let transact = lexis == Lexis::TransactSql;
+        let top = limit.filter(|_| transact).map_or_else(String::new, |limit| format!("TOP ({limit}) "));
+        let select = format!("SELECT {top}{list} FROM");
+        let main = main_select(&text, lexis).filter(|_| transact);
+        // What is in parentheses takes no WITH there: the model becomes the last of its own.
+        let (before, text, after) = match main {
+            Some(at) => {
+                let model = format!("{}, _m AS ({}", &text[..at], &text[at..]);
+                (String::new(), model, format!("\n) {select} _m"))
+            }
+            None => (format!("{select} (\n"), text, "\n) AS _m".to_owned()),
+        };
+        let mut composed = Self { sql: before, model: 0..0, filter: 0..0 };
         let lines = composed.push(&text);
         if user {
             composed.model = lines;
         }
-        composed.sql.push_str("\n) AS _m");
+        composed.sql.push_str(&after);
         if let Some(filter) = filter {
             check_expression(filter, lexis, Subject("where"))?;
             composed.sql.push_str(" WHERE (\n");
             composed.filter = composed.push(filter);
             composed.sql.push_str("\n)");
         }
-        if let Some(limit) = limit {
+        if let Some(limit) = limit.filter(|_| !transact) {
             composed.sql.push_str(&format!(" LIMIT {limit}"));
         }
         Ok(composed)
@@ -111,6 +123,26 @@ mod tests {
             Composed::read(&table, Lexis::Snowflake, &[], None, None).unwrap().sql,
         ];
         insta::assert_snapshot!(all.join(";\n\n"));
+    }
+
+    #[test]
+    fn a_with_stays_at_the_beginning_for_those_who_take_it_nowhere_else() {
+        let sql = "-- all\nWITH [se]]lect(] AS (SELECT 1 AS id), b (x) AS (\nSELECT id FROM a) SELECT x AS id FROM b\nWHERE x > 0";
+        let model = model(ModelQuery::Sql(sql.into()));
+        let columns = ["_m.[id]".to_owned()];
+        let composed = Composed::read(&model, Lexis::TransactSql, &columns, Some("id > 0"), Some(5)).unwrap();
+        assert_eq!(
+            composed.sql,
+            "-- all\nWITH [se]]lect(] AS (SELECT 1 AS id), b (x) AS (\nSELECT id FROM a) , _m AS (SELECT x AS id FROM b\nWHERE x > 0\n) \
+             SELECT TOP (5) _m.[id] FROM _m WHERE (\nid > 0\n)"
+        );
+        assert_eq!(
+            (composed.place(4).as_deref(), composed.place(6)),
+            (Some("line 4"), Some("line 1 of the where".into()))
+        );
+        let table = self::model(ModelQuery::Table("[dbo].[or]]ders]".into()));
+        let described = Composed::describe(&table, Lexis::TransactSql, None).unwrap();
+        assert_eq!(described.sql, "SELECT TOP (0) _m.* FROM (\nSELECT * FROM \"dbo\".\"or]ders\"\n) AS _m");
     }
 
     #[test]
