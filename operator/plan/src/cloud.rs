@@ -1,8 +1,8 @@
 //! Warehouses that are a service of a cloud.
 
 use backflow_core::plan::{
-    BigQuery, Connection, Databricks, DatabricksCredential, Redshift, RedshiftCredential, RedshiftIam, RedshiftTarget,
-    Snowflake, SnowflakeCredential,
+    AzureSql, AzureSqlCredential, BigQuery, Connection, Databricks, DatabricksCredential, Redshift, RedshiftCredential,
+    RedshiftIam, RedshiftTarget, Snowflake, SnowflakeCredential, TlsMode,
 };
 use backflow_crds::v1alpha1 as api;
 
@@ -157,6 +157,56 @@ pub(crate) fn databricks(spec: &api::Databricks, findings: &mut Findings) -> Opt
         start_for_checks: spec.start_for_checks,
         endpoint: None,
     })))
+}
+
+/// Plans a database of Azure SQL, Synapse, Fabric or SQL Server.
+pub(crate) fn azure_sql(spec: &api::AzureSql, findings: &mut Findings) -> Option<Connection> {
+    let port = port("azureSql", spec.port, findings);
+    let tls = tls("azureSql", &spec.tls, findings);
+    let credential = match (&spec.user, &spec.password, &spec.entra) {
+        (Some(user), Some(password), None) => {
+            Some(AzureSqlCredential::Login { user: user.clone(), password: secret(password) })
+        }
+        (None, None, Some(entra)) => {
+            if tls.mode == TlsMode::Disable {
+                let message = "a token of Entra is not sent unencrypted; use VerifyFull";
+                findings.add("spec.azureSql.tls.mode", "InvalidSpec", message);
+            }
+            Some(self::entra(entra, findings))
+        }
+        _ => {
+            let message = "either user and password must be set, or entra";
+            findings.add("spec.azureSql", "InvalidSpec", message);
+            None
+        }
+    };
+    Some(Connection::AzureSql(Box::new(AzureSql {
+        host: spec.host.clone(),
+        port: port?,
+        database: spec.database.clone(),
+        credential: credential?,
+        tls,
+        authority: None,
+    })))
+}
+
+fn entra(spec: &api::EntraIdentity, findings: &mut Findings) -> AzureSqlCredential {
+    // They become parts of a URL and of a form.
+    let plain = |id: &str| !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.'));
+    for (member, id) in [("tenantId", &spec.tenant_id), ("clientId", &spec.client_id)] {
+        if id.as_deref().is_some_and(|id| !plain(id)) {
+            let message = "write the id alone, such as 72f988bf-86f1-41af-91ab-2d7cd011db47";
+            findings.add(format!("spec.azureSql.entra.{member}"), "InvalidSpec", message);
+        }
+    }
+    if spec.client_secret.is_some() && (spec.tenant_id.is_none() || spec.client_id.is_none()) {
+        findings.add("spec.azureSql.entra", "InvalidSpec", "clientSecret needs tenantId and clientId");
+    }
+    AzureSqlCredential::Entra {
+        tenant_id: spec.tenant_id.clone(),
+        client_id: spec.client_id.clone(),
+        client_secret: spec.client_secret.as_ref().map(secret),
+    }
 }
 
 fn credential(spec: &api::Snowflake, findings: &mut Findings) -> Option<SnowflakeCredential> {

@@ -22,14 +22,7 @@ impl Findings {
         self.0.push(Finding { path: path.into(), code: code.to_owned(), message: message.into() });
     }
 
-    /// Adds a finding for a field that this version does not know what to do with yet.
-    pub fn not_supported(&mut self, path: impl Into<String>, instead: &str) {
-        let path = path.into();
-        let message = format!("{path} is not supported by this version; {instead}");
-        self.add(path, "NotSupported", message);
-    }
-
-    /// The same for one of the values that a field may have.
+    /// Adds a finding for a value of a field that this version does not know what to do with yet.
     pub fn value_not_supported(&mut self, path: &str, value: &str, instead: &str) {
         self.add(path, "NotSupported", format!("{path}: {value} is not supported by this version; {instead}"));
     }

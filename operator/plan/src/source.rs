@@ -28,21 +28,15 @@ pub fn source(name: &str, spec: &SourceSpec, place: &Place) -> Result<SourcePlan
         Some(Warehouse::Snowflake(snowflake)) => crate::cloud::snowflake(snowflake, &mut findings),
         Some(Warehouse::BigQuery(bigquery)) => crate::cloud::bigquery(bigquery, &mut findings),
         Some(Warehouse::Databricks(databricks)) => crate::cloud::databricks(databricks, &mut findings),
+        Some(Warehouse::AzureSql(azure)) => crate::cloud::azure_sql(azure, &mut findings),
         Some(Warehouse::ClickHouse(clickhouse)) => self::clickhouse(clickhouse, &mut findings),
         Some(Warehouse::MySql(mysql)) => self::mysql(mysql, &mut findings),
         Some(Warehouse::Sqlite(sqlite)) => self::sqlite(sqlite, place, &mut findings),
-        Some(other) => {
-            findings.not_supported(
-                format!("spec.{}", other.member()),
-                "use postgres, redshift, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
-            );
-            None
-        }
         None => {
             findings.add(
                 "spec",
                 "InvalidSpec",
-                "exactly one warehouse must be set: postgres, redshift, snowflake, bigquery, databricks, mysql or clickhouse, or sqlite in local runs",
+                "exactly one warehouse must be set: postgres, redshift, snowflake, bigquery, databricks, azureSql, mysql or clickhouse, or sqlite in local runs",
             );
             None
         }
@@ -75,6 +69,7 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         | Warehouse::Snowflake(_)
         | Warehouse::BigQuery(_)
         | Warehouse::Databricks(_)
+        | Warehouse::AzureSql(_)
         | Warehouse::ClickHouse(_)),
     ) = spec.warehouse()
     {

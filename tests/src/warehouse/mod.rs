@@ -5,8 +5,8 @@ mod process;
 use anyhow::{Context as _, ensure};
 use backflow_core::code::Failure;
 use backflow_core::plan::{
-    BigQuery, Connection, Databricks, DatabricksCredential, DiffEngine, Server, Snowflake, SnowflakeCredential,
-    SourcePlan, StateLocation, Tls, TlsMode,
+    AzureSql, AzureSqlCredential, BigQuery, Connection, Databricks, DatabricksCredential, DiffEngine, Server,
+    Snowflake, SnowflakeCredential, SourcePlan, StateLocation, Tls, TlsMode,
 };
 use backflow_core::secret::{SecretRef, Secrets};
 use reqwest::{Client, Method};
@@ -18,6 +18,8 @@ use crate::PATIENCE;
 /// The Secret that holds the credential.
 const SECRET: &str = "warehouse";
 const KEY: &str = "credential";
+/// Where the certificate of the authority is, of those that are reached encrypted.
+const AUTHORITY: &str = "ca";
 
 /// A service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum Service {
     Databricks,
     /// ClickHouse's HTTP interface.
     ClickHouse,
+    /// Azure SQL's protocol.
+    AzureSql,
 }
 
 impl Service {
@@ -40,6 +44,7 @@ impl Service {
             Self::BigQuery => "bigquery",
             Self::Databricks => "databricks",
             Self::ClickHouse => "clickhouse",
+            Self::AzureSql => "azuresql",
         }
     }
 
@@ -58,6 +63,18 @@ impl Service {
                 "oauthToken",
             ],
             Self::ClickHouse => &["user", "password", "database"],
+            Self::AzureSql => &[
+                "host",
+                "database",
+                "user",
+                "password",
+                "certificateAuthority",
+                "authority",
+                "tenantId",
+                "clientId",
+                "clientSecret",
+                "podToken",
+            ],
             Self::BigQuery => &["project", "location", "dataset", "accessToken", "impersonate"],
             Self::Databricks => &[
                 "host",
@@ -105,6 +122,12 @@ impl FakeWarehouse {
         self.told[name].as_str().unwrap_or_default()
     }
 
+    /// Where it listens, on this machine.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.told("url").rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default()
+    }
+
     /// A Source that reads it, with its state in the schema or dataset of every default.
     #[must_use]
     pub fn source(&self) -> SourcePlan {
@@ -150,16 +173,30 @@ impl FakeWarehouse {
                 (Connection::Databricks(Box::new(databricks)), "_backflow")
             }
             Service::ClickHouse => {
-                let port = self.told("url").rsplit(':').next().and_then(|port| port.parse().ok());
                 let server = Server {
                     host: "127.0.0.1".into(),
-                    port: port.unwrap_or_default(),
+                    port: self.port(),
                     database: told("database"),
                     user: told("user"),
                     password: Some(credential),
                     tls: Tls { mode: TlsMode::Disable, ..Tls::default() },
                 };
                 (Connection::ClickHouse(Box::new(server)), "_backflow")
+            }
+            Service::AzureSql => {
+                let azure = AzureSql {
+                    host: told("host"),
+                    port: self.port(),
+                    database: told("database"),
+                    credential: AzureSqlCredential::Login { user: told("user"), password: credential },
+                    tls: Tls {
+                        mode: TlsMode::VerifyFull,
+                        ca: Some(SecretRef { name: SECRET.into(), key: AUTHORITY.into() }),
+                        ..Tls::default()
+                    },
+                    authority: Some(told("authority")),
+                };
+                (Connection::AzureSql(Box::new(azure)), "_backflow")
             }
         };
         SourcePlan {
@@ -173,7 +210,7 @@ impl FakeWarehouse {
     /// Whether its state has a table of turns beside that of objects.
     #[must_use]
     pub fn has_turns(&self) -> bool {
-        matches!(self.service, Service::Snowflake | Service::BigQuery)
+        matches!(self.service, Service::Snowflake | Service::BigQuery | Service::AzureSql)
     }
 
     /// The credential of [`FakeWarehouse::source`]: name and key of its Secret, and the value.
@@ -184,8 +221,23 @@ impl FakeWarehouse {
             Service::BigQuery => self.told["serviceAccountKey"].to_string(),
             Service::Databricks => self.told("clientSecret").to_owned(),
             Service::ClickHouse => self.told("password").to_owned(),
+            Service::AzureSql => self.told("password").to_owned(),
         };
         (SECRET, KEY, value)
+    }
+
+    /// What else [`FakeWarehouse::source`] reads of the same Secret: the keys, and the values.
+    #[must_use]
+    pub fn more_secrets(&self) -> Vec<(&'static str, String)> {
+        let told = |name: &str| self.told(name).to_owned();
+        match self.service {
+            Service::AzureSql => vec![
+                (AUTHORITY, told("certificateAuthority")),
+                ("client-secret", told("clientSecret")),
+                ("wrong", "none of it".into()),
+            ],
+            Service::Snowflake | Service::BigQuery | Service::Databricks | Service::ClickHouse => Vec::new(),
+        }
     }
 
     /// Texts that nobody may see: parts of every credential, and of every token that is made with one.
@@ -196,6 +248,10 @@ impl FakeWarehouse {
             Service::BigQuery => self.told["serviceAccountKey"]["private_key"].as_str().unwrap_or_default(),
             Service::Databricks => "",
             Service::ClickHouse => return vec![self.told("password").to_owned()],
+            Service::AzureSql => {
+                let given = ["password", "clientSecret", "podToken"].map(|name| self.told(name).to_owned());
+                return given.into_iter().chain(["eyJ0eXAi".to_owned()]).collect();
+            }
         };
         let mut texts: Vec<String> = pem.lines().filter(|line| line.len() == 64).map(str::to_owned).collect();
         // How each token begins that is signed here, or given to a service principal; and every link to rows has.
@@ -313,6 +369,9 @@ impl FakeWarehouse {
 impl Secrets for FakeWarehouse {
     fn read(&self, reference: &SecretRef) -> Result<SecretString, Failure> {
         let (name, key, value) = self.secret();
-        if reference.name == name && reference.key == key { Ok(value.into()) } else { Err(reference.not_found()) }
+        let mut all = vec![(key, value)];
+        all.extend(self.more_secrets());
+        let found = all.into_iter().find(|(key, _)| reference.name == name && reference.key == *key);
+        found.map(|(_, value)| value.into()).ok_or_else(|| reference.not_found())
     }
 }

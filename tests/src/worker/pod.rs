@@ -31,12 +31,21 @@ pub struct Pod<'a> {
     failpoint: Option<String>,
     deadline: Option<u64>,
     damaged: bool,
+    variables: Vec<(String, String)>,
 }
 
 impl<'a> Pod<'a> {
     pub(super) fn new(scenario: &'a Scenario, run: &str) -> Self {
         let task = Task::Sync(Box::new(scenario.sync.clone()));
-        Self { scenario, run: run.to_owned(), task, failpoint: None, deadline: None, damaged: false }
+        Self {
+            scenario,
+            run: run.to_owned(),
+            task,
+            failpoint: None,
+            deadline: None,
+            damaged: false,
+            variables: Vec::new(),
+        }
     }
 
     /// Dies at this failpoint.
@@ -51,6 +60,13 @@ impl<'a> Pod<'a> {
         Self { deadline: Some(seconds), ..self }
     }
 
+    /// Has this variable in its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Is given a plan that was cut on the way.
     #[must_use]
     pub fn damaged(self) -> Self {
@@ -62,7 +78,7 @@ impl<'a> Pod<'a> {
     /// # Errors
     /// If it cannot be built or started.
     pub fn start(self) -> anyhow::Result<Worker> {
-        let Self { scenario, run, task, failpoint, deadline, damaged } = self;
+        let Self { scenario, run, task, failpoint, deadline, damaged, variables } = self;
         let plan = Plan {
             version: PLAN_VERSION,
             run: run.clone(),
@@ -91,6 +107,7 @@ impl<'a> Pod<'a> {
         }
         command.args(["--listen", "127.0.0.1:0"]).env_remove("BACKFLOW_FAILPOINT").env_remove("BACKFLOW_LOG");
         command.env(IMAGE_VARIABLE.0, IMAGE_VARIABLE.1);
+        command.envs(variables);
         if let Some(failpoint) = failpoint {
             command.env("BACKFLOW_FAILPOINT", failpoint);
         }

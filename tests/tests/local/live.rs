@@ -7,6 +7,7 @@ use backflow_tests::cli::{Desk, Said, manifest, mapping};
 use backflow_tests::mariadb::MariaDb;
 use backflow_tests::postgres::PostgresServer;
 use backflow_tests::receiver::{Expect, Fault, Receiver, Script};
+use backflow_tests::warehouse::{FakeWarehouse, Service};
 use serde_json::{Value, json};
 
 /// The folder that `cargo xtask live` names.
@@ -32,7 +33,18 @@ async fn mariadb_does_it_all() {
         "host": "127.0.0.1", "port": server.plan("backflow", "shop").port, "database": "shop", "user": "backflow",
         "password": {"secretKeyRef": {"name": "live", "key": "password"}}, "tls": {"mode": "Disable"},
     }});
-    own(&source, &password).await;
+    own(&source, &json!({"password": password})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azure_sql_does_it_all() {
+    let fake = FakeWarehouse::start(Service::AzureSql, "").await.unwrap();
+    let key = |key: &str| json!({"secretKeyRef": {"name": "live", "key": key}});
+    let source = json!({"azureSql": {
+        "host": fake.told("host"), "port": fake.port(), "database": fake.told("database"), "user": fake.told("user"),
+        "password": key("password"), "tls": {"ca": key("ca")},
+    }});
+    own(&source, &json!({"password": fake.told("password"), "ca": fake.told("certificateAuthority")})).await;
 }
 
 async fn postgres() {
@@ -44,14 +56,14 @@ async fn postgres() {
         "host": "127.0.0.1", "port": server.port(), "database": "postgres", "user": "backflow",
         "password": {"secretKeyRef": {"name": "live", "key": "password"}}, "tls": {"mode": "Disable"},
     }});
-    own(&source, &password).await;
+    own(&source, &json!({"password": password})).await;
 }
 
 /// A server of the tests' own.
-async fn own(source: &Value, password: &str) {
+async fn own(source: &Value, secrets: &Value) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("source.yaml"), manifest("Source", "warehouse", &source.to_string())).unwrap();
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "live"}, "stringData": {"password": password}});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "live"}, "stringData": secrets});
     std::fs::write(folder.path().join("secret.yaml"), secret.to_string()).unwrap();
     Live::of(folder.path()).await.does_it_all().await;
 }

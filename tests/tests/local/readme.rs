@@ -58,6 +58,7 @@ fn every_link_leads_somewhere() {
         "docs/state-format.md",
         "docs/write-a-definition.md",
         "docs/definition-reference.md",
+        "docs/sources/azuresql.md",
         "docs/sources/bigquery.md",
         "docs/sources/clickhouse.md",
         "docs/sources/databricks.md",

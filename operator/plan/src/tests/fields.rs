@@ -113,14 +113,7 @@ fn every_field_of_a_source_does_something() {
         // In `servers`.
         ("clickhouse", Planned(other("clickhouse", super::servers::server()))),
         ("mysql", Planned(other("mysql", super::servers::server()))),
-        (
-            "azureSql",
-            Refused(
-                other("azureSql", json!({"host": "h", "database": "d", "user": "u", "password": key("p")})),
-                "spec.azureSql",
-                "NotSupported",
-            ),
-        ),
+        ("azureSql", Planned(other("azureSql", super::servers::azure_sql()))),
         ("sqlite", Refused(other("sqlite", json!({"path": "shop.db"})), "spec.sqlite", "LocalOnly")),
         ("state.schema", Planned(json!({"state": {"schema": "elsewhere"}}))),
         ("state.store.s3.bucket", Planned(store("s3", json!({"bucket": "states"})))),

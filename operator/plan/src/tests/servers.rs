@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::manifests::{self, named, plan_between, plan_source, with};
 
 /// The members of a Source that name such a server.
-const MEMBERS: [&str; 2] = ["clickhouse", "mysql"];
+const MEMBERS: [&str; 3] = ["azureSql", "clickhouse", "mysql"];
 
 fn key(name: &str) -> Value {
     json!({"secretKeyRef": {"name": name, "key": "k"}})
@@ -41,9 +41,65 @@ fn every_field_of_a_server_does_something() {
     let planned = |member: &str, changes: &Value| {
         serde_json::to_string(&plan_source(&source(member, changes.clone())).unwrap()).unwrap()
     };
+    let members = ["clickhouse", "mysql"];
     let plans: BTreeSet<String> =
-        MEMBERS.iter().flat_map(|member| changes.iter().map(|change| planned(member, change))).collect();
-    assert_eq!(plans.len(), changes.len() * MEMBERS.len());
+        members.iter().flat_map(|member| changes.iter().map(|change| planned(member, change))).collect();
+    assert_eq!(plans.len(), changes.len() * members.len());
+}
+
+/// A database of Azure SQL with a login.
+pub(super) fn azure_sql() -> Value {
+    server()
+}
+
+/// The same with an application in place of the login.
+fn application(entra: Value) -> Value {
+    json!({"azureSql": with(azure_sql(), json!({"user": null, "password": null, "entra": entra}))})
+}
+
+#[test]
+fn every_field_of_a_database_of_azure_does_something() {
+    let login = [
+        json!({}),
+        json!({"host": "other"}),
+        json!({"port": null}),
+        json!({"database": "other"}),
+        json!({"user": "other"}),
+        json!({"password": key("other")}),
+        json!({"tls": {"mode": "Require"}}),
+        json!({"tls": null}),
+    ];
+    let entra = [
+        json!({}),
+        json!({"tenantId": "t"}),
+        json!({"clientId": "c"}),
+        json!({"tenantId": "t", "clientId": "c"}),
+        json!({"tenantId": "t", "clientId": "c", "clientSecret": key("s")}),
+    ];
+    let all = login.iter().map(|changes| source("azureSql", changes.clone())).chain(entra.into_iter().map(application));
+    let plans: Vec<String> =
+        all.map(|manifest| serde_json::to_string(&plan_source(&manifest).unwrap()).unwrap()).collect();
+    assert_eq!(plans.iter().collect::<BTreeSet<_>>().len(), plans.len());
+}
+
+#[test]
+fn who_is_nobody_cannot_log_in_to_a_database_of_azure() {
+    for (manifest, path) in [
+        (source("azureSql", json!({"password": null})), "spec.azureSql"),
+        (source("azureSql", json!({"user": null})), "spec.azureSql"),
+        (source("azureSql", json!({"entra": {}})), "spec.azureSql"),
+        (source("azureSql", json!({"user": null, "password": null})), "spec.azureSql"),
+        (application(json!({"tenantId": "a/b"})), "spec.azureSql.entra.tenantId"),
+        (application(json!({"clientId": "a&b"})), "spec.azureSql.entra.clientId"),
+        (application(json!({"tenantId": "t", "clientSecret": key("s")})), "spec.azureSql.entra"),
+        (
+            json!({"azureSql": {"host": "h", "database": "d", "entra": {}, "tls": {"mode": "Disable"}}}),
+            "spec.azureSql.tls.mode",
+        ),
+    ] {
+        let found = named(plan_source(&manifest));
+        assert_eq!(found, [(path.to_owned(), "InvalidSpec".to_owned())], "{manifest}");
+    }
 }
 
 #[test]
@@ -72,7 +128,7 @@ fn the_server_and_the_database_are_the_identity() {
         };
         let usual = identity(json!({}));
         assert_eq!(usual["source"], member);
-        for same in [json!({"user": "other"}), json!({"password": null}), json!({"tls": null})] {
+        for same in [json!({"user": "other"}), json!({"password": key("other")}), json!({"tls": null})] {
             assert_eq!(identity(same.clone()), usual, "{member} {same}");
         }
         for other in [json!({"host": "other"}), json!({"port": 1}), json!({"database": "other"})] {

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::shop::customers;
 
-async fn check(plan: &SourcePlan, fake: &FakeWarehouse) -> Result<String, Failure> {
+pub(super) async fn check(plan: &SourcePlan, fake: &FakeWarehouse) -> Result<String, Failure> {
     open(plan, fake, "backflow/check").await?.check().await
 }
 
-async fn refused(plan: &SourcePlan, fake: &FakeWarehouse, code: Code, cure: &[&str]) {
+pub(super) async fn refused(plan: &SourcePlan, fake: &FakeWarehouse, code: Code, cure: &[&str]) {
     let failure = check(plan, fake).await.unwrap_err();
     assert_eq!(failure.code, code, "{failure}");
     for text in cure {
@@ -22,7 +22,7 @@ async fn refused(plan: &SourcePlan, fake: &FakeWarehouse, code: Code, cure: &[&s
     }
 }
 
-async fn prepare(plan: &SourcePlan, fake: &FakeWarehouse) {
+pub(super) async fn prepare(plan: &SourcePlan, fake: &FakeWarehouse) {
     open(plan, fake, "backflow/run").await.unwrap().state().prepare().await.unwrap();
 }
 

@@ -30,6 +30,11 @@ async fn all_then_the_changes_then_nothing_from_clickhouse() {
     all_then_the_changes_then_nothing(Service::ClickHouse).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_then_the_changes_then_nothing_from_azure_sql() {
+    all_then_the_changes_then_nothing(Service::AzureSql).await;
+}
+
 async fn all_then_the_changes_then_nothing(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     let first = shop.succeed("run-1").await;
@@ -79,6 +84,11 @@ async fn a_crash_ends_complete_in_clickhouse() {
     a_crash_ends_complete(Service::ClickHouse).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_ends_complete_in_azure_sql() {
+    a_crash_ends_complete(Service::AzureSql).await;
+}
+
 async fn a_crash_ends_complete(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     for failpoint in ["after-send", "inside-commit", "after-commit", "inside-fold"] {
@@ -121,6 +131,11 @@ async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_databricks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_clickhouse() {
     an_emptied_model_deletes_nothing_until_it_is_approved(Service::ClickHouse).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_model_deletes_nothing_until_it_is_approved_in_azure_sql() {
+    an_emptied_model_deletes_nothing_until_it_is_approved(Service::AzureSql).await;
 }
 
 async fn an_emptied_model_deletes_nothing_until_it_is_approved(service: Service) {

@@ -9,13 +9,16 @@ use backflow_tests::worker::{Ended, Scenario, Sent};
 use serde_json::{Value, json};
 
 /// Statements that read the model, but not those that describe it.
-pub(super) const READ: &str = r"^SELECT _m\.[^*].*AS _m(\s|$)";
+pub(super) const READ: &str = r"^SELECT _m\.[^*].*AS _m(\s|$)|SELECT _m\.[^*].*FROM _m(\s|$)";
 
 /// The table, and the rows numbered `first..=last`.
 fn table(service: Service) -> &'static str {
     match service {
         Service::Snowflake => {
             "CREATE TABLE customers (id NUMBER(38,0) NOT NULL, name VARCHAR, plan VARCHAR, score NUMBER(38,0));"
+        }
+        Service::AzureSql => {
+            "CREATE TABLE customers (id int NOT NULL, name nvarchar(50), plan varchar(20), score int);"
         }
         Service::BigQuery => "CREATE TABLE shop.customers (id INT64 NOT NULL, name STRING, plan STRING, score INT64);",
         Service::Databricks => "CREATE TABLE customers (id BIGINT NOT NULL, name STRING, plan STRING, score BIGINT);",
@@ -33,6 +36,10 @@ fn insert(service: Service, first: u32, last: u32) -> String {
              FROM (SELECT SEQ4() + {first} AS n FROM TABLE(GENERATOR(ROWCOUNT => {}))) AS numbers;",
             last + 1 - first
         ),
+        Service::AzureSql => {
+            let row = |n: u32| format!("({n}, N'name {n}', NULL, 7)");
+            format!("INSERT INTO customers VALUES {};", (first..=last).map(row).collect::<Vec<_>>().join(", "))
+        }
         Service::BigQuery => format!(
             "INSERT INTO shop.customers SELECT n, CONCAT('name ', CAST(n AS STRING)), NULL, 7 \
              FROM UNNEST(GENERATE_ARRAY({first}, {last})) AS n;"
@@ -62,6 +69,9 @@ pub(super) fn model(service: Service) -> ModelPlan {
         ),
         Service::Databricks => ModelQuery::Table("customers".into()),
         Service::BigQuery | Service::ClickHouse => ModelQuery::Table("shop.customers".into()),
+        Service::AzureSql => {
+            ModelQuery::Sql("WITH all_of_them AS (SELECT * FROM dbo.customers)\nSELECT * FROM all_of_them".into())
+        }
     };
     ModelPlan { name: "customers".into(), query, primary_key: vec!["id".into()] }
 }
@@ -80,6 +90,9 @@ impl Shop {
         let mut scenario = Scenario::start().await.unwrap();
         let (name, key, value) = fake.secret();
         scenario.put_secret(name, key, &value).unwrap();
+        for (key, value) in fake.more_secrets() {
+            scenario.put_secret(name, key, &value).unwrap();
+        }
         scenario.sync.source = fake.source();
         scenario.sync.model = model(service);
         let mut shop = Self { fake, scenario, rows: BTreeMap::new() };
@@ -96,7 +109,7 @@ impl Shop {
 
     fn customers(&self) -> &'static str {
         match self.fake.service {
-            Service::Snowflake | Service::Databricks => "customers",
+            Service::Snowflake | Service::Databricks | Service::AzureSql => "customers",
             Service::BigQuery | Service::ClickHouse => "shop.customers",
         }
     }
@@ -112,6 +125,9 @@ impl Shop {
         let set = format!("name = '{name}', score = NULL WHERE id IN ({list})");
         let sql = match self.fake.service {
             Service::ClickHouse => format!("ALTER TABLE {} UPDATE {set} SETTINGS mutations_sync = 1", self.customers()),
+            Service::AzureSql => {
+                format!("UPDATE {} SET name = N'{name}', score = NULL WHERE id IN ({list})", self.customers())
+            }
             Service::Snowflake | Service::BigQuery | Service::Databricks => {
                 format!("UPDATE {} SET {set}", self.customers())
             }
@@ -176,6 +192,7 @@ impl Shop {
         let tables: Vec<String> = tables.iter().map(full).collect();
         let place = match self.fake.service {
             Service::Snowflake => "public",
+            Service::AzureSql => "dbo",
             Service::BigQuery | Service::Databricks | Service::ClickHouse => "shop",
         };
         let customers = format!("customers of {place}");

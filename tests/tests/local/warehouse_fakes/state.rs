@@ -24,6 +24,11 @@ async fn state_conforms_in_clickhouse() {
     state_conforms(Service::ClickHouse).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn state_conforms_in_azure_sql() {
+    state_conforms(Service::AzureSql).await;
+}
+
 async fn state_conforms(service: Service) {
     let fake = FakeWarehouse::start(service, "").await.unwrap();
     let plan = fake.source();

@@ -26,6 +26,11 @@ async fn a_stopped_run_takes_its_query_along_in_clickhouse() {
     a_stopped_run_takes_its_query_along(Service::ClickHouse).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_run_takes_its_query_along_in_azure_sql() {
+    a_stopped_run_takes_its_query_along(Service::AzureSql).await;
+}
+
 async fn a_stopped_run_takes_its_query_along(service: Service) {
     let shop = Shop::start(service, 50).await;
     shop.fake.hold(READ, None).await.unwrap();

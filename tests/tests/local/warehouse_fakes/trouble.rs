@@ -11,7 +11,7 @@ use super::shop::{READ, Shop};
 const PAGE: u32 = 100;
 
 /// A run in this trouble, which it overcomes by itself.
-async fn overcomes(shop: &mut Shop, name: &str, fault: Value) {
+pub(super) async fn overcomes(shop: &mut Shop, name: &str, fault: Value) {
     shop.rename(&[1, 150, 299], name).await;
     shop.fake.fault(fault).await.unwrap();
     let result = shop.succeed(name).await;
@@ -22,7 +22,7 @@ async fn overcomes(shop: &mut Shop, name: &str, fault: Value) {
 }
 
 /// A run in this trouble, which ends with this code; the next one, without it, delivers everything.
-async fn fails(shop: &mut Shop, name: &str, fault: Value, code: Code) {
+pub(super) async fn fails(shop: &mut Shop, name: &str, fault: Value, code: Code) {
     shop.fake.fault(fault).await.unwrap();
     refused(shop, name, code).await;
     shop.fake.calm().await.unwrap();
@@ -30,14 +30,14 @@ async fn fails(shop: &mut Shop, name: &str, fault: Value, code: Code) {
 }
 
 /// The same of what the service is set to.
-async fn fails_with(shop: &mut Shop, name: &str, set: Value, reset: Value, code: Code) {
+pub(super) async fn fails_with(shop: &mut Shop, name: &str, set: Value, reset: Value, code: Code) {
     shop.fake.settings(set).await.unwrap();
     refused(shop, name, code).await;
     shop.fake.settings(reset).await.unwrap();
     cured(shop, name).await;
 }
 
-async fn refused(shop: &mut Shop, name: &str, code: Code) {
+pub(super) async fn refused(shop: &mut Shop, name: &str, code: Code) {
     shop.rename(&[2, 77], name).await;
     let ended = shop.run(name).await;
     let (_, phase, found) = ended.outcome().unwrap();
@@ -45,7 +45,7 @@ async fn refused(shop: &mut Shop, name: &str, code: Code) {
     assert_eq!(shop.scenario.taken(), [], "{name}");
 }
 
-async fn cured(shop: &mut Shop, name: &str) {
+pub(super) async fn cured(shop: &mut Shop, name: &str) {
     shop.succeed(&format!("{name}-cured")).await;
     assert_eq!(shop.scenario.taken(), shop.upserts([2, 77]), "{name}");
 }

@@ -156,6 +156,56 @@ fn clickhouse() -> Vec<Kind> {
     ]
 }
 
+fn azure_sql() -> Vec<Kind> {
+    let long = "12345678901234567890123456789012345678";
+    vec![
+        ("tinyint", "255", "tinyint", json!(255)),
+        ("smallint", "-32768", "smallint", json!(-32768)),
+        ("int", "-2147483648", "int", json!(-2147483648_i64)),
+        ("bigint", "9007199254740992", "bigint", json!("9007199254740992")),
+        ("bit", "1", "bit", json!(true)),
+        ("float(24)", "0.1", "real", json!(0.1)),
+        ("float", "1e300", "float", json!(1e300)),
+        ("decimal(10,2)", "-12.5", "decimal(10,2)", json!("-12.50")),
+        ("decimal(38,0)", long, "decimal(38,0)", json!(long)),
+        ("decimal(38,38)", "0.5", "decimal(38,38)", json!(format!("0.5{}", "0".repeat(37)))),
+        ("money", "922337203685477.5807", "money", json!("922337203685477.5807")),
+        ("smallmoney", "-0.01", "smallmoney", json!("-0.0100")),
+        ("date", "'0001-01-01'", "date", json!("0001-01-01")),
+        ("time(7)", "'23:01:59.123456'", "time(7)", json!("23:01:59.123456")),
+        ("time(0)", "'23:01:59'", "time(0)", json!("23:01:59")),
+        ("datetime", "'1753-01-01T00:00:00.003'", "datetime", json!("1753-01-01T00:00:00.003")),
+        ("smalldatetime", "'2026-01-02T03:04:00'", "smalldatetime", json!("2026-01-02T03:04:00")),
+        ("datetime2(7)", "'9999-12-31T23:59:59.999999'", "datetime2(7)", json!("9999-12-31T23:59:59.999999")),
+        ("datetime2(3)", "'2021-01-28T22:09:37.120'", "datetime2(3)", json!("2021-01-28T22:09:37.12")),
+        ("datetimeoffset(7)", "'2021-01-28T22:09:37.5+05:30'", "datetimeoffset(7)", json!("2021-01-28T16:39:37.5Z")),
+        ("datetimeoffset(0)", "'1969-12-31T23:59:58+00:00'", "datetimeoffset(0)", json!("1969-12-31T23:59:58Z")),
+        (
+            "uniqueidentifier",
+            "'6F9619FF-8B86-D011-B42D-00C04FC964FF'",
+            "uniqueidentifier",
+            json!("6f9619ff-8b86-d011-b42d-00c04fc964ff"),
+        ),
+        ("nvarchar(50)", "N'é 😀 \" ''x'''", "nvarchar(50)", json!("é 😀 \" 'x'")),
+        ("nvarchar(max)", "N'é 😀'", "nvarchar(max)", json!("é 😀")),
+        ("nchar(3)", "N'a'", "nchar(3)", json!("a  ")),
+        ("varchar(50)", "'é'", "varchar(50)", json!("é")),
+        ("varchar(8000)", "'é'", "varchar(8000)", json!("é")),
+        ("varchar(max)", "'é'", "varchar(max)", json!("é")),
+        ("char(2)", "'ab'", "char(2)", json!("ab")),
+        ("char(10)", "'0123456789'", "char(10)", json!("0123456789")),
+        ("text", "'é'", "text", json!("é")),
+        ("varbinary(16)", "0x00ffab", "varbinary(16)", json!("AP+r")),
+        ("varbinary(max)", "0x00ffab", "varbinary(max)", json!("AP+r")),
+        ("binary(3)", "0x00ffab", "binary(3)", json!("AP+r")),
+        ("image", "0x00ffab", "image", json!("AP+r")),
+        ("xml", "N'<a>é</a>'", "xml", json!("<a>é</a>")),
+        ("geography", "'POINT (1 2)'", "geography", json!("POINT (1 2)")),
+        ("geometry", "'POINT (1 2)'", "geometry", json!("POINT (1 2)")),
+        ("hierarchyid", "'/1/2/'", "hierarchyid", json!("/1/2/")),
+    ]
+}
+
 /// A table with a row of these values, and one of NULLs. An array is not NULL in a table of BigQuery: it is empty.
 fn seed(service: Service, table: &str, whole: &str, kinds: &[Kind]) -> String {
     let columns: Vec<String> =
@@ -184,6 +234,13 @@ async fn every_type_of_bigquery_arrives_as_its_golden_file_says() {
     let golden = include_str!("../../../../operator/sources/src/bigquery/testdata/types.json");
     all_are_here(&bigquery(), golden, &["geography", "interval", "mystery", "range"]);
     in_a_table(Service::BigQuery, "shop.kinds", "INT64", "n", bigquery()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_type_of_azure_sql_arrives_as_its_golden_file_says() {
+    let golden = include_str!("../../../../operator/sources/src/azuresql/testdata/types.json");
+    all_are_here(&azure_sql(), golden, &["ntext", "null", "point3d", "rowversion", "sql_variant"]);
+    in_a_table(Service::AzureSql, "kinds", "int", "n", azure_sql()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
