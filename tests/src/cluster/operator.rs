@@ -3,11 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::Cluster;
+use crate::until;
 
 /// Where it runs: the namespace that README and demo name, so that there are never two that serve the same resources.
 pub const NAMESPACE: &str = "backflow-system";
@@ -103,6 +107,22 @@ impl Operator {
     /// As [`Operator::install`].
     pub async fn begin(cluster: &Cluster) -> anyhow::Result<()> {
         Self::upgrade(cluster, Path::new("charts"), (CONTROLLER, NAMESPACE), &[], false).await
+    }
+
+    /// Stops the controller, if there is one: until the next installation nobody serves.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn stop(cluster: &Cluster) -> anyhow::Result<()> {
+        let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+        if deployments.get_opt(CONTROLLER).await?.is_none() {
+            return Ok(());
+        }
+        let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
+        deployments.patch(CONTROLLER, &PatchParams::default(), &none).await?;
+        let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+        let own = ListParams::default().labels("app.kubernetes.io/component=controller");
+        until("the controller still runs", async || pods.list(&own).await.is_ok_and(|pods| pods.items.is_empty())).await
     }
 
     /// Installs a second operator with a Lease of its own, which serves one namespace and lives in it: two lead there at once.

@@ -9,6 +9,7 @@
 
 mod api;
 mod crash;
+mod destinations;
 mod guard;
 mod queue;
 mod restart;
