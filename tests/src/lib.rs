@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod cli;
 pub mod cluster;
+pub mod customers;
 pub mod destinations;
 pub mod diff_site;
 pub mod mariadb;
@@ -15,6 +16,7 @@ pub mod redshift;
 pub mod rows;
 pub mod s3;
 pub mod state_conformance;
+pub mod tunnel;
 pub mod warehouse;
 pub mod webhook;
 pub mod wire;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -37,6 +37,7 @@ const UNSAFE: [&str; 6] = [
 /// A running server.
 pub struct MariaDb {
     dir: TempDir,
+    address: IpAddr,
     port: u16,
     authority: Authority,
     passwords: Mutex<BTreeMap<String, String>>,
@@ -57,14 +58,22 @@ impl MariaDb {
     /// # Errors
     /// As [`MariaDb::start`].
     pub async fn start_with(tls: ServerTls) -> anyhow::Result<Self> {
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), tls).await
+    }
+
+    /// Starts a server that listens on another address of this machine, where pods reach it.
+    ///
+    /// # Errors
+    /// As [`MariaDb::start`].
+    pub async fn start_at(address: IpAddr, tls: ServerTls) -> anyhow::Result<Self> {
         ensure!(
             Path::new(SERVER).is_file(),
             "no MariaDB is installed; apt-get install mariadb-server-core mariadb-client-core"
         );
         let dir = tempfile::Builder::new().prefix("backflow-mariadb-").tempdir()?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = TcpListener::bind((address, 0))?.local_addr()?.port();
         let authority = Authority::new(&dir.path().join("authority"))?;
-        let server = Self { dir, port, authority, passwords: Mutex::default(), child: Mutex::new(None) };
+        let server = Self { dir, address, port, authority, passwords: Mutex::default(), child: Mutex::new(None) };
         let mut install = Command::new("mariadb-install-db");
         install.args([
             "--no-defaults",
@@ -96,7 +105,8 @@ impl MariaDb {
     pub async fn restart_with(&self, tls: ServerTls) -> anyhow::Result<()> {
         self.stop()?;
         let mut command = Command::new(SERVER);
-        command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"]);
+        command.args(["--no-defaults", "--skip-name-resolve", "--skip-log-bin"]);
+        command.arg(format!("--bind-address={}", self.address));
         // And not as our sessions are.
         command.args(UNSAFE).args([
             "--default-time-zone=+05:00",
@@ -215,7 +225,7 @@ impl MariaDb {
     #[must_use]
     pub fn plan(&self, user: &str, database: &str) -> Server {
         Server {
-            host: "127.0.0.1".into(),
+            host: self.address.to_string(),
             port: self.port,
             database: database.into(),
             user: user.into(),

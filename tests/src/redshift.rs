@@ -6,7 +6,7 @@
 mod rules;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
@@ -21,37 +21,45 @@ pub use self::rules::{VERSION, reworded};
 
 /// A running guard; it ends with this value.
 pub struct RedshiftGuard {
-    port: u16,
+    address: SocketAddr,
     refused: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
 impl RedshiftGuard {
-    /// Starts one in front of the Postgres at this port of this machine.
+    /// Starts one in front of the Postgres at this port of loopback.
     ///
     /// # Errors
     /// There is no free port.
     pub async fn start(postgres: u16) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port")?;
-        let port = listener.local_addr()?.port();
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), postgres).await
+    }
+
+    /// Starts one at another address of this machine, in front of the Postgres at this port of the same.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn start_at(host: IpAddr, postgres: u16) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((host, 0)).await.context("no free port")?;
+        let address = listener.local_addr()?;
         let refused = Arc::<Mutex<Vec<String>>>::default();
         let said = Arc::clone(&refused);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let said = Arc::clone(&said);
                 tokio::spawn(async move {
-                    let server = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], postgres))).await?;
+                    let server = TcpStream::connect((host, postgres)).await?;
                     wire::serve(client, server, &said).await
                 });
             }
         });
-        Ok(Self { port, refused, task })
+        Ok(Self { address, refused, task })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// What was refused so far, each with its reason.
@@ -64,8 +72,8 @@ impl RedshiftGuard {
     #[must_use]
     pub fn source(&self, user: &str, database: &str) -> SourcePlan {
         let redshift = Redshift {
-            host: "127.0.0.1".into(),
-            port: self.port,
+            host: self.address.ip().to_string(),
+            port: self.address.port(),
             database: database.into(),
             user: user.into(),
             credential: RedshiftCredential::Password(SecretRef { name: user.into(), key: "password".into() }),

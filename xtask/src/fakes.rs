@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,12 @@ pub(crate) const FOLDER: &str = "tests/fakes";
 /// What they and their tests need, with exact versions.
 const REQUIREMENTS: [&str; 2] = ["requirements.txt", "requirements-test.txt"];
 
+/// The variable that tells tests of [`python`].
+pub(crate) const VARIABLE: &str = "BACKFLOW_FAKES_PYTHON";
+
+/// Two suites may want it at once.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// The Python that has what the fakes need. Made once for each list of requirements.
 ///
 /// # Errors
@@ -28,6 +35,7 @@ pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf> {
     }
     let hash: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     let environment = workspace.cache.join("fakes").join(hash);
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let (python, complete) = (environment.join("bin/python"), environment.join("complete"));
     if !complete.exists() {
         step("Python packages of the fakes", || {

@@ -11,14 +11,16 @@ import threading
 from typing import Any
 
 from .running import SERVICES, Running
+from .wire import Place
 
 
-def _on_demand(service: str, tls: bool) -> int:
+def _on_demand(service: str) -> int:
     """Starts a fake for each line of the standard input, and ends all of them with it."""
     running: list[Running] = []
     for line in sys.stdin:
         try:
-            one = Running(service, 0, json.loads(line)["seed"], tls)
+            asked = json.loads(line)
+            one = Running(service, Place(**asked.get("place", {})), asked["seed"], asked.get("tls", False))
         except (KeyError, TypeError, ValueError, OSError) as error:
             told: dict[str, Any] = {"error": str(error)}
         else:
@@ -32,22 +34,26 @@ def _on_demand(service: str, tls: bool) -> int:
 
 def main() -> int:
     """Starts the fake that the arguments name and prints one line of JSON: where it is, and its credentials."""
-    parser = argparse.ArgumentParser(prog="warehouses", description="A strict fake of a cloud warehouse on 127.0.0.1.")
+    parser = argparse.ArgumentParser(prog="warehouses", description="A strict fake of a cloud warehouse.")
     parser.add_argument("service", choices=sorted(SERVICES))
+    parser.add_argument("--host", default="127.0.0.1", help="address of this machine that the service listens at")
     parser.add_argument("--port", type=int, default=0, help="port of the service; 0 takes a free one")
+    parser.add_argument("--name", help="name of the service that its clients use, whom a proxy leads here")
     parser.add_argument("--seed", type=pathlib.Path, help="SQL in the service's dialect, run before it listens")
     parser.add_argument(
         "--on-demand",
         action="store_true",
-        help='start one for each line of the standard input, {"seed": "…"}, and end with it',
+        help='start one for each line of the standard input, {"seed": "…"}, and end with it; '
+        '"place" {"host", "port", "name"} and "tls" may stand there, too',
     )
     parser.add_argument("--tls", action="store_true", help="serve HTTPS with a certificate made for this run")
     arguments = parser.parse_args()
     if arguments.on_demand:
-        return _on_demand(arguments.service, arguments.tls)
+        return _on_demand(arguments.service)
     seed = arguments.seed.read_text() if arguments.seed else None
     try:
-        running = Running(arguments.service, arguments.port, seed, arguments.tls)
+        place = Place(arguments.host, arguments.port, arguments.name)
+        running = Running(arguments.service, place, seed, arguments.tls)
     except (ValueError, OSError) as error:
         print(f"warehouses: {error}", file=sys.stderr)
         return 1

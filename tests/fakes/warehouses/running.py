@@ -9,7 +9,7 @@ from typing import Any
 
 from .fake import Control, Front, Warehouse
 from .tls import server_context
-from .wire import Server
+from .wire import Place, Server
 
 # Where each is: a fake loads what it needs itself, and not the engines of the others.
 SERVICES: dict[str, tuple[str, str]] = {
@@ -30,20 +30,24 @@ def _service(name: str) -> Callable[..., Warehouse]:
 class Running:
     """Starts a fake; a context manager that stops it."""
 
-    def __init__(self, service: str, port: int = 0, seed: str | None = None, tls: bool = False, **options: Any) -> None:
+    def __init__(
+        self, service: str, place: Place | None = None, seed: str | None = None, tls: bool = False, **options: Any
+    ) -> None:
+        place = place or Place()
         self.warehouse = _service(service)(**options)
         if seed:
             self.warehouse.seed(seed)
         self.front = Front(self.warehouse)
-        context, authority = server_context() if tls else (None, None)
+        context, authority = server_context(place) if tls else (None, None)
         # Those that speak no HTTP bring a listener of their own.
         listen = getattr(self.warehouse, "listen", Server)
-        self._public = listen(self.front, port, context)
+        self._public = listen(self.front, place, context)
         self._control = Server(Control(self.front))
         self.url, self.control = self._public.url, self._control.url
         self.connection: dict[str, Any] = {
             "service": service,
             "url": self.url,
+            "address": self._public.address,
             "control": self.control,
             **({"certificateAuthority": authority} if authority else {}),
             **self.warehouse.connection(self.url),

@@ -12,11 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from .wire import Place
+
 _DAY = dt.timedelta(days=1)
 
 
-def server_context() -> tuple[ssl.SSLContext, str]:
-    """A server context for localhost and 127.0.0.1, and the PEM of the authority that signed it."""
+def server_context(place: Place) -> tuple[ssl.SSLContext, str]:
+    """A server context for a place, localhost and 127.0.0.1, and the PEM of the authority that signed it."""
     authority_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority = _name("warehouse fakes")
     authority_certificate = (
@@ -25,7 +27,9 @@ def server_context() -> tuple[ssl.SSLContext, str]:
         .add_extension(_usage(signs=True), critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    hosts = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = {"localhost", *([place.name] if place.name else [])}
+    addresses = {ipaddress.ip_address(host) for host in ("127.0.0.1", place.host)}
+    hosts = x509.SubjectAlternativeName([*map(x509.DNSName, names), *map(x509.IPAddress, addresses)])
     certificate = (
         _builder(_name("localhost"), authority, server_key.public_key())
         .add_extension(hosts, critical=False)

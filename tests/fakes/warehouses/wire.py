@@ -62,6 +62,16 @@ class Delivery:
     bytes_per_second: int | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a listener is."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    # The service's own name, for clients that a proxy leads here; without one they know the address.
+    name: str | None = None
+
+
 class Service(Protocol):
     """What a listener serves."""
 
@@ -149,12 +159,13 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, service: Service, context: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, place: Place, service: Service, context: ssl.SSLContext | None) -> None:
+        super().__init__((place.host, place.port), _Handler)
         self.service = service
         self._context = context
+        self.address = f"{place.host}:{self.server_address[1]}"
         scheme = "https" if context else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.server_address[1]}"
+        self.url = f"{scheme}://{place.name or self.address}"
 
     def get_request(self) -> tuple[Any, Any]:
         request, address = super().get_request()
@@ -177,17 +188,22 @@ class _Listener(ThreadingHTTPServer):
 
 
 class Server:
-    """A listener on 127.0.0.1 in a thread of its own."""
+    """A listener in a thread of its own."""
 
-    def __init__(self, service: Service, port: int = 0, context: ssl.SSLContext | None = None) -> None:
-        self._listener = _Listener(port, service, context)
+    def __init__(self, service: Service, place: Place | None = None, context: ssl.SSLContext | None = None) -> None:
+        self._listener = _Listener(place or Place(), service, context)
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        """Scheme, host and port."""
+        """Scheme, and the name or the address by which clients know it."""
         return self._listener.url
+
+    @property
+    def address(self) -> str:
+        """Host and port that it listens at."""
+        return self._listener.address
 
     def close(self) -> None:
         """Stops listening."""

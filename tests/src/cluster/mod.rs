@@ -9,6 +9,7 @@ mod dump;
 pub mod manifests;
 mod namespace;
 mod operator;
+mod pods;
 mod process;
 pub mod scene;
 
@@ -22,6 +23,7 @@ use kube::{Api, Client};
 
 pub use namespace::{Namespace, Watched};
 pub use operator::{CONTROLLER, NAMESPACE as OPERATOR_NAMESPACE, Operator, RIVAL};
+pub use pods::{is_running, kill_worker};
 pub use process::{processes, until_gone, worker_processes};
 pub use scene::Scene;
 

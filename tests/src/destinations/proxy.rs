@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::http::{Request as HttpRequest, Response, StatusCode};
 use bytes::Bytes;
@@ -12,16 +11,15 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::Shared;
 use super::request::Request;
 use super::respond::{Reply, respond};
+use crate::tunnel::connect_target;
 
-/// The longest `CONNECT`.
-const HEAD: usize = 16 * 1024;
 /// The largest body.
 const BODY: usize = 256 << 20;
 
@@ -57,7 +55,7 @@ async fn connection(
         let service = hyper_util::service::TowerToHyperService::new(router);
         return Ok(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?);
     }
-    let target = head(&mut stream).await?;
+    let target = connect_target(&mut stream).await?;
     let host = target.strip_suffix(":443").filter(|host| shared.knows(host)).map(str::to_owned);
     let Some(host) = host else {
         shared.lock().ledger.violation(format!("CONNECT {target}: no definition has this host"));
@@ -69,18 +67,6 @@ async fn connection(
     let host: Arc<str> = host.into();
     let service = service_fn(move |request| vendor(Arc::clone(&shared), Arc::clone(&host), request));
     Ok(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?)
-}
-
-/// Reads the head of a `CONNECT`: its target.
-async fn head(stream: &mut TcpStream) -> anyhow::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        anyhow::ensure!(head.len() < HEAD, "the head is too long");
-        head.push(stream.read_u8().await?);
-    }
-    let line = String::from_utf8(head)?;
-    let target = line.split(' ').nth(1).context("CONNECT has no target")?;
-    Ok(target.to_owned())
 }
 
 /// Answers a request that came through the tunnel to `host`. An error breaks the connection.

@@ -1,6 +1,9 @@
 //! Fakes of cloud warehouses: the program of `tests/fakes/warehouses`, with an account for each test.
 
 mod process;
+mod service;
+
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, ensure};
 use backflow_core::code::Failure;
@@ -13,6 +16,7 @@ use reqwest::{Client, Method};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+pub use self::service::Service;
 use crate::PATIENCE;
 
 /// The Secret that holds the credential.
@@ -20,76 +24,6 @@ const SECRET: &str = "warehouse";
 const KEY: &str = "credential";
 /// Where the certificate of the authority is, of those that are reached encrypted.
 const AUTHORITY: &str = "ca";
-
-/// A service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// Snowflake's SQL API.
-    Snowflake,
-    /// BigQuery's REST API.
-    BigQuery,
-    /// Databricks' Statement Execution API.
-    Databricks,
-    /// ClickHouse's HTTP interface.
-    ClickHouse,
-    /// Azure SQL's protocol.
-    AzureSql,
-}
-
-impl Service {
-    /// As the command takes it.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Snowflake => "snowflake",
-            Self::BigQuery => "bigquery",
-            Self::Databricks => "databricks",
-            Self::ClickHouse => "clickhouse",
-            Self::AzureSql => "azuresql",
-        }
-    }
-
-    /// What its fake tells beside its addresses.
-    const fn tells(self) -> &'static [&'static str] {
-        match self {
-            Self::Snowflake => &[
-                "account",
-                "user",
-                "role",
-                "warehouse",
-                "database",
-                "schema",
-                "privateKey",
-                "accessToken",
-                "oauthToken",
-            ],
-            Self::ClickHouse => &["user", "password", "database"],
-            Self::AzureSql => &[
-                "host",
-                "database",
-                "user",
-                "password",
-                "certificateAuthority",
-                "authority",
-                "tenantId",
-                "clientId",
-                "clientSecret",
-                "podToken",
-            ],
-            Self::BigQuery => &["project", "location", "dataset", "accessToken", "impersonate"],
-            Self::Databricks => &[
-                "host",
-                "warehouseId",
-                "catalog",
-                "schema",
-                "token",
-                "clientId",
-                "clientSecret",
-                "tenantId",
-                "entraSecret",
-            ],
-        }
-    }
-}
 
 /// A fake with an account of its own.
 pub struct FakeWarehouse {
@@ -107,13 +41,35 @@ impl FakeWarehouse {
     /// # Errors
     /// There is no Python for it; what it says against the seed.
     pub async fn start(service: Service, seed: &str) -> anyhow::Result<Self> {
-        let (told, host) = process::ask(service, json!({"seed": seed})).await?;
+        Self::ask(service, json!({"seed": seed})).await
+    }
+
+    /// Starts one at another address of this machine, where pods reach it, as the service itself would be there: by HTTPS, and under its
+    /// own name if it has one.
+    ///
+    /// # Errors
+    /// As [`FakeWarehouse::start`].
+    pub async fn start_at(address: IpAddr, service: Service, seed: &str) -> anyhow::Result<Self> {
+        let place = json!({"host": address, "name": service.host()});
+        Self::ask(service, json!({"seed": seed, "place": place, "tls": true})).await
+    }
+
+    async fn ask(service: Service, asked: Value) -> anyhow::Result<Self> {
+        let (told, host) = process::ask(service, asked).await?;
         ensure!(told["error"].is_null(), "the fake refuses its seed: {}", told["error"]);
-        for name in ["url", "control"].iter().chain(service.tells()) {
+        for name in ["url", "address", "control"].iter().chain(service.tells()) {
             ensure!(told[name].is_string(), "the fake tells no {name}");
         }
         let client = Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
         Ok(Self { service, told, client, _host: host })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// It told no address.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.told("address").parse().with_context(|| format!("{} is no address", self.told("address")))
     }
 
     /// A name or credential that it told.

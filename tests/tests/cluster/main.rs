@@ -15,4 +15,5 @@ mod queue;
 mod restart;
 mod sync;
 mod upgrade;
+mod warehouses;
 mod wrong_world;

@@ -36,6 +36,9 @@ const SHOWN: usize = 40;
 /// The module of the cluster's tests that kills the API server and starts it again.
 const RESTARTS: &str = "restart";
 
+/// The module of the cluster's tests that reads every warehouse.
+const WAREHOUSES: &str = "warehouses";
+
 /// The package of suites that cross crates.
 const SUITES: &str = "backflow-suites";
 
@@ -221,7 +224,7 @@ impl Session<'_> {
         let mut environment = self.environment();
         if package == SUITES {
             environment.push((PATIENT.0, PATIENT.1.into()));
-            environment.push(("BACKFLOW_FAKES_PYTHON", fakes::python(self.workspace)?));
+            environment.push((fakes::VARIABLE, fakes::python(self.workspace)?));
         }
         let mut outcome = Outcome::default();
         for binary in tests.of_package(package) {
@@ -244,6 +247,9 @@ impl Session<'_> {
         environment.push(("BACKFLOW_IMAGE", image.into()));
         environment.push(("KUBECONFIG", cluster.kubeconfig.clone()));
         environment.push((PATIENT.0, PATIENT.1.into()));
+        if module == WAREHOUSES {
+            environment.push((fakes::VARIABLE, fakes::python(self.workspace)?));
+        }
         let mut outcome = Outcome::default();
         for binary in tests.of_cluster() {
             outcome.add(binary.run(environment.clone(), Some(&format!("{module}::")), log)?);

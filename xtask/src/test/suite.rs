@@ -36,6 +36,9 @@ impl Outcome {
     }
 }
 
+/// What suites need that start servers of all kinds.
+const SERVERS: [Purpose; 4] = [Purpose::Postgres, Purpose::MariaDb, Purpose::Keys, Purpose::Fakes];
+
 /// When a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -112,8 +115,9 @@ impl Suite {
             Self::Generated | Self::Compile => vec![Purpose::Build, Purpose::Tools],
             Self::Charts => vec![Purpose::Tools],
             Self::Fakes => vec![Purpose::Fakes],
-            Self::Package(_) => vec![Purpose::Postgres, Purpose::MariaDb, Purpose::Keys, Purpose::Fakes],
-            Self::ClusterTests(_) => vec![Purpose::Postgres],
+            Self::Package(_) => SERVERS.to_vec(),
+            Self::ClusterTests(module) if module == super::WAREHOUSES => SERVERS.to_vec(),
+            Self::ClusterTests(_) => vec![Purpose::Postgres, Purpose::Keys],
             Self::Cluster => cluster::needs(workspace).to_vec(),
             Self::Demo(Stage::Local) => vec![Purpose::Build, Purpose::Sqlite],
             Self::Demo(Stage::Cluster) => [&[Purpose::Build, Purpose::Postgres], cluster::needs(workspace)].concat(),

@@ -12,7 +12,7 @@ from ..engine import Engine
 from ..fake import Front
 from ..statements import StatementBoard
 from ..tls import server_context
-from ..wire import Response, Server
+from ..wire import Place, Response, Server
 from . import entra, execute, login
 from .errors import SqlError, login_failed
 from .session import Session
@@ -21,11 +21,11 @@ USER = "backflow"
 
 
 class Listener:
-    """A port on 127.0.0.1, with a thread for each connection."""
+    """A port, with a thread for each connection."""
 
-    def __init__(self, service: AzureSql, front: Front, port: int, context: ssl.SSLContext, gateway: bool) -> None:
+    def __init__(self, service: AzureSql, front: Front, place: Place, context: ssl.SSLContext, gateway: bool) -> None:
         self._given = service, front, context, gateway
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
+        self._socket = socket.create_server((place.host, place.port), backlog=128)
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -48,18 +48,21 @@ class Listener:
 class Listeners:
     """The server's port, that of another one to which it may send its clients, and where tokens are made."""
 
-    def __init__(self, front: Front, port: int, _: ssl.SSLContext | None) -> None:
+    def __init__(self, front: Front, place: Place, _: ssl.SSLContext | None) -> None:
         service = front.warehouse
         assert isinstance(service, AzureSql)
-        context, service.authority_pem = server_context()
+        context, service.authority_pem = server_context(place)
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         service.context = context
-        self._worker: Listener = Listener(service, front, 0, context, False)
+        local = place.host == Place().host
+        service.host = "localhost" if local else place.host
+        self._worker: Listener = Listener(service, front, Place(place.host), context, False)
         service.worker_port = self._worker.port
-        self._gateway: Listener = Listener(service, front, port, context, True)
-        self._tokens: Server = Server(service.tokens)
+        self._gateway: Listener = Listener(service, front, place, context, True)
+        self._tokens: Server = Server(service.tokens, Place(place.host))
         service.authority = self._tokens.url
-        self.url = f"tds://127.0.0.1:{self._gateway.port}"
+        self.address = f"{place.host}:{self._gateway.port}"
+        self.url = f"tds://{self.address}"
 
     def close(self) -> None:
         """Stops listening."""
@@ -84,6 +87,8 @@ class AzureSql:
         self.fail: dict[str, int] | None = None
         self.violations: list[str] = []
         self.login_failures: list[int] = []
+        # As clients know it, and as its certificate names it.
+        self.host = "localhost"
         self.worker_port, self.authority, self.authority_pem = 0, "", ""
 
     def encryption_for(self, wanted: int) -> int:
@@ -174,7 +179,7 @@ class AzureSql:
     def connection(self, url: str) -> dict[str, Any]:
         """What a client needs to connect."""
         return {
-            "host": "localhost",
+            "host": self.host,
             "port": int(url.rsplit(":", 1)[1]),
             "database": execute.DATABASE,
             "user": USER,

@@ -82,7 +82,7 @@ class Session:
             self._reply(tokens.error(failure) + tokens.done(tokens.ERROR), fault)
             return False
         if self._gateway and self._service.route:
-            self._reply(tokens.routed("localhost", self._service.worker_port))
+            self._reply(tokens.routed(self._service.host, self._service.worker_port))
             return False
         size = max(512, min(asked.packet_size, 16383))
         features = b"\x0a\x01\x00\x00\x00\x01" if 0x0A in asked.features else b""

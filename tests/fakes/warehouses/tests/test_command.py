@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pathlib
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 
@@ -40,14 +42,42 @@ def test_one_is_started_for_each_line_and_all_end_with_the_standard_input() -> N
     process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     told = []
-    for seed in ("CREATE TABLE one (a INT);", "", "SELECT farm_fingerprint('x')"):
-        print(json.dumps({"seed": seed}), file=process.stdin, flush=True)
+    for asked in (
+        {"seed": "CREATE TABLE one (a INT);"},
+        {"seed": "", "place": {"host": "127.0.0.2", "name": "acme"}, "tls": True},
+        {"seed": "SELECT farm_fingerprint('x')"},
+        {"seed": "", "place": {"street": "none"}},
+    ):
+        print(json.dumps(asked), file=process.stdin, flush=True)
         told.append(json.loads(process.stdout.readline()))
     tables = [requests.get(one["control"] + "/tables", timeout=10).json() for one in told[:2]]
     assert tables == [["SHOP.PUBLIC.ONE"], []]
     assert told[0]["privateKey"] != told[1]["privateKey"]
+    assert (told[1]["url"], told[1]["address"].partition(":")[0]) == ("https://acme", "127.0.0.2")
     assert "Unknown function FARM_FINGERPRINT" in told[2]["error"]
+    assert "street" in told[3]["error"]
     process.stdin.close()
+    assert process.wait(10) == 0
+
+
+def test_it_listens_at_another_address_under_the_name_of_its_service() -> None:
+    # Whoever is led there by a proxy finds the service's own name in certificate and links.
+    name = "dbc-a1b2345c-d6e7.cloud.databricks.com"
+    process = start("databricks", "--tls", "--host", "127.0.0.2", "--name", name)
+    assert process.stdout is not None
+    told = json.loads(process.stdout.readline())
+    host, _, port = told["address"].partition(":")
+    assert (told["url"], told["host"], host) == (f"https://{name}", name, "127.0.0.2")
+    context = ssl.create_default_context(cadata=told["certificateAuthority"])
+    for proven in (name, "127.0.0.2", "localhost"):
+        with (
+            socket.create_connection((host, int(port)), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=proven) as wrapped,
+        ):
+            wrapped.sendall(b"GET /oidc/.well-known/oauth-authorization-server HTTP/1.1\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: wrapped.recv(4096), b""))
+        assert f'"https://{name}/oidc/v1/token"'.encode() in answer
+    process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
 
 

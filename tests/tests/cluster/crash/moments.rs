@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backflow_crds::v1alpha1::{Extracted, SyncPhase};
 use backflow_tests::cluster::scene::status;
-use backflow_tests::cluster::{Scene, until_gone, worker_processes};
+use backflow_tests::cluster::{Scene, is_running, until_gone, worker_processes};
 use backflow_tests::receiver::{Fault, Script};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
@@ -13,7 +13,7 @@ use kube::api::{ObjectMeta, PostParams};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::worker::{pod_of, settled};
+use super::worker::settled;
 
 /// Mappings, and moments of each: 20 in all.
 const LANES: u32 = 4;
@@ -29,10 +29,6 @@ async fn scene(name: &str, rows: u32, backoff_limit: u32) -> Scene {
     destination["spec"]["limits"] = json!({"concurrency": 1});
     scene.namespace.apply(&[mapping, destination, scene.model(), scene.source()]).await.unwrap();
     scene
-}
-
-fn is_running(pod: &Pod) -> bool {
-    pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"))
 }
 
 /// What a row was sent with, and by which keys: a delivery has one, however often it is repeated.
@@ -72,7 +68,7 @@ async fn dies_again_and_again(seed: u64) {
         scene.receiver.script(Script::next(std::iter::repeat_n(Fault::Pass, passed).chain([Fault::Hold])));
         let sync = scene.create(json!({})).await.unwrap();
         scene.receiver.holding(1).await.unwrap();
-        let pod = pod_of(&scene, &sync, "running", is_running).await;
+        let pod = scene.pod_of(&sync, "running", is_running).await.unwrap();
         let process = worker_processes(&pod.uid().unwrap()).unwrap()[0];
         if answered {
             scene.receiver.release();
@@ -114,7 +110,7 @@ async fn of_two_pods_of_one_run_the_older_commits_nothing_more() {
     scene.receiver.script(Script::next([Fault::Hold, Fault::Hold]));
     let sync = scene.create(json!({})).await.unwrap();
     scene.receiver.holding(1).await.unwrap();
-    let old = pod_of(&scene, &sync, "running", is_running).await;
+    let old = scene.pod_of(&sync, "running", is_running).await.unwrap();
     // A pod that outlives its node's connection is replaced while it still sends. Here its replacement is a copy, which the Job
     // knows nothing of.
     let mut spec = old.spec.clone().unwrap();

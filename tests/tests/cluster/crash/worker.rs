@@ -1,15 +1,13 @@
 //! Workers die while a batch is in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use backflow_crds::v1alpha1::{Extracted, SyncPhase};
 use backflow_tests::cluster::scene::status;
-use backflow_tests::cluster::{Scene, worker_processes};
+use backflow_tests::cluster::{Scene, is_running, kill_worker};
 use backflow_tests::receiver::{Fault, Script};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use super::controller::CONTROLLERS;
@@ -27,21 +25,8 @@ async fn in_the_middle(name: &str) -> (Scene, String, Pod) {
     scene.receiver.script(Script::next([Fault::Pass, Fault::Pass, Fault::Hold]));
     let sync = scene.create(json!({})).await.unwrap();
     scene.receiver.holding(1).await.unwrap();
-    let pod = pod_of(&scene, &sync, "running", |pod| {
-        pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"))
-    });
-    let pod = pod.await;
+    let pod = scene.pod_of(&sync, "running", is_running).await.unwrap();
     (scene, sync, pod)
-}
-
-pub(crate) async fn pod_of(scene: &Scene, sync: &str, what: &str, right: impl Fn(&Pod) -> bool) -> Pod {
-    let found = |pods: &[Arc<Pod>]| {
-        let pod = pods
-            .iter()
-            .find(|pod| pod.labels().get("backflow.dev/run").is_some_and(|run| run == sync) && right(pod))?;
-        Some(Pod::clone(pod))
-    };
-    scene.namespace.until_all(what, found).await.unwrap()
 }
 
 /// Every row arrived; what came twice came with one key, and is no more than one window.
@@ -68,14 +53,11 @@ pub(crate) async fn settled(scene: &Scene) {
 #[tokio::test]
 async fn a_worker_that_is_killed_is_replaced_and_goes_on() {
     let (scene, sync, pod) = in_the_middle("crash-kill").await;
-    let processes = worker_processes(&pod.uid().unwrap()).unwrap();
-    assert_eq!(processes.len(), 1, "the worker is one process");
-    kill_process(Pid::from_raw(processes[0]).unwrap(), Signal::KILL).unwrap();
+    kill_worker(&pod).unwrap();
     scene.receiver.release();
     let ended = status(&scene.ended(&sync).await.unwrap());
     assert_eq!(ended.phase, Some(SyncPhase::Succeeded), "{ended:?}");
-    let pods = scene.namespace.list::<Pod>().await.unwrap();
-    assert_eq!(pods.iter().filter(|pod| pod.labels().get("backflow.dev/run") == Some(&sync)).count(), 2);
+    assert_eq!(scene.pods_of(&sync).await.unwrap(), 2);
     complete(&scene);
     settled(&scene).await;
     scene.end();
@@ -87,8 +69,7 @@ async fn a_pod_that_is_deleted_by_force_while_it_sends_commits_nothing_twice() {
     scene.namespace.kubectl(&format!("delete pod {} --force --grace-period=0", pod.name_any())).await.unwrap();
     // The replacement begins while the old one's request is still open at the receiver.
     let old = pod.uid();
-    let new = pod_of(&scene, &sync, "replaced", |pod| pod.uid() != old);
-    let new = new.await;
+    let new = scene.pod_of(&sync, "replaced", |pod| pod.uid() != old).await.unwrap();
     assert_ne!(new.name_any(), pod.name_any());
     scene.receiver.release();
     let ended = status(&scene.ended(&sync).await.unwrap());

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use backflow_core::code::Code;
 use backflow_core::result::Phase;
+use backflow_tests::customers::deletion;
 use backflow_tests::until;
 use backflow_tests::worker::{balanced, sorted};
 
-use super::shop::{Shop, deletion};
+use super::shop::Shop;
 
 const SIGABRT: i32 = 6;
 
@@ -15,7 +16,7 @@ const SIGABRT: i32 = 6;
 async fn all_then_the_changes_then_nothing() {
     let mut shop = Shop::start(3000).await;
     let first = shop.succeed("run-1").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     assert_eq!((first.findings.clone().unwrap().added, first.counters.upserted), (3000, 3000));
     shop.scenario.requests();
 
@@ -23,7 +24,7 @@ async fn all_then_the_changes_then_nothing() {
     shop.remove(7, 8);
     shop.add(3001, 3003);
     let second = shop.succeed("run-2").await;
-    let mut changed = shop.upserts([1, 20, 33, 144, 3000, 3001, 3002, 3003]);
+    let mut changed = shop.customers.upserts([1, 20, 33, 144, 3000, 3001, 3002, 3003]);
     changed.extend([deletion(7), deletion(8)]);
     changed.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(shop.scenario.taken(), changed);
@@ -57,7 +58,7 @@ async fn a_crash_ends_complete() {
         }
         let mut once = sorted(&items);
         once.dedup();
-        assert_eq!(once, shop.all(), "{failpoint}");
+        assert_eq!(once, shop.customers.all(), "{failpoint}");
         assert!(balanced(&result) && result.counters.upserted == 300, "{failpoint}: {result:?}");
         shop.scenario.requests();
         shop.succeed(&format!("{failpoint}-after")).await;
@@ -124,7 +125,7 @@ async fn a_world_that_changed_is_explained_and_nothing_is_lost() {
     let cured = async |shop: &mut Shop, run: &str| {
         shop.rename(&[2, 77], run);
         shop.succeed(run).await;
-        assert_eq!(shop.scenario.taken(), shop.upserts([2, 77]), "{run}");
+        assert_eq!(shop.scenario.taken(), shop.customers.upserts([2, 77]), "{run}");
     };
 
     shop.sql("ALTER TABLE customers RENAME TO clients");

@@ -1,13 +1,12 @@
-//! A Mapping of the table `customers` in a MariaDB, with a model of what is in it.
+//! A Mapping of the table `customers` in a MariaDB, with a book of what is in it.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use backflow_core::plan::{ModelPlan, ModelQuery, StateLocation};
+use backflow_core::plan::{ModelPlan, StateLocation};
 use backflow_core::result::RunResult;
+use backflow_tests::customers::{Customers, Dialect};
 use backflow_tests::mariadb::MariaDb;
-use backflow_tests::worker::{Ended, Scenario, Sent};
-use serde_json::{Value, json};
+use backflow_tests::worker::{Ended, Scenario};
 use tokio::sync::Mutex;
 
 /// One server for the tests that run at the same time; it ends with the last of them.
@@ -29,7 +28,7 @@ pub(super) struct Shop {
     /// Its database, its user, and before `_state` that of the state.
     pub(super) name: String,
     /// What the table holds.
-    rows: BTreeMap<u32, Value>,
+    pub(super) customers: Customers,
 }
 
 impl Shop {
@@ -42,16 +41,17 @@ impl Shop {
         let state = format!("{name}_state");
         server
             .exec(&format!(
-                "CREATE DATABASE {name}; GRANT SELECT ON {name}.* TO {name}; GRANT ALL ON `{name}\\_state`.* TO {name}; \
-                 CREATE TABLE {name}.customers (id INT PRIMARY KEY, name VARCHAR(100) CHARACTER SET utf8mb4, plan TEXT, score BIGINT UNSIGNED)"
+                "CREATE DATABASE {name}; GRANT SELECT ON {name}.* TO {name}; GRANT ALL ON `{name}\\_state`.* TO {name}"
             ))
             .unwrap();
         scenario.put_secret(&name, "password", &server.password(&name).unwrap()).unwrap();
         scenario.sync.source = server.source(&name, &name);
         scenario.sync.source.state = StateLocation::Schema(state);
-        let query = ModelQuery::Table("customers".into());
-        scenario.sync.model = ModelPlan { name: "customers".into(), query, primary_key: vec!["id".into()] };
-        let mut shop = Self { server, scenario, name, rows: BTreeMap::new() };
+        let customers = Customers::new(Dialect::MySql);
+        let (query, primary_key) = (customers.query(), vec!["id".into()]);
+        scenario.sync.model = ModelPlan { name: "customers".into(), query, primary_key };
+        let mut shop = Self { server, scenario, name, customers };
+        shop.sql(shop.customers.create());
         shop.add(1, rows);
         shop
     }
@@ -61,42 +61,20 @@ impl Shop {
     }
 
     pub(super) fn add(&mut self, first: u32, last: u32) {
-        self.sql(&format!(
-            "INSERT INTO customers SELECT seq, CONCAT('name ', seq), NULL, 7 FROM seq_{first}_to_{last}"
-        ));
-        for id in first..=last {
-            self.rows.insert(id, json!({"id": id, "name": format!("name {id}"), "plan": null, "score": 7}));
-        }
+        let sql = self.customers.add(first, last);
+        self.sql(&sql);
     }
 
     /// Gives them another name, and no score.
     pub(super) fn rename(&mut self, ids: &[u32], name: &str) {
-        let list = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        self.sql(&format!("UPDATE customers SET name = '{name}', score = NULL WHERE id IN ({list})"));
-        for id in ids {
-            let row = self.rows.get_mut(id).unwrap();
-            row["name"] = name.into();
-            row["score"] = Value::Null;
-        }
+        let sql = self.customers.rename(ids, name);
+        self.sql(&sql);
     }
 
     /// Removes the customers `first..=last`.
     pub(super) fn remove(&mut self, first: u32, last: u32) {
-        self.sql(&format!("DELETE FROM customers WHERE id BETWEEN {first} AND {last}"));
-        self.rows.retain(|id, _| !(first..=last).contains(id));
-    }
-
-    /// What should arrive for these.
-    pub(super) fn upserts(&self, ids: impl IntoIterator<Item = u32>) -> Vec<Sent> {
-        let sent = |id: u32| (id.to_string(), "upsert".to_owned(), self.rows[&id].clone());
-        let mut all: Vec<Sent> = ids.into_iter().map(sent).collect();
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        all
-    }
-
-    /// What should arrive for all.
-    pub(super) fn all(&self) -> Vec<Sent> {
-        self.upserts(self.rows.keys().copied())
+        let sql = self.customers.remove(first, last);
+        self.sql(&sql);
     }
 
     /// Runs a pod. Whatever becomes of it, no password is in what it says.
@@ -119,9 +97,4 @@ impl Shop {
             assert!(!said.contains(&password), "a password is in {place}: {said}");
         }
     }
-}
-
-/// A customer that is gone.
-pub(super) fn deletion(id: u32) -> Sent {
-    (id.to_string(), "delete".to_owned(), json!({}))
 }

@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 
 use super::checks::{check, prepare, refused};
-use super::shop::{READ, Shop, customers};
+use super::shop::{READ, Shop, seeded};
 use super::trouble::{fails, fails_with, overcomes};
 
 fn changed(plan: &SourcePlan, change: impl FnOnce(&mut AzureSql)) -> SourcePlan {
@@ -42,7 +42,7 @@ async fn nothing_was_wrong(fake: &FakeWarehouse) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_sql_says_its_version_or_what_is_missing() {
-    let fake = FakeWarehouse::start(Service::AzureSql, &customers(Service::AzureSql, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::AzureSql, &seeded(Service::AzureSql, 3).1).await.unwrap();
     let plan = fake.source();
     let server = "Azure SQL Database 12.0.2000.8";
     assert_eq!(check(&plan, &fake).await.unwrap(), server);
@@ -74,7 +74,7 @@ async fn azure_sql_says_its_version_or_what_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_sql_takes_applications_and_is_reached_by_way_of_another_server() {
-    let fake = FakeWarehouse::start(Service::AzureSql, &customers(Service::AzureSql, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::AzureSql, &seeded(Service::AzureSql, 3).1).await.unwrap();
     let plan = fake.source();
     let server = check(&plan, &fake).await.unwrap();
     let entra = application(&plan, &fake, "client-secret");
@@ -100,7 +100,7 @@ async fn azure_sql_takes_applications_and_is_reached_by_way_of_another_server() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_sides_must_want_the_same_of_encryption() {
-    let fake = FakeWarehouse::start(Service::AzureSql, &customers(Service::AzureSql, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::AzureSql, &seeded(Service::AzureSql, 3).1).await.unwrap();
     let plan = fake.source();
     let clear = changed(&plan, |to| (to.tls.mode, to.tls.ca) = (TlsMode::Disable, None));
     assert!(check(&clear, &fake).await.is_ok());
@@ -161,10 +161,10 @@ async fn a_pod_is_an_application_that_only_reads() {
         ended.result().unwrap()
     };
     assert_eq!(run(&shop, "run-1").await.phase, Phase::Succeeded);
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     shop.rename(&[1, 100], "é").await;
     assert_eq!(run(&shop, "run-2").await.phase, Phase::Succeeded);
-    assert_eq!(shop.scenario.taken(), shop.upserts([1, 100]));
+    assert_eq!(shop.scenario.taken(), shop.customers.upserts([1, 100]));
     assert_eq!(shop.fake.list("/tables").await.unwrap().len(), 1, "nothing was made in the database");
     nothing_was_wrong(&shop.fake).await;
 
@@ -176,7 +176,7 @@ async fn a_pod_is_an_application_that_only_reads() {
 /// What a model may be, and what is read of it: `(id, name)`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_a_table_or_a_select_with_or_without_with() {
-    let fake = FakeWarehouse::start(Service::AzureSql, &customers(Service::AzureSql, 9)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::AzureSql, &seeded(Service::AzureSql, 9).1).await.unwrap();
     let warehouse = open(&fake.source(), &fake, "backflow/models").await.unwrap();
     let sql = |sql: &str| ModelQuery::Sql(sql.into());
     for query in [
@@ -230,7 +230,7 @@ fn batch(kind: &str, body: &str, more: Value) -> Value {
 async fn trouble_of_azure_sql_that_passes() {
     let mut shop = Shop::start(Service::AzureSql, 300).await;
     shop.succeed("before").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     let claim = "^BEGIN TRANSACTION";
     overcomes(&mut shop, "deadlock", batch("error", claim, json!({"number": 1205, "times": 2}))).await;
     overcomes(&mut shop, "lost-answer-to-a-claim", batch("reset", claim, json!({"afterBytes": 0}))).await;
@@ -247,7 +247,7 @@ async fn trouble_of_azure_sql_that_passes() {
 async fn trouble_of_azure_sql_that_lasts() {
     let mut shop = Shop::start(Service::AzureSql, 300).await;
     shop.succeed("before").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     for (name, number, code) in [
         ("password-changed", 18_456, Code::AuthenticationFailed),
         ("firewall", 40_615, Code::ConnectionFailed),

@@ -8,7 +8,7 @@ use backflow_tests::warehouse::{FakeWarehouse, Service};
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::shop::customers;
+use super::shop::seeded;
 
 pub(super) async fn check(plan: &SourcePlan, fake: &FakeWarehouse) -> Result<String, Failure> {
     open(plan, fake, "backflow/check").await?.check().await
@@ -56,7 +56,7 @@ fn clickhouse(plan: &SourcePlan, change: impl FnOnce(&mut Server)) -> SourcePlan
 
 #[tokio::test(flavor = "multi_thread")]
 async fn snowflake_says_its_version_or_what_is_missing() {
-    let fake = FakeWarehouse::start(Service::Snowflake, &customers(Service::Snowflake, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::Snowflake, &seeded(Service::Snowflake, 3).1).await.unwrap();
     let plan = fake.source();
     fake.settings(json!({"warehouse": {"running": false}})).await.unwrap();
     let server = check(&plan, &fake).await.unwrap();
@@ -101,7 +101,7 @@ async fn snowflake_says_its_version_or_what_is_missing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bigquery_says_where_it_is_or_what_is_missing() {
-    let fake = FakeWarehouse::start(Service::BigQuery, &customers(Service::BigQuery, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::BigQuery, &seeded(Service::BigQuery, 3).1).await.unwrap();
     let plan = fake.source();
     assert_eq!(check(&plan, &fake).await.unwrap(), "BigQuery in EU");
     assert_eq!(fake.list("/tables").await.unwrap().len(), 1, "a check makes nothing");
@@ -143,7 +143,7 @@ impl Secrets for Secret {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn databricks_says_what_it_is_or_what_is_missing() {
-    let fake = FakeWarehouse::start(Service::Databricks, &customers(Service::Databricks, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::Databricks, &seeded(Service::Databricks, 3).1).await.unwrap();
     let plan = fake.source();
     let resumes = async || {
         let state = fake.control(reqwest::Method::GET, "/state", None).await.unwrap();
@@ -238,7 +238,7 @@ async fn databricks_takes_three_kinds_of_credentials_and_tells_what_is_wrong_wit
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clickhouse_says_its_version_or_what_is_missing() {
-    let fake = FakeWarehouse::start(Service::ClickHouse, &customers(Service::ClickHouse, 3)).await.unwrap();
+    let fake = FakeWarehouse::start(Service::ClickHouse, &seeded(Service::ClickHouse, 3).1).await.unwrap();
     let plan = fake.source();
     let server = check(&plan, &fake).await.unwrap();
     assert!(

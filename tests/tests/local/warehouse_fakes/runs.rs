@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use backflow_core::result::Phase;
+use backflow_tests::customers::deletion;
 use backflow_tests::warehouse::Service;
 use backflow_tests::worker::{balanced, sorted};
 
-use super::shop::{Shop, deletion};
+use super::shop::Shop;
 
 const SIGABRT: i32 = 6;
 
@@ -38,7 +39,7 @@ async fn all_then_the_changes_then_nothing_from_azure_sql() {
 async fn all_then_the_changes_then_nothing(service: Service) {
     let mut shop = Shop::start(service, 300).await;
     let first = shop.succeed("run-1").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     assert_eq!((first.findings.clone().unwrap().added, first.counters.upserted), (300, 300));
     assert!(balanced(&first));
     shop.scenario.requests();
@@ -47,7 +48,7 @@ async fn all_then_the_changes_then_nothing(service: Service) {
     shop.remove(7, 8).await;
     shop.add(301, 303).await;
     let second = shop.succeed("run-2").await;
-    let mut changed = shop.upserts([1, 20, 33, 144, 300, 301, 302, 303]);
+    let mut changed = shop.customers.upserts([1, 20, 33, 144, 300, 301, 302, 303]);
     changed.extend([deletion(7), deletion(8)]);
     changed.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(shop.scenario.taken(), changed);
@@ -104,7 +105,7 @@ async fn a_crash_ends_complete(service: Service) {
         }
         let mut once = sorted(&items);
         once.dedup();
-        assert_eq!(once, shop.all(), "{failpoint}");
+        assert_eq!(once, shop.customers.all(), "{failpoint}");
         assert!(balanced(&result) && result.counters.upserted == 300, "{failpoint}: {result:?}");
         shop.scenario.requests();
         shop.succeed(&format!("{failpoint}-after")).await;

@@ -61,5 +61,5 @@ async fn a_stopped_run_takes_its_query_along(service: Service) {
 
     shop.fake.release().await.unwrap();
     shop.succeed("run-terminate").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
 }

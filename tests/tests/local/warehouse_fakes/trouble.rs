@@ -16,7 +16,7 @@ pub(super) async fn overcomes(shop: &mut Shop, name: &str, fault: Value) {
     shop.fake.fault(fault).await.unwrap();
     let result = shop.succeed(name).await;
     assert_eq!(result.counters.upserted, 3, "{name}");
-    assert_eq!(shop.scenario.taken(), shop.upserts([1, 150, 299]), "{name}");
+    assert_eq!(shop.scenario.taken(), shop.customers.upserts([1, 150, 299]), "{name}");
     assert!(shop.fake.struck().await.unwrap().iter().all(|struck| *struck > 0), "{name}: the fault struck nothing");
     shop.fake.calm().await.unwrap();
 }
@@ -47,7 +47,7 @@ pub(super) async fn refused(shop: &mut Shop, name: &str, code: Code) {
 
 pub(super) async fn cured(shop: &mut Shop, name: &str) {
     shop.succeed(&format!("{name}-cured")).await;
-    assert_eq!(shop.scenario.taken(), shop.upserts([2, 77]), "{name}");
+    assert_eq!(shop.scenario.taken(), shop.customers.upserts([2, 77]), "{name}");
 }
 
 /// The field `name` of a fault.
@@ -60,7 +60,7 @@ fn with(mut fault: Value, name: &str, value: Value) -> Value {
 /// what one says whose answer may be lost.
 async fn what_passes(shop: &mut Shop, submit: &str, claim: &str, lost: &str) {
     shop.succeed("before").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     let post = |kind: &str| json!({"kind": kind, "method": "POST", "path": submit});
     let throttled = with(with(post("throttle"), "retryAfter", json!(1)), "times", json!(2));
     overcomes(shop, "throttled", throttled).await;
@@ -74,7 +74,7 @@ async fn what_passes(shop: &mut Shop, submit: &str, claim: &str, lost: &str) {
     shop.fake.hold(READ, Some(3)).await.unwrap();
     shop.rename(&[5], "a query that takes long").await;
     shop.succeed("long").await;
-    assert_eq!(shop.scenario.taken(), shop.upserts([5]));
+    assert_eq!(shop.scenario.taken(), shop.customers.upserts([5]));
     shop.fake.release().await.unwrap();
     shop.left_tidy("after what passes").await;
 }
@@ -92,7 +92,7 @@ async fn what_passes_in_pages(shop: &mut Shop, submit: &str, page: &str, before:
 /// What does not, whatever the service. `submit` as there.
 async fn what_lasts(shop: &mut Shop, submit: &str) {
     shop.succeed("before").await;
-    assert_eq!(shop.scenario.taken(), shop.all());
+    assert_eq!(shop.scenario.taken(), shop.customers.all());
     let always = |kind: &str| json!({"kind": kind, "method": "POST", "path": submit, "times": null});
     let zero = with(always("throttle"), "retryAfter", json!(0));
     fails(shop, "always-throttled", zero, Code::WarehouseUnavailable).await;
@@ -217,7 +217,7 @@ async fn trouble_of_databricks_that_passes() {
     shop.fake.settings(json!({"warehouse": {"running": false}})).await.unwrap();
     shop.rename(&[1, 150, 299], "awake").await;
     shop.succeed("stopped").await;
-    assert_eq!(shop.scenario.taken(), shop.upserts([1, 150, 299]));
+    assert_eq!(shop.scenario.taken(), shop.customers.upserts([1, 150, 299]));
     shop.left_tidy("after what passes").await;
 }
 
@@ -245,5 +245,9 @@ async fn trouble_of_databricks_that_lasts() {
 
     shop.fake.sql("DROP TABLE _backflow.objects").await.unwrap();
     shop.succeed("state-dropped").await;
-    assert_eq!(shop.scenario.taken(), shop.all(), "a state that is gone is made again, and everything is sent");
+    assert_eq!(
+        shop.scenario.taken(),
+        shop.customers.all(),
+        "a state that is gone is made again, and everything is sent"
+    );
 }
