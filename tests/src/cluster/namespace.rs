@@ -131,9 +131,11 @@ impl Namespace {
             "lastTransitionTime": now,
         });
         let status = json!({"observedGeneration": 1, "conditions": [ready], "lastCheckTime": now});
+        // Of a whole manifest, which kubectl demands, the API server takes the status here.
         let checked = |manifest: &Value| {
-            let (kind, name) = (&manifest["kind"], &manifest["metadata"]["name"]);
-            json!({"apiVersion": manifest["apiVersion"], "kind": kind, "metadata": {"name": name}, "status": status})
+            let mut checked = manifest.clone();
+            checked["status"] = status.clone();
+            checked
         };
         let items: Vec<Value> = manifests.iter().map(checked).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
