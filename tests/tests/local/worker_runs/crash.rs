@@ -251,7 +251,7 @@ async fn an_old_pod_that_still_lives_cannot_commit() {
 }
 
 async fn old_pod(diff: DiffEngine) {
-    let mut shop = Scenario::with_customers(12_000).await.unwrap();
+    let mut shop = Scenario::with_customers(5_000).await.unwrap();
     shop.sync.source.diff = diff;
     shop.receiver.script(Script { next: [Fault::Pass].into(), always: Some(Fault::Hold), ..Script::default() });
     let mut old = shop.pod("run-1").start().unwrap();
@@ -259,7 +259,7 @@ async fn old_pod(diff: DiffEngine) {
     shop.receiver.script(Script::default());
 
     let new = shop.succeed("run-1").await.unwrap();
-    assert_eq!(new.counters.upserted, 12_000);
+    assert_eq!(new.counters.upserted, 5_000);
     assert!(old.runs().unwrap());
     let head = "SELECT epoch || ' ' || segment || ' ' || document FROM _backflow.mappings";
     let before = shop.value(head).await.unwrap();
