@@ -21,5 +21,6 @@ mod sql;
 mod sqlite;
 mod state_rows;
 mod store;
+mod stream;
 mod tls;
 pub mod warehouse;

@@ -1,5 +1,6 @@
 //! TLS with a server that the user names: what proves it, and what it means when that fails.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use backflow_core::code::{Code, Failure};
@@ -33,6 +34,26 @@ impl Peer {
             has_certificate: tls.client_certificate.is_some(),
             has_ca: tls.ca.is_some(),
         }
+    }
+
+    /// Why no connection came about, and what cures it.
+    pub(crate) fn no_connection(&self, error: &io::Error) -> (Code, String) {
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return (Code::TlsFailed, self.sentence(error));
+        }
+        let address = &self.address;
+        let sentence = match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                format!("{address} refuses connections; check host and port, and that the server runs")
+            }
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                format!("{address} cannot be reached; check host, port, firewall and network policy")
+            }
+            _ => format!(
+                "{address} closed the connection while it was being made; check host and port, and the server's log"
+            ),
+        };
+        (Code::ConnectionFailed, sentence)
     }
 
     /// Why the handshake failed, and what cures it.

@@ -11,8 +11,9 @@ use backflow_core::encode::Encoder;
 use super::login::{Encrypts, Login, Prelogin, prelogin};
 use super::tokens::{Change, Row, ServerError, Token, next};
 use super::types::{Column, Wire, encode, wire};
-use super::wire::{Broken, Bytewise, Packets, kind, units};
+use super::wire::{Packets, kind, units};
 use super::wrapped::{Encryption, encrypted};
+use crate::stream::{Broken, Bytewise};
 
 /// How long a statement of our own may take, the wait for other writers or in a pool's queue included.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5 * 60);

@@ -21,8 +21,8 @@ use super::entra::{Entra, Environment};
 use super::errors;
 use super::login::{Identity, Login, NAME};
 use super::product::Product;
-use super::wire::Broken;
 use super::wrapped::Encryption;
+use crate::stream::Broken;
 use crate::tls::{self, Peer};
 
 /// How long host name, TCP, TLS and authentication may take together, with all servers in between. A database that was paused is woken by it.

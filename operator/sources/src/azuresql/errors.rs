@@ -2,8 +2,6 @@
 //!
 //! Messages of the server are never passed on: they may quote values of rows. Of them only a name is taken that the user wrote in the SQL.
 
-use std::io::ErrorKind;
-
 use backflow_core::code::{Code, Failure};
 use backflow_core::plan::AzureSqlCredential;
 
@@ -11,8 +9,8 @@ use super::client::Error;
 use super::connect::Connector;
 use super::tokens::ServerError;
 use super::types::quote;
-use super::wire::Broken;
 use crate::rest::compose::Composed;
+use crate::stream::Broken;
 
 /// The longest name that is passed on.
 const NAME: usize = 128;
@@ -73,32 +71,13 @@ pub(super) fn connect(error: &Error, connector: &Connector) -> Failure {
             Code::TlsFailed,
             format!("{} lets nobody in unencrypted, and tls.mode is Disable; set another one", peer.address),
         ),
-        Error::Broken(Broken::Io(error)) => {
-            match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(error) => (Code::TlsFailed, peer.sentence(error)),
-                None => (Code::ConnectionFailed, no_connection(error.kind(), &peer.address)),
-            }
-        }
+        Error::Broken(Broken::Io(error)) => peer.no_connection(error),
         Error::Broken(_) => (
             Code::ConnectionFailed,
             format!("{} did not answer as a SQL server does; check host and port", peer.address),
         ),
     };
     Failure::new(code, sentence)
-}
-
-fn no_connection(kind: ErrorKind, address: &str) -> String {
-    match kind {
-        ErrorKind::ConnectionRefused => {
-            format!("{address} refuses connections; check host and port, and that the server runs")
-        }
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            format!("{address} cannot be reached; check host, port, firewall and network policy")
-        }
-        _ => format!(
-            "{address} closed the connection while it was being made; check host and port, and the server's log"
-        ),
-    }
 }
 
 fn refused(error: &ServerError, connector: &Connector) -> Failure {

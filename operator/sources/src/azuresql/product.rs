@@ -1,7 +1,7 @@
 //! Which of Microsoft's products a server is: they share the protocol, and not all of the statements.
 
 use super::client::{Client, Error};
-use super::wire::Broken;
+use crate::stream::Broken;
 
 /// A server, and the user that it has let in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,9 +16,9 @@ use super::errors;
 use super::objects::Sql;
 use super::product::Product;
 use super::tokens::ServerError;
-use super::wire::Broken;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
+use crate::stream::Broken;
 
 /// How often a statement is given that another transaction came before, or whose connection broke: each has the same effect twice. Between them
 /// is a pause, or half as much more or less.

@@ -3,7 +3,8 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::types::Column;
-use super::wire::{Broken, Fields, utf16};
+use super::wire::{Fields, utf16};
+use crate::stream::Broken;
 
 /// The most columns that a result may have.
 const MAX_COLUMNS: usize = 4096;

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use backflow_core::encode::Encoder;
 
 use super::tokens::Value;
-use super::wire::{Broken, Fields, number, utf16};
+use super::wire::{Fields, number, utf16};
+use crate::stream::Broken;
 
 /// Whose name a type is of: a `rowversion` is eight bytes else.
 const ROWVERSION: u64 = 0x50;

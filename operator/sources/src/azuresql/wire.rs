@@ -7,7 +7,9 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::stream::{Broken, Bytewise};
 
 /// The longest token that is read: a row, of which no value could be sent anywhere.
 const LONGEST: usize = 16 << 20;
@@ -25,29 +27,6 @@ pub(super) mod kind {
     pub(in super::super) const ATTENTION: u8 = 0x06;
     pub(in super::super) const LOGIN: u8 = 0x10;
     pub(in super::super) const PRELOGIN: u8 = 0x12;
-}
-
-/// A stream of bytes, encrypted or not.
-pub(super) trait Bytewise: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Bytewise for T {}
-
-/// Why a message did not come or go.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// The connection.
-    Io(io::Error),
-    /// Nothing came for so long.
-    Silent(Duration),
-    /// It is not what the protocol says.
-    Malformed,
-    /// A row is longer than 16 MiB.
-    TooLong,
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
 }
 
 /// Messages over a stream.

@@ -11,7 +11,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 
-use super::wire::{Broken, Bytewise, HEAD, kind, packets};
+use super::wire::{HEAD, kind, packets};
+use crate::stream::{Broken, Bytewise};
 
 /// Bytes of a packet around a part of the handshake.
 const SIZE: usize = 4096;

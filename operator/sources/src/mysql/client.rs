@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::auth::{self, Method};
-use super::wire::{Broken, Bytewise, Encryption, Fields, Packets, push_sized};
+use super::wire::{Encryption, Fields, Packets, push_sized};
+use crate::stream::{Broken, Bytewise};
 
 /// How long a statement of our own may take, and each step of the handshake.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);

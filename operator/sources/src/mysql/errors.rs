@@ -1,16 +1,14 @@
 //! From the server's errors to codes and sentences of our own. Its words are searched for names that the user wrote himself; everything
 //! else in them may be data.
 
-use std::io::ErrorKind;
-
 use backflow_core::code::{Code, Failure};
 use backflow_core::plan::TlsMode;
 
 use super::client::{Error, ServerError};
 use super::connect::Connector;
 use super::types::quote;
-use super::wire::Broken;
 use crate::rest::compose::Composed;
+use crate::stream::Broken;
 
 /// The longest name of the user's that is repeated.
 const NAME: usize = 200;
@@ -96,32 +94,13 @@ pub(super) fn connect(error: &Error, connector: &Connector) -> Failure {
                 format!("user \"{user}\" of {} logs in by {plugin}, which cannot be used here; {cure}", peer.address);
             (Code::AuthenticationFailed, message)
         }
-        Error::Broken(Broken::Io(error)) => {
-            match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(error) => (Code::TlsFailed, peer.sentence(error)),
-                None => (Code::ConnectionFailed, no_connection(error.kind(), &peer.address)),
-            }
-        }
+        Error::Broken(Broken::Io(error)) => peer.no_connection(error),
         Error::Broken(_) => (
             Code::ConnectionFailed,
             format!("{} did not answer as a MySQL server does; check host and port", peer.address),
         ),
     };
     Failure::new(code, sentence)
-}
-
-fn no_connection(kind: ErrorKind, address: &str) -> String {
-    match kind {
-        ErrorKind::ConnectionRefused => {
-            format!("{address} refuses connections; check host and port, and that the server runs")
-        }
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            format!("{address} cannot be reached; check host, port, firewall and network policy")
-        }
-        _ => format!(
-            "{address} closed the connection while it was being made; check host and port, and the server's log"
-        ),
-    }
 }
 
 /// A user as SQL names him, from wherever he comes.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
+
+use crate::stream::{Broken, Bytewise};
 
 /// What a packet can hold.
 const FULL: usize = 0xff_ffff;
@@ -16,29 +18,6 @@ const FULL: usize = 0xff_ffff;
 const LONGEST: usize = 64 << 20;
 /// Bytes that are asked for at once.
 const CHUNK: usize = 64 << 10;
-
-/// A stream of bytes, encrypted or not.
-pub(super) trait Bytewise: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Bytewise for T {}
-
-/// Why a packet did not come or go.
-#[derive(Debug)]
-pub(super) enum Broken {
-    /// The connection.
-    Io(io::Error),
-    /// Nothing came for so long.
-    Silent(Duration),
-    /// It is not what the protocol says.
-    Malformed,
-    /// It is longer than 64 MiB.
-    TooLong,
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
 
 /// TLS, and the host that is to prove itself by it.
 pub(super) struct Encryption {
