@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +15,19 @@ use crate::process::run;
 /// The project's version; also the image's tag.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The compiler of the workspace's packages, a script in the build directory: its place goes into the names of what it compiles, and is
+/// the same for all clones.
+const COMPILER: &str = "backflow-rustc";
+
+/// What it does: tests inside of packages are each package once more, and take longer to be optimised than they save.
+/// What they test for speed or memory, they do with the programs.
+const COMPILE: &str = r#"#!/bin/sh
+case " $* " in
+*" --test "*) exec "$@" -C opt-level=0 ;;
+*) exec "$@" ;;
+esac
+"#;
+
 /// The paths every command works with.
 #[derive(Clone, Debug)]
 pub struct Workspace {
@@ -21,8 +36,8 @@ pub struct Workspace {
     /// Slow builds and the test cluster live here, outside the clone: `$BACKFLOW_CACHE`, or `backflow` in the user's
     /// cache folder.
     pub cache: PathBuf,
-    /// Cargo's build directory: `$CARGO_TARGET_DIR`, or `target` in the cache, so that a fresh clone compiles only
-    /// what changed.
+    /// Cargo's build directory: `$CARGO_TARGET_DIR`, or `target` in the cache, so that a fresh clone compiles no
+    /// dependency again.
     pub target: PathBuf,
 }
 
@@ -47,7 +62,21 @@ impl Workspace {
         };
         let workspace = Self { root, cache, target };
         workspace.claim_target()?;
+        workspace.write_compiler()?;
         Ok(workspace)
+    }
+
+    /// Puts the compiler's script in its place. Others may run it meanwhile, so it is moved there whole.
+    fn write_compiler(&self) -> Result<()> {
+        let path = self.target.join(COMPILER);
+        if fs::read_to_string(&path).is_ok_and(|there| there == COMPILE) {
+            return Ok(());
+        }
+        let mut script = tempfile::NamedTempFile::new_in(&self.target)?;
+        script.write_all(COMPILE.as_bytes())?;
+        fs::set_permissions(script.path(), fs::Permissions::from_mode(0o755))?;
+        // Closed before anybody runs it: what is open for writing cannot be run.
+        script.into_temp_path().persist(path).context("the build directory cannot be written")
     }
 
     /// Lets the shared build directory hold this clone's packages, and no other's.
@@ -118,6 +147,7 @@ impl Workspace {
     pub fn cargo_release(&self, command: &str) -> Command {
         let mut cargo = self.cargo(command);
         cargo.args(["--release", "--target", &Self::triple()]);
+        cargo.env("RUSTC_WORKSPACE_WRAPPER", self.target.join(COMPILER));
         cargo
     }
 

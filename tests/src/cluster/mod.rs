@@ -14,6 +14,7 @@ mod process;
 pub mod scene;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -80,11 +81,14 @@ impl Cluster {
         run(kubectl(), arguments, input).await
     }
 
-    /// Runs `helm` in the project's folder and returns what it says.
+    /// Runs `helm` in the project's folder and returns what it says. Of all test programs one at a time does: helm refuses a release
+    /// that another one changes.
     ///
     /// # Errors
     /// It fails; its complaint.
     pub async fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> anyhow::Result<String> {
+        let lock = File::create(std::env::temp_dir().join("backflow-helm.lock"))?;
+        let _locked = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
         run(named("BACKFLOW_HELM", "helm"), arguments, "").await
     }
 }

@@ -53,17 +53,31 @@ pub(super) const CLUSTER_TESTS: &str = "tests/tests/cluster";
 /// Programs of other packages that tests start; cargo builds only those of the package that is tested.
 const PROGRAMS: [&str; 2] = ["backflow", "backflow-operator"];
 
-/// Compiles all tests, and the programs that they start.
-pub(super) fn compile(workspace: &Workspace, log: &File) -> Result<Tests> {
+/// The test programs of the package of suites.
+const SUITES: [&str; 3] = [CLUSTER, "charts", "local"];
+
+/// Compiles the suites that cross crates, and the programs that they start.
+pub(super) fn suites(workspace: &Workspace, log: &File) -> Result<Tests> {
+    let targets: Vec<&str> = SUITES.iter().flat_map(|name| ["--test", name]).collect();
+    let programs = workspace.programs(PROGRAMS)?;
+    let mut tests = compile(workspace, &targets, log)?;
+    tests.programs.extend(PROGRAMS.iter().map(ToString::to_string).zip(programs));
+    Ok(tests)
+}
+
+/// Compiles all tests.
+pub(super) fn units(workspace: &Workspace, log: &File) -> Result<Tests> {
+    compile(workspace, &[], log)
+}
+
+fn compile(workspace: &Workspace, targets: &[&str], log: &File) -> Result<Tests> {
     let mut cargo = workspace.cargo_release("test");
-    cargo.args(["--workspace", "--exclude", XTASK, "--no-run", "--features", FEATURES]);
+    // All packages are named, so that they share the same dependencies.
+    cargo.args(["--workspace", "--exclude", XTASK, "--no-run", "--features", FEATURES]).args(targets);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let output = cargo.stderr(log.try_clone()?).stdin(Stdio::null()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "the tests do not compile");
-    let mut tests = Tests::parse(&String::from_utf8_lossy(&output.stdout))?;
-    let programs = workspace.programs(PROGRAMS)?;
-    tests.programs.extend(PROGRAMS.iter().map(ToString::to_string).zip(programs));
-    Ok(tests)
+    Tests::parse(&String::from_utf8_lossy(&output.stdout))
 }
 
 /// The tests of this package.

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -42,6 +43,9 @@ const WAREHOUSES: &str = "warehouses";
 /// The package of suites that cross crates.
 const SUITES: &str = "backflow-suites";
 
+/// How many suites share the cluster and its operator at a time.
+const SHARING: usize = 2;
+
 /// For tests that wait for pods and processes more than they compute: how many run at once.
 const PATIENT: (&str, &str) = ("RUST_TEST_THREADS", "4");
 
@@ -50,6 +54,7 @@ struct Session<'a> {
     workspace: &'a Workspace,
     build: Build,
     tests: Option<Tests>,
+    units: OnceLock<Tests>,
     archive: Option<crate::oci::Archive>,
     cluster: Option<Cluster>,
     image: Option<String>,
@@ -73,6 +78,7 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
         workspace,
         build: Build::locate(workspace),
         tests: None,
+        units: OnceLock::new(),
         archive: None,
         cluster: None,
         image: None,
@@ -83,18 +89,19 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
     for suite in first {
         total.add(report(&suite, &logs, |log| session.prepare(&suite, log)));
     }
-    let (cluster, machine): (Vec<Suite>, Vec<Suite>) =
-        others.into_iter().partition(|suite| suite.lane() == Lane::Cluster);
-    let run = |suites: &[Suite]| {
-        let mut total = Outcome::default();
-        for suite in suites {
-            total.add(report(suite, &logs, |log| session.run(suite, log)));
-        }
-        total
+    let (machine, cluster): (Vec<Suite>, Vec<Suite>) =
+        others.into_iter().partition(|suite| suite.lane() == Lane::Machine);
+    let (shared, alone): (Vec<Suite>, Vec<Suite>) = cluster.into_iter().partition(|suite| suite.lane() == Lane::Shared);
+    let run = |suites: &[Suite], at_once| {
+        abreast(suites, at_once, |suite| report(suite, &logs, |log| session.run(suite, log)))
     };
     total.add(std::thread::scope(|scope| {
-        let cluster = scope.spawn(|| run(&cluster));
-        let mut both = run(&machine);
+        let cluster = scope.spawn(|| {
+            let mut both = run(&shared, SHARING);
+            both.add(run(&alone, 1));
+            both
+        });
+        let mut both = run(&machine, 1);
         both.add(cluster.join().unwrap_or_else(|_| Outcome::one(false)));
         both
     }));
@@ -105,6 +112,27 @@ pub fn test(workspace: &Workspace, install: bool, names: &[String]) -> Result<bo
         _ => println!("{} passed, {} failed, {skipped} skipped", total.passed, total.failed),
     }
     Ok(total.failed == 0 && (skipped == 0 || !in_ci()))
+}
+
+/// Runs suites, so many at a time, each as soon as there is place for it.
+fn abreast(suites: &[Suite], at_once: usize, work: impl Fn(&Suite) -> Outcome + Sync) -> Outcome {
+    let waiting = Mutex::new(suites.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let one = || {
+        let mut total = Outcome::default();
+        while let Some(suite) = next() {
+            total.add(work(suite));
+        }
+        total
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..at_once).map(|_| scope.spawn(one)).collect();
+        let mut total = one();
+        for other in others {
+            total.add(other.join().unwrap_or_else(|_| Outcome::one(false)));
+        }
+        total
+    })
 }
 
 /// Runs one suite and prints its line.
@@ -176,7 +204,7 @@ impl Session<'_> {
         match suite {
             Suite::Compile => {
                 self.build.tools()?;
-                self.tests = Some(compiled::compile(workspace, log)?);
+                self.tests = Some(compiled::suites(workspace, log)?);
                 Ok(Outcome::one(true))
             }
             Suite::Image => {
@@ -207,6 +235,10 @@ impl Session<'_> {
             Suite::Lint => static_checks::lint(workspace, log),
             Suite::Documentation => static_checks::documentation(workspace, log),
             Suite::Dependencies => deny::check(workspace, log),
+            Suite::Units => {
+                let units = compiled::units(workspace, log)?;
+                Ok(Outcome::one(self.units.set(units).is_ok()))
+            }
             Suite::Generated => generate::generate(workspace, true).map(Outcome::one),
             Suite::Package(package) if package == compiled::XTASK => compiled::xtask(workspace, log),
             Suite::Package(package) => self.package(package, log),
@@ -220,7 +252,8 @@ impl Session<'_> {
     }
 
     fn package(&self, package: &str, log: &File) -> Result<Outcome> {
-        let Some(tests) = &self.tests else { return Ok(Outcome::skipped("the tests do not compile")) };
+        let tests = if package == SUITES { self.tests.as_ref() } else { self.units.get() };
+        let Some(tests) = tests else { return Ok(Outcome::skipped("the tests do not compile")) };
         let mut environment = self.environment();
         if package == SUITES {
             environment.push((PATIENT.0, PATIENT.1.into()));
@@ -280,7 +313,21 @@ fn check(command: &mut Command, log: &File) -> Result<Outcome> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
+
+    #[test]
+    fn suites_that_share_run_beside_each_other_and_each_runs_once() {
+        let suites: Vec<Suite> = ["a", "b", "c", "d"].map(|name| Suite::ClusterTests(name.into())).into();
+        // Each waits for another one: one after the other they would wait for ever.
+        let pair = Barrier::new(2);
+        let outcome = abreast(&suites, 2, |_| {
+            pair.wait();
+            Outcome::one(true)
+        });
+        assert_eq!(outcome, Outcome { passed: 4, ..Outcome::default() });
+    }
 
     #[test]
     fn a_failed_test_is_shown_although_more_was_said_after_it() {

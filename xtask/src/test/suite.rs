@@ -39,6 +39,9 @@ impl Outcome {
 /// What suites need that start servers of all kinds.
 const SERVERS: [Purpose; 4] = [Purpose::Postgres, Purpose::MariaDb, Purpose::Keys, Purpose::Fakes];
 
+/// Modules of the cluster's tests that can run beside others, the longest first.
+const SHARED: [&str; 6] = ["sync", "queue", "warehouses", "wrong_world", "guard", "api"];
+
 /// When a suite runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
@@ -46,7 +49,10 @@ pub(super) enum Lane {
     First,
     /// Then on this machine, while the cluster is busy.
     Machine,
-    /// At the same time on the cluster, where most of the time is waiting for pods.
+    /// At the same time on the cluster, where most of the time is waiting for pods, two at a time: what has its own namespaces and takes
+    /// the operator as everybody installs it.
+    Shared,
+    /// After those, one after the other: what needs the operator for itself.
     Cluster,
 }
 
@@ -57,8 +63,10 @@ pub(super) enum Suite {
     Dependencies,
     Generated,
     Documentation,
-    /// Compiles all tests: it comes before any suite that runs them.
+    /// Compiles the suites that cross crates, with what they start: it comes before any suite that runs them.
     Compile,
+    /// Compiles the tests inside of packages, while the cluster is already busy.
+    Units,
     /// The tests of one package, but for those of a cluster.
     Package(String),
     Examples,
@@ -82,6 +90,7 @@ impl Suite {
             Self::Generated => "generated".into(),
             Self::Documentation => "documentation".into(),
             Self::Compile => "compile".into(),
+            Self::Units => "compile-units".into(),
             Self::Package(package) => package.trim_start_matches("backflow-").into(),
             Self::Examples => "examples".into(),
             Self::Fakes => "fakes".into(),
@@ -99,10 +108,10 @@ impl Suite {
             Self::Format | Self::Dependencies | Self::Generated | Self::Compile | Self::Image | Self::Cluster => {
                 Lane::First
             }
-            Self::Lint | Self::Documentation | Self::Package(_) | Self::Examples | Self::Fakes | Self::Charts => {
-                Lane::Machine
-            }
+            Self::Lint | Self::Documentation | Self::Units => Lane::Machine,
+            Self::Package(_) | Self::Examples | Self::Fakes | Self::Charts => Lane::Machine,
             Self::Demo(Stage::Local) => Lane::Machine,
+            Self::ClusterTests(module) if SHARED.contains(&module.as_str()) => Lane::Shared,
             Self::ClusterTests(_) | Self::Demo(Stage::Cluster) => Lane::Cluster,
         }
     }
@@ -112,7 +121,7 @@ impl Suite {
         match self {
             Self::Format | Self::Dependencies => Vec::new(),
             Self::Lint | Self::Documentation | Self::Examples | Self::Image => vec![Purpose::Build],
-            Self::Generated | Self::Compile => vec![Purpose::Build, Purpose::Tools],
+            Self::Generated | Self::Compile | Self::Units => vec![Purpose::Build, Purpose::Tools],
             Self::Charts => vec![Purpose::Tools],
             Self::Fakes => vec![Purpose::Fakes],
             Self::Package(_) => SERVERS.to_vec(),
@@ -128,7 +137,8 @@ impl Suite {
     pub(super) fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::Package(package) if package == compiled::XTASK => &[],
-            Self::Package(_) => &["compile"],
+            Self::Package(package) if package == super::SUITES => &["compile"],
+            Self::Package(_) => &["compile-units"],
             Self::ClusterTests(_) => &["compile", "image", "cluster"],
             _ => &[],
         }
@@ -138,7 +148,7 @@ impl Suite {
 /// In the order in which each lane runs them: the quick ones first, what others need before them.
 pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
     let mut suites = vec![Suite::Format, Suite::Dependencies, Suite::Generated, Suite::Compile, Suite::Image];
-    suites.extend([Suite::Cluster, Suite::Lint, Suite::Documentation]);
+    suites.extend([Suite::Cluster, Suite::Lint, Suite::Documentation, Suite::Units]);
     suites.extend(workspace.packages()?.into_iter().map(Suite::Package));
     suites.extend([Suite::Examples, Suite::Fakes, Suite::Charts]);
     let mut modules: Vec<String> = fs::read_dir(workspace.root.join(compiled::CLUSTER_TESTS))
@@ -148,7 +158,8 @@ pub(super) fn all_suites(workspace: &Workspace) -> Result<Vec<Suite>> {
         .filter(|name| name != "main")
         .collect();
     // What restarts the API server comes last: should the server stay away, the others have run.
-    modules.sort_by_key(|name| (name == super::RESTARTS, name.clone()));
+    let place = |name: &str| SHARED.iter().position(|shared| *shared == name).unwrap_or(SHARED.len());
+    modules.sort_by_key(|name| (place(name), name == super::RESTARTS, name.clone()));
     suites.extend(modules.into_iter().map(Suite::ClusterTests));
     suites.extend([Suite::Demo(Stage::Local), Suite::Demo(Stage::Cluster)]);
     Ok(suites)
@@ -175,7 +186,9 @@ mod tests {
         vec![
             Suite::Format,
             Suite::Compile,
+            Suite::Units,
             Suite::Package("backflow-core".into()),
+            Suite::Package("backflow-suites".into()),
             Suite::Image,
             Suite::Cluster,
             Suite::ClusterTests("first_sync".into()),
@@ -189,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_suite_brings_what_it_cannot_run_without() {
-        assert_eq!(names(&["core"]), ["compile", "core"]);
+        assert_eq!(names(&["core"]), ["compile-units", "core"]);
+        assert_eq!(names(&["suites"]), ["compile", "suites"]);
         assert_eq!(names(&["cluster-first-sync"]), ["compile", "image", "cluster", "cluster-first-sync"]);
         assert_eq!(names(&["format"]), ["format"]);
         assert_eq!(names(&[]).len(), suites().len());
@@ -198,6 +212,6 @@ mod tests {
     #[test]
     fn an_unknown_suite_is_refused_with_the_known_ones() {
         let error = select(suites(), &["cores".into()]).map(drop).unwrap_err().to_string();
-        assert!(error.contains("no suite `cores`") && error.contains("core image"), "{error}");
+        assert!(error.contains("no suite `cores`") && error.contains("core suites image"), "{error}");
     }
 }
