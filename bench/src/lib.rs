@@ -19,14 +19,14 @@ use std::path::PathBuf;
 
 use backflow_tests::postgres::PostgresServer;
 
-use benchmarks::{Bench, big, changes, controller, diff, faults, kills, mapping, wide};
+use benchmarks::{Bench, big, changes, controller, delivery, diff, faults, kills, mapping, wide};
 use peers::Peers;
 use place::{Engine, PLACES, Place, Store, Stores};
 use receiver::Client;
 use report::Report;
 
 /// All benchmarks in their order.
-pub const IDS: [&str; 10] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10"];
+pub const IDS: [&str; 11] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10", "BM11"];
 
 /// What is measured, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -122,6 +122,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             "BM8" => diff::run(&bench).await,
             "BM9" => wide::run(&bench).await,
             "BM10" => controller::run(args.controller_parts(), args.mappings).await,
+            "BM11" => delivery::run(&bench).await,
             _ => continue,
         };
         report.add(line?)?;

@@ -103,7 +103,7 @@ fn fields() -> BTreeMap<String, Field> {
     fields
 }
 
-fn row(n: u64) -> Vec<Cell> {
+pub(super) fn row(n: u64) -> Vec<Cell> {
     let text = |text: String| Cell::Text(text.into());
     vec![
         Cell::Int(n.cast_signed()),
@@ -117,7 +117,7 @@ fn row(n: u64) -> Vec<Cell> {
 }
 
 /// The same object by code that knows nothing else.
-fn by_hand(cells: &[Cell]) -> String {
+pub(super) fn by_hand(cells: &[Cell]) -> String {
     let mut out = String::with_capacity(192);
     let value = |name: &str, cell: &Cell, out: &mut String| {
         out.push_str(name);

@@ -3,6 +3,7 @@
 pub mod big;
 pub mod changes;
 pub mod controller;
+pub mod delivery;
 pub mod diff;
 pub mod faults;
 pub mod kills;
