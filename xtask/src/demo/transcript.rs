@@ -68,7 +68,8 @@ fn word(word: &str) -> String {
     if is_number(core) && word.contains('.') {
         return "<number>".into();
     }
-    if core.starts_with("~/") || core.starts_with('/') || core.contains("=~/") {
+    let value = core.split_once('=').map_or(core, |(_, value)| value);
+    if value.starts_with("~/") || value.starts_with('/') {
         return "<path>".into();
     }
     if is_duration(core) {
@@ -124,6 +125,8 @@ mod tests {
         assert_eq!(normalize(one), normalize(two));
         assert_ne!(normalize(one), normalize(&one.replace("10000", "9999")));
         assert_ne!(normalize(one), normalize(&one.replace("Succeeded", "Failed")));
+        let paths = ["export KUBECONFIG=~/.cache/kubeconfig", "export KUBECONFIG=/elsewhere/kubeconfig", "export ~/x"];
+        assert_eq!(paths.map(normalize), ["export <path>\n"; 3], "the cache may be anywhere");
         assert_eq!(normalize("at 2026-11-21T03:04:05Z"), "at <timestamp>\n");
     }
 }
