@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.catalog: dict[dialect.Name, dialect.Columns] = {}
-        self.denied: set[str] = set()
+        self.denied: Container[str] = set()
         self.read_only = False
         self.edition = "azure"
         cursor = engine.cursor()

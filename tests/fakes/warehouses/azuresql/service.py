@@ -14,10 +14,12 @@ from ..statements import StatementBoard
 from ..tls import server_context
 from ..wire import Place, Response, Server
 from . import entra, execute, login
+from .administration import Administration
 from .errors import SqlError, login_failed
 from .session import Session
 
 USER = "backflow"
+APPLICATION = "backflow-app"
 
 
 class Listener:
@@ -48,7 +50,7 @@ class Listener:
 class Listeners:
     """The server's port, that of another one to which it may send its clients, and where tokens are made."""
 
-    def __init__(self, front: Front, place: Place, _: ssl.SSLContext | None) -> None:
+    def __init__(self, front: Front, place: Place, encrypted: ssl.SSLContext | None) -> None:
         service = front.warehouse
         assert isinstance(service, AzureSql)
         context, service.authority_pem = server_context(place)
@@ -59,7 +61,8 @@ class Listeners:
         self._worker: Listener = Listener(service, front, Place(place.host), context, False)
         service.worker_port = self._worker.port
         self._gateway: Listener = Listener(service, front, place, context, True)
-        self._tokens: Server = Server(service.tokens, Place(place.host))
+        # By the certificate of the server, so that clients need to trust one authority.
+        self._tokens: Server = Server(service.tokens, Place(place.host), context if encrypted else None)
         service.authority = self._tokens.url
         self.address = f"{place.host}:{self._gateway.port}"
         self.url = f"tds://{self.address}"
@@ -90,6 +93,7 @@ class AzureSql:
         # As clients know it, and as its certificate names it.
         self.host = "localhost"
         self.worker_port, self.authority, self.authority_pem = 0, "", ""
+        self._administration = Administration(self.database, USER, APPLICATION, self._change)
 
     def encryption_for(self, wanted: int) -> int:
         """What the server says of encryption to a client that says this."""
@@ -107,7 +111,7 @@ class AzureSql:
             token = login.read_token(asked.features[0x02], echo)
             if texts["user"] or texts["password"] or not self.tokens.holds(token):
                 raise login_failed("<token-identified principal>")
-            user = "backflow-app"
+            user = APPLICATION
         elif self.database.edition == "fabric" or not self._is_password(texts):
             raise login_failed(texts["user"])
         if texts["database"].lower() != execute.DATABASE:
@@ -116,6 +120,9 @@ class AzureSql:
         if texts["language"] not in ("", "us_english"):
             raise SqlError(4027, "The language is not an official language name.")
         return user
+
+    def _change(self, password: str) -> None:
+        self.password = password
 
     def _is_password(self, texts: dict[str, str]) -> bool:
         same = secrets.compare_digest(texts["password"].encode(), self.password.encode())
@@ -135,7 +142,7 @@ class AzureSql:
         """Runs statements with all rights; GO ends a batch, and so does a semicolon at the end of a line."""
         try:
             for batch in sql.replace("\nGO\n", ";\n").split(";\n"):
-                if batch.strip():
+                if batch.strip() and not self._administration.take(batch.strip().removesuffix(";")):
                     execute.run(self.database, batch, None, "dbo", force=True)
         except SqlError as error:
             raise ValueError(f"{error.number}: {error.message}") from error
@@ -151,13 +158,15 @@ class AzureSql:
         self.tokens.revoke()
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """deny, readOnly, encryption, tls, route, edition, fail."""
+        """deny, readOnly, ungranted, encryption, tls, route, edition, fail."""
         for name, value in settings.items():
             match name:
                 case "deny" if isinstance(value, list):
                     self.database.denied = set(value)
                 case "readOnly" if isinstance(value, bool):
                     self.database.read_only = value
+                case "ungranted" if value is True:
+                    self._administration.forget()
                 case "encryption" if value in ("on", "off", "required"):
                     self.encryption = value
                 case "tls" if value in ("1.2", "1.3"):

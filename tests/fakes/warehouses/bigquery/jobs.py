@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Project:
     def __init__(self, name: str, location: str, engine: Engine) -> None:
         self.name, self.location, self.engine = name, location, engine
         self.datasets: set[str] = set()
-        self.denied: set[str] = set()
+        self.denied: Container[str] = set()
         self.read_only = False
         cursor = engine.cursor()
         cursor.run(f"ATTACH ':memory:' AS \"{encode(name)}\"")

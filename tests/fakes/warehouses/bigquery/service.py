@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from ..administration import statements
 from ..engine import Engine
 from ..names import DECODE_MACRO, decode
 from ..parsing import SyntaxRefused, parse
 from ..statements import Statement, StatementBoard
 from ..wire import Request, Response
 from . import errors, jobs, requests, tables
+from .administration import Administration
 from .auth import Authenticator
 from .dialect import DIALECT
 from .errors import BigQueryError
@@ -34,6 +36,7 @@ class BigQuery:
         self.auth = Authenticator(project)
         self._engine = Engine((DECODE_MACRO, *MACROS))
         self.project = jobs.Project(project, location, self._engine)
+        self._administration = Administration(self.project, self.auth.email)
         self._pages = Pages()
         self._requests: dict[str, str] = {}
         self.seed("CREATE SCHEMA shop")
@@ -304,9 +307,10 @@ class BigQuery:
     def seed(self, sql: str) -> None:
         """Runs statements with all rights, with shop as the default dataset."""
         try:
-            for statement in parse(sql, DIALECT):
-                text = statement.sql(dialect="bigquery")
-                jobs.run(self.project, jobs.Asked(text, "shop", None, None, {}, False), None, force=True)
+            for one in statements(sql):
+                for statement in [] if self._administration.take(one) else parse(one, DIALECT):
+                    text = statement.sql(dialect="bigquery")
+                    jobs.run(self.project, jobs.Asked(text, "shop", None, None, {}, False), None, force=True)
         except SyntaxRefused as refused:
             raise ValueError(str(refused)) from refused
         except BigQueryError as error:
@@ -332,7 +336,7 @@ class BigQuery:
                 raise ValueError("what must be results, tokens or links")
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """pageRows, deny (dataset.table), readOnly."""
+        """pageRows, deny (dataset.table), readOnly, ungranted."""
         for name, value in settings.items():
             match name:
                 case "pageRows" if isinstance(value, int) and value > 0:
@@ -341,6 +345,8 @@ class BigQuery:
                     self.project.denied = set(value)
                 case "readOnly" if isinstance(value, bool):
                     self.project.read_only = value
+                case "ungranted" if value is True:
+                    self._administration.forget()
                 case _:
                     raise ValueError(f"no setting {name} with this value")
 

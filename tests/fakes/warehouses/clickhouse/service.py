@@ -7,11 +7,12 @@ import json
 import re
 import secrets
 import uuid
-from dataclasses import dataclass, field
 from typing import Any
 
+from ..administration import statements
 from ..statements import Cancelled, Statement, StatementBoard
 from ..wire import Request, Response
+from .administration import Administration
 from .engine import Engine, quote
 from .errors import (
     AUTHENTICATION_FAILED,
@@ -21,6 +22,7 @@ from .errors import (
     ClickHouseError,
     denied,
 )
+from .settings import Settings
 
 USER = "backflow"
 DATABASE = "shop"
@@ -34,20 +36,6 @@ _CHECK_GRANT = re.compile(r"\s*CHECK GRANT (.+) ON (\S+)\s*", re.IGNORECASE | re
 _DDL = re.compile(r"\s*(CREATE DATABASE|CREATE TABLE|INSERT|DELETE)\b", re.IGNORECASE)
 
 
-@dataclass
-class Settings:
-    """What a test may change."""
-
-    deny: list[str] = field(default_factory=list)
-    """Tables that the user may not read, as `database.table`."""
-    read_only: bool = False
-    """The user has no grant but SELECT."""
-    profile: int = 0
-    """The setting `readonly` of the user's profile."""
-    fail: dict[str, Any] | None = None
-    """Reads of models fail after `rows` rows with `code`: as `text`, `member` or `tagged`."""
-
-
 class ClickHouse:
     """One server with one user."""
 
@@ -57,6 +45,7 @@ class ClickHouse:
         self._password = secrets.token_urlsafe(16)
         self._settings = Settings()
         self._engine.text(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        self._administration = Administration(self._engine, self._settings, USER, self._change)
 
     def handle(self, request: Request) -> Response:
         """Answers one request."""
@@ -91,8 +80,8 @@ class ClickHouse:
 
     def seed(self, sql: str) -> None:
         """Runs statements with all rights; each ends with a semicolon at the end of a line."""
-        for statement in re.split(r";\s*(?:\n|$)", sql):
-            if statement.strip():
+        for statement in statements(sql):
+            if not self._administration.take(statement):
                 self._engine.run(statement, DATABASE, {}, "TSV")
 
     def tables(self) -> list[str]:
@@ -109,6 +98,8 @@ class ClickHouse:
 
     def configure(self, settings: dict[str, Any]) -> None:
         """Changes settings."""
+        if settings.pop("ungranted", False):
+            self._administration.forget()
         names = {"deny": "deny", "readOnly": "read_only", "profile": "profile", "fail": "fail"}
         for name, value in settings.items():
             if name not in names:
@@ -122,6 +113,9 @@ class ClickHouse:
     def state(self) -> dict[str, Any]:
         """The version."""
         return {"version": self._engine.version}
+
+    def _change(self, password: str) -> None:
+        self._password = password
 
     def _refused(self, user: str) -> ClickHouseError:
         text = f"{user}: Authentication failed: password is incorrect, or there is no user with such name."
@@ -196,7 +190,9 @@ class ClickHouse:
         return _document("kill_status", "String", [["waiting"]] if killed else [])
 
     def _check_grants(self, sql: str) -> None:
-        for name in self._settings.deny:
+        rights = self._settings.rights
+        ungranted = [name for name in self.tables() if name in rights] if rights is not None else []
+        for name in [*self._settings.deny, *ungranted]:
             _, table = name.split(".")
             if re.search(rf"\b{re.escape(table)}\b", sql):
                 raise denied(USER, f"SELECT(id) ON {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ class Workspace:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.schemas = {SCHEMA, "shop"}
-        self.denied: set[str] = set()
+        self.denied: Container[str] = set()
         self.read_only = False
         self.truncate_rows: int | None = None
         self.inline_limit = INLINE_LIMIT

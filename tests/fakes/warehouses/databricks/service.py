@@ -7,11 +7,13 @@ import re
 import uuid
 from typing import Any
 
+from ..administration import statements
 from ..engine import Engine
 from ..parsing import SyntaxRefused, parse
 from ..statements import Cancelled, Statement, StatementBoard
 from ..wire import Request, Response
 from . import execute, requests
+from .administration import Administration
 from .auth import Authenticator
 from .dialect import DIALECT
 from .errors import ApiError, StatementError, invalid, unauthenticated
@@ -41,6 +43,7 @@ class Databricks:
         self.resumes = 0
         self._engine = Engine(MACROS)
         self.workspace = Workspace(self._engine)
+        self._administration = Administration(self.workspace, self.auth.client_id)
 
     def handle(self, request: Request) -> Response:
         """Answers one request."""
@@ -195,10 +198,11 @@ class Databricks:
     def seed(self, sql: str) -> None:
         """Runs statements with all rights, in workspace.shop."""
         try:
-            for statement in parse(sql, DIALECT):
-                text = statement.sql(dialect="databricks")
-                asked = requests.Submission(text, WAREHOUSE_ID, None, "shop", {}, None, None, True, 10, False)
-                execute.run(self.workspace, asked, None, force=True)
+            for one in statements(sql):
+                for statement in [] if self._administration.take(one) else parse(one, DIALECT):
+                    text = statement.sql(dialect="databricks")
+                    asked = requests.Submission(text, WAREHOUSE_ID, None, "shop", {}, None, None, True, 10, False)
+                    execute.run(self.workspace, asked, None, force=True)
         except SyntaxRefused as refused:
             raise ValueError(str(refused)) from refused
         except StatementError as error:
@@ -224,7 +228,7 @@ class Databricks:
                 raise ValueError("what must be results, tokens or links")
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """chunkRows, truncateRows, inlineBytes, deny (workspace.schema.table), readOnly, warehouse {running}."""
+        """chunkRows, truncateRows, inlineBytes, deny, readOnly, ungranted, warehouse {running}."""
         for name, value in settings.items():
             match name:
                 case "chunkRows" if isinstance(value, int) and value > 0:
@@ -237,6 +241,8 @@ class Databricks:
                     self.workspace.denied = set(value)
                 case "readOnly" if isinstance(value, bool):
                     self.workspace.read_only = value
+                case "ungranted" if value is True:
+                    self._administration.forget()
                 case "warehouse" if isinstance(value, dict) and value.keys() == {"running"}:
                     self.warehouse_running = bool(value["running"])
                 case _:

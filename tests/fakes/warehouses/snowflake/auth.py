@@ -32,6 +32,12 @@ class User:
     key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
     access_token: str = field(default_factory=lambda: secrets.token_urlsafe(48))
     oauth_token: str = field(default_factory=lambda: "ver:1-hint:1-" + secrets.token_urlsafe(48))
+    public: rsa.RSAPublicKey | None = None
+    """The key that an administrator gave in place of the generated one."""
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        """What its tokens are checked with."""
+        return self.public or self.key.public_key()
 
     def private_pem(self, passphrase: str | None = None) -> str:
         """The private key as PKCS#8, encrypted when there is a passphrase."""
@@ -44,7 +50,7 @@ class User:
     def fingerprint(self) -> str:
         """The public key's fingerprint, as in the issuer of a JWT."""
         encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        der = self.key.public_key().public_bytes(encoding, form)
+        der = self.public_key().public_bytes(encoding, form)
         return "SHA256:" + base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
@@ -118,7 +124,7 @@ class Authenticator:
             raise self.refused("JWT_TOKEN_INVALID_PUBLIC_KEY_FINGERPRINT_MISMATCH")
         try:
             unchecked: Any = {"verify_exp": False, "verify_iat": False, "verify_aud": False}
-            jwt.decode(token, user.key.public_key(), algorithms=["RS256"], options=unchecked)
+            jwt.decode(token, user.public_key(), algorithms=["RS256"], options=unchecked)
         except jwt.PyJWTError as error:
             raise self.refused("JWT_TOKEN_INVALID_SIGNATURE") from error
         self._check_times(claims.get("iat"), claims.get("exp"))

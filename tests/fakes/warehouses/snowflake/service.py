@@ -10,11 +10,13 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from ..administration import statements
 from ..engine import Cursor, Engine
 from ..names import DECODE_MACRO
 from ..statements import Cancelled, Statement, StatementBoard
 from ..wire import Request, Response
 from . import catalog, requests
+from .administration import Administration
 from .auth import Authenticator, User
 from .errors import SnowflakeError, cancelled, not_found, payload
 from .execute import Execution, Result, create_database, text_column
@@ -41,6 +43,7 @@ class Snowflake:
         self.sync_wait = sync_wait
         self.short_partition: int | None = None
         self._engine = Engine((DECODE_MACRO, *MACROS, *catalog.MACROS))
+        self._administration = Administration(self.account, self.users[0], self._engine)
         self._requests: dict[str, str] = {}
         cursor = self._engine.cursor()
         create_database(cursor, "SHOP", ["PUBLIC"])
@@ -228,8 +231,10 @@ class Snowflake:
         session = Session(trusted, "BACKFLOW_ROLE", "LOAD_WH", "SHOP", "PUBLIC")
         cursor: Cursor = self._engine.cursor()
         try:
-            for checked in check(sql, 0):
-                Execution(session, cursor).run(checked, [])
+            for statement in statements(sql):
+                if not self._administration.take(statement):
+                    for checked in check(statement, 0):
+                        Execution(session, cursor).run(checked, [])
         except SnowflakeError as error:
             raise ValueError(error.message) from error
         finally:
@@ -254,7 +259,7 @@ class Snowflake:
                 raise ValueError("what must be results or tokens")
 
     def configure(self, settings: dict[str, Any]) -> None:
-        """partitionRows, shortPartition, deny (tables), readOnly, warehouse {running, autoResume}."""
+        """partitionRows, shortPartition, deny (tables), readOnly, ungranted, warehouse {running, autoResume}."""
         for name, value in settings.items():
             match name:
                 case "partitionRows" if isinstance(value, int) and value > 0:
@@ -265,6 +270,8 @@ class Snowflake:
                     self.account.denied = set(value)
                 case "readOnly" if isinstance(value, bool):
                     self.account.read_only = value
+                case "ungranted" if value is True:
+                    self._administration.forget()
                 case "warehouse" if isinstance(value, dict) and value.keys() <= {"running", "autoResume"}:
                     state = self.account.warehouses["LOAD_WH"]
                     state.running = bool(value.get("running", state.running))

@@ -5,6 +5,7 @@ brings its own context, or takes the user's defaults.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +50,7 @@ class Account:
     default_role: str
     warehouses: dict[str, WarehouseState] = field(default_factory=dict)
     databases: dict[str, set[str]] = field(default_factory=dict)
-    denied: set[str] = field(default_factory=set)
+    denied: Container[str] = field(default_factory=set)
     read_only: bool = False
 
 

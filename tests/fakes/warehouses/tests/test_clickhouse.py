@@ -128,3 +128,22 @@ def test_a_query_that_fails_after_its_first_rows_says_so_behind_them(
     assert "[1]" in answer.text
     assert "[3]" not in answer.text
     assert "Code: 241. DB::Exception: " in answer.text
+
+
+def test_a_user_begins_with_nothing_and_another_password(clickhouse: Running) -> None:
+    # The last test: nothing is given back.
+    client, control = Client(clickhouse), Control(clickhouse)
+    control.settings(ungranted=True)
+    read = "SELECT id FROM shop.customers"
+    assert client.code(read) == (500, "497")
+    clickhouse.warehouse.seed("GRANT SELECT(id) ON shop.customers TO backflow")
+    assert client.ask(read).status_code == 200
+    assert client.code("CREATE DATABASE _backflow") == (500, "497")
+    user = "CREATE USER backflow IDENTIFIED WITH sha256_password BY 'new'"
+    clickhouse.warehouse.seed(f"REVOKE ALL ON *.* FROM backflow;\n{user}")
+    assert client.code(read) == (403, "516")
+    client.headers["X-ClickHouse-Key"] = "new"
+    assert client.code(read) == (500, "497")
+    for statement in (user.replace("backflow", "other"), "GRANT SELECT ON nowhere.* TO backflow"):
+        with pytest.raises(ValueError):
+            clickhouse.warehouse.seed(statement)
