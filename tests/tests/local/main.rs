@@ -27,6 +27,7 @@ mod postgres_state;
 mod pushdown;
 mod readme;
 mod redshift_source;
+mod source_guides;
 mod sqlite_source;
 mod state_stores;
 mod warehouse_fakes;

@@ -63,6 +63,7 @@ fn every_link_leads_somewhere() {
         "docs/sources/clickhouse.md",
         "docs/sources/databricks.md",
         "docs/sources/mysql.md",
+        "docs/sources/postgres.md",
         "docs/sources/redshift.md",
         "docs/sources/snowflake.md",
     ] {
