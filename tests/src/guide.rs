@@ -46,10 +46,10 @@ pub fn blocks(page: &str) -> anyhow::Result<Vec<Block>> {
 
 /// Without what differs from one run to the next: how long it took, and what was seen of it on the way.
 fn same(text: &str) -> anyhow::Result<String> {
-    let seconds = Regex::new(r"\b\d+\.\d+s\b")?;
+    let took = Regex::new(r"\b(\d+h)?(\d+m)?\d+(\.\d+)?s\b")?;
     let progress = Regex::new(r"^[a-z-]+: (reading|comparing|sending|finishing|delivering)")?;
     let lines = text.lines().filter(|line| !progress.is_match(line));
-    Ok(lines.map(|line| seconds.replace_all(line, "0.1s").trim_end().to_owned() + "\n").collect())
+    Ok(lines.map(|line| took.replace_all(line, "0.1s").trim_end().to_owned() + "\n").collect())
 }
 
 /// Somebody who does what a page says, in an empty folder.
