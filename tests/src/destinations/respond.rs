@@ -92,6 +92,10 @@ fn right_request(vendor: &Vendor, endpoint: &Endpoint, path: &Value, right: Righ
     let fault = counted.then(|| state.account(&vendor.name).script.next.pop_front()).flatten().unwrap_or(Fault::Pass);
     let held = state.account(&vendor.name).held();
     let scope = Scope { body: &body, path, query: &query, now: now(), entries: &entries, held: &held };
+    let looked = state.account(&vendor.name).script.check.clone().filter(|_| !counted);
+    if let Some(name) = looked {
+        return named(vendor, endpoint, &[name.as_str()], &scope, state);
+    }
     match fault {
         Fault::Pass => take(vendor, endpoint, &scope, state),
         Fault::LostAnswer => {

@@ -16,6 +16,8 @@ pub struct Script {
     pub reject: BTreeSet<String>,
     /// Lookups find everything that was not deleted, not only what was written.
     pub everything_exists: bool,
+    /// The answer, by its name in `api.yaml`, to requests that only look at an account. Without it: `success`.
+    pub check: Option<String>,
     /// Every access token comes with a new refresh token, and the old one ends.
     pub rotate: bool,
 }

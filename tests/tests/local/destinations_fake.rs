@@ -1,6 +1,7 @@
 //! Built-in definitions, unaltered, by the worker's library against the fake vendors: their hosts are reached through the fakes' proxy,
 //! and what they took is what the worker says. Rows and Mappings are made of the definitions' own fixtures.
 
+mod checks;
 mod clock;
 mod exact;
 mod fixture;

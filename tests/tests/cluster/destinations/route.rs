@@ -9,7 +9,7 @@ use backflow_tests::destinations::{Credentials, Fault, Script};
 use serde_json::{Map, Value, json};
 
 use super::exact::Rows;
-use super::fixture::{Fixture, fixtures};
+use super::fixture::{Fixture, check, fixtures};
 
 /// Rows of the first sync, numbered from 0. After it row 0 changes, the last one goes, and two come.
 pub(super) const ROWS: usize = 5;
@@ -97,6 +97,13 @@ impl Route {
             spec["auth"] = account["auth"].clone();
         }
         object("Destination", self.name, spec)
+    }
+
+    /// The account that the vendor tells when the Destination is checked, if it does.
+    pub(super) fn account(&self) -> Option<String> {
+        let file = check(self.fixture.definition)?;
+        let mut cases = file["cases"].as_array().into_iter().flatten();
+        cases.find_map(|case| case["account"].as_str()).map(str::to_owned)
     }
 
     /// Whether its ledger tells how often a row came.

@@ -22,9 +22,9 @@ pub(super) struct World {
     pub(super) routes: Vec<Route>,
 }
 
-/// Manifests, by whether they are of what is checked before it is used.
+/// Manifests: of where the rows are, and the others.
 pub(super) struct Manifests {
-    pub(super) checked: Vec<Value>,
+    pub(super) rows: Vec<Value>,
     pub(super) others: Vec<Value>,
 }
 
@@ -101,20 +101,19 @@ impl World {
             "password": key_of(SOURCE, "password"), "tls": {"mode": "Disable"},
         });
         let model = json!({"sourceRef": {"name": SOURCE}, "table": MODEL, "primaryKey": ["id"]});
-        let mut checked = vec![
+        let rows = vec![
             object("Source", SOURCE, json!({"postgres": postgres, "maxConcurrentSyncs": 32})),
             object("Model", MODEL, model),
-            table::destination(&host, port, DATABASE),
         ];
         let password = self.server.password(DATABASE).unwrap();
-        let mut others = vec![bundle, secret(SOURCE, &[("password", &password)]), table::mapping()];
+        let password = secret(SOURCE, &[("password", &password)]);
+        let mut others = vec![bundle, password, table::mapping(), table::destination(&host, port, DATABASE)];
         let credentials = self.fakes.credentials();
         for route in &self.routes {
             let account = &credentials[route.name];
             let entries: Vec<_> = account.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-            others.extend([secret(route.name, &entries), route.mapping()]);
-            checked.push(route.destination(account));
+            others.extend([secret(route.name, &entries), route.mapping(), route.destination(account)]);
         }
-        Manifests { checked, others }
+        Manifests { rows, others }
     }
 }

@@ -30,13 +30,22 @@ pub(crate) struct Fixture {
     match_by: Option<String>,
 }
 
-fn yaml(path: &Path) -> Value {
+pub(crate) fn yaml(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap();
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn folder(name: &str) -> PathBuf {
+/// The folder of a definition's fixtures.
+pub(crate) fn folder(name: &str) -> PathBuf {
     definitions().join(name).join("fixtures")
+}
+
+/// The cases of a definition's check, if it has one: `check.yaml`.
+pub(crate) fn check(definition: &Definition) -> Option<Value> {
+    definition.http()?.check.as_ref()?;
+    let path = folder(&definition.id).join("check.yaml");
+    assert!(path.exists(), "{}: its check has no fixtures/check.yaml", definition.id);
+    Some(yaml(&path))
 }
 
 /// The actions of a definition, each with the widest selection that it has.

@@ -14,10 +14,12 @@ use backflow_core::plan::{
 use backflow_core::report::{Progress, Reporter};
 use backflow_core::result::RunResult;
 use backflow_core::secret::{SecretRef, Secrets};
+use backflow_definitions::Definition;
 use backflow_tests::destinations::Credentials;
 use backflow_worker::Environment;
 use backflow_worker::stop::Stop;
 use secrecy::SecretString;
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
@@ -80,20 +82,7 @@ impl<'a> Route<'a> {
 
     fn plan(&self, run: &str) -> Plan {
         let fixture = self.fixture;
-        let account = &fixture.destination;
-        let secret = |name: &String| (name.clone(), SecretRef { name: "account".into(), key: name.clone() });
-        let first = &fixture.definition.auth.choose[0].id;
-        let destination = DestinationPlan {
-            name: "account".into(),
-            kind: fixture.definition.id.clone(),
-            definition_version: fixture.definition.version,
-            definition: None,
-            auth: account["auth"].as_str().unwrap_or(first).to_owned(),
-            settings: serde_json::from_value(account["settings"].clone()).unwrap_or_default(),
-            secrets: self.credentials.keys().map(secret).collect(),
-            limits: DestinationLimits::default(),
-            allow_loopback: false,
-        };
+        let destination = destination(fixture.definition, &fixture.destination, self.credentials);
         let column = |name: String| {
             let from = Field::from(FieldSource::Column(name.clone()));
             (name, Field { parse: Some(Parse::Json), on_null: OnNull::Omit, ..from })
@@ -157,8 +146,25 @@ impl<'a> Route<'a> {
     }
 }
 
+/// A Destination as a `destination.yaml` says it.
+pub(crate) fn destination(definition: &Definition, account: &Value, credentials: &Credentials) -> DestinationPlan {
+    let secret = |name: &String| (name.clone(), SecretRef { name: "account".into(), key: name.clone() });
+    let first = &definition.auth.choose[0].id;
+    DestinationPlan {
+        name: "account".into(),
+        kind: definition.id.clone(),
+        definition_version: definition.version,
+        definition: None,
+        auth: account["auth"].as_str().unwrap_or(first).to_owned(),
+        settings: serde_json::from_value(account["settings"].clone()).unwrap_or_default(),
+        secrets: credentials.keys().map(secret).collect(),
+        limits: DestinationLimits::default(),
+        allow_loopback: false,
+    }
+}
+
 /// The secrets of the account, by their keys.
-struct Secret(Credentials);
+pub(crate) struct Secret(pub(crate) Credentials);
 
 impl Secrets for Secret {
     fn read(&self, reference: &SecretRef) -> Result<SecretString, Failure> {

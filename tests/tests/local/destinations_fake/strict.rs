@@ -55,6 +55,26 @@ async fn a_wrong_credential_is_refused_in_the_vendors_words_and_is_a_violation()
 }
 
 #[tokio::test]
+async fn a_check_of_another_path_or_header_is_refused() {
+    let (fakes, client) = started("klaviyo").await;
+    let key = format!("Klaviyo-API-Key {}", fakes.credentials()["klaviyo"]["apiKey"]);
+    let get = |path: &str, revision: &str| {
+        let request = client.get(format!("https://a.klaviyo.com{path}")).header("authorization", &key);
+        request.header("accept", "application/vnd.api+json").header("revision", revision).send()
+    };
+    assert_eq!(get("/api/accounts", "2026-07-15").await.unwrap().status(), StatusCode::OK);
+    assert_eq!(get("/api/accounts", "2020-01-01").await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(get("/api/account", "2026-07-15").await.unwrap().status(), StatusCode::NOT_FOUND);
+    let ledger = fakes.ledger();
+    let violations = &ledger.vendors["klaviyo"].violations;
+    assert!(violations.len() == 1 && violations[0].contains("the header revision"), "{violations:?}");
+    assert!(ledger.violations.len() == 1 && ledger.violations[0].contains("/api/account"), "{ledger:?}");
+    let script = Script { check: Some("forbidden".into()), ..Script::default() };
+    fakes.script("klaviyo", script);
+    assert_eq!(get("/api/accounts", "2026-07-15").await.unwrap().status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_the_schema_or_a_limit_is_refused() {
     let (fakes, client) = started("hubspot").await;
     let (status, answer) = upsert(&fakes, &client, &json!({"inputs": [{"id": 7}]})).await;

@@ -8,6 +8,7 @@ use backflow_core::selection::{Selection, SyncMode};
 use backflow_tests::destinations::{Account, Fault, Script};
 use futures::{StreamExt as _, stream};
 
+use super::checks;
 use super::clock::FastClock;
 use super::exact::{Report, Rows, exact, taken};
 use super::fixture::{Fixture, fixtures};
@@ -210,4 +211,5 @@ pub(crate) async fn play_all(url: String) {
     eprintln!("{} of {} actions go as they should", reports.len() - wrong.len(), reports.len());
     assert!(!reports.is_empty() && wrong.is_empty(), "{wrong:#?}");
     assert_eq!(remote.ledger().await.violations, Vec::<String>::new(), "requests for nobody");
+    checks::play(&remote, only.as_deref()).await;
 }

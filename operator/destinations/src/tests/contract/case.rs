@@ -1,7 +1,9 @@
 //! A case: the records, what is expected to be sent for them, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use super::network::{Exchange, Script};
 use super::tokens::{Tokens, batch_key};
 use super::yaml;
 use crate::testing::on_network;
-use crate::{clock, open_with};
+use crate::{check_with, clock, open_with};
 
 /// A definition with the files that its cases share.
 pub(super) struct Folder {
@@ -99,8 +101,7 @@ impl<'a> Case<'a> {
 
     /// Runs it; what went wrong otherwise.
     pub(super) async fn run(&self) -> Result<(), String> {
-        let time = self.destination()["time"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
-        clock::set(time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).into());
+        self.set_clock();
         let secrets = self.secrets();
         let operation = operation(self.file["operation"].as_str().unwrap_or(""))?;
         let action =
@@ -156,11 +157,47 @@ impl<'a> Case<'a> {
         }
         self.check_outcomes(&outcomes)?;
         self.check_connection(stop.as_ref(), again)?;
-        let said = format!("{outcomes:?} {stop:?}");
-        match secrets.values().find(|secret| said.contains(secret.as_str())) {
-            Some(_) => Err("a secret is in what it says".into()),
-            None => Ok(()),
+        keeps(&secrets, &format!("{outcomes:?} {stop:?}"))
+    }
+
+    /// Runs it as a case of the definition's check; what went wrong otherwise.
+    pub(super) async fn check(&self) -> Result<(), String> {
+        self.set_clock();
+        let secrets = self.secrets();
+        let mut tokens = Tokens {
+            batch_key: String::new(),
+            secrets: secrets.clone(),
+            access_token: format!("token-{}", fastrand::u64(..)),
+            keys: Vec::new(),
+            ids: Vec::new(),
+        };
+        let (plan, given) = (self.plan(&secrets), Given(secrets.clone()));
+        let token = self.token(&tokens);
+        let (stop, _stopped) = watch::channel(None);
+        let script = Arc::new(Script::new(self.exchanges(&mut tokens)?, token, false, stop));
+        let mut checking = pin!(check_with(self.folder.definition, &plan, &given));
+        let said = poll_fn(|context| on_network(script.clone(), || checking.as_mut().poll(context))).await;
+        if let (Some(wrong), _) = script.ended() {
+            return Err(format!("{wrong}\n{said:?}"));
         }
+        let (account, failure) = (&self.case["account"], &self.case["failure"]);
+        let right = match &said {
+            Ok(name) => account.as_str() == Some(name.as_str()),
+            Err(is) => {
+                let words = failure["says"].as_str();
+                failure["code"].as_str() == Some(is.code.to_string().as_str())
+                    && words.is_some_and(|words| is.message.contains(words))
+            }
+        };
+        if !right {
+            return Err(format!("{said:?} instead of {account} or {failure}"));
+        }
+        keeps(&secrets, &format!("{said:?}"))
+    }
+
+    fn set_clock(&self) {
+        let time = self.destination()["time"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        clock::set(time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).into());
     }
 
     /// What the token endpoint answers.
@@ -302,6 +339,14 @@ impl<'a> Case<'a> {
             Some(waited) if waited >= pause => Ok(()),
             Some(waited) => Err(format!("it waited {waited:?} instead of {pause:?}")),
         }
+    }
+}
+
+/// Whether no secret is in what is said.
+fn keeps(secrets: &BTreeMap<String, String>, said: &str) -> Result<(), String> {
+    match secrets.values().find(|secret| said.contains(secret.as_str())) {
+        Some(_) => Err("a secret is in what it says".into()),
+        None => Ok(()),
     }
 }
 

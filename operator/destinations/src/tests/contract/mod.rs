@@ -73,6 +73,38 @@ async fn every_case_of_every_definition_goes_as_its_fixture_says() {
     assert!(wrong.is_empty(), "{} of {run} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn every_check_succeeds_and_fails_as_its_fixture_says() {
+    let (mut run, mut wrong) = (0, Vec::new());
+    for folder in folders() {
+        let path = folder.path.join("fixtures/check.yaml");
+        let checks = folder.definition.http().is_some_and(|http| http.check.is_some());
+        if checks != path.exists() {
+            wrong.push(format!("{}: check of the definition and fixtures/check.yaml go together", folder.name));
+        }
+        if !(checks && path.exists()) {
+            continue;
+        }
+        let file = yaml(&path);
+        let cases: Vec<&Value> = file["cases"].as_array().into_iter().flatten().collect();
+        let succeeds = cases.iter().any(|case| case["account"].is_string());
+        let refused = cases.iter().any(|case| case["failure"]["code"] == "DestinationUnauthorized");
+        // Where a vendor never says that credentials are wrong, the file says so.
+        if !succeeds || refused == file["neverRefused"].is_string() {
+            wrong.push(format!("{}: check.yaml needs a case that succeeds, and one of wrong credentials", folder.name));
+        }
+        for case in cases {
+            run += 1;
+            let case = Case::new(&folder, &file, case);
+            if let Err(why) = case.check().await {
+                wrong.push(format!("{}/check: {}\n    {}", folder.name, case.name(), why.replace('\n', "\n    ")));
+            }
+        }
+    }
+    assert!(run > 0, "there are no checks");
+    assert!(wrong.is_empty(), "{} of {run} cases:\n{}", wrong.len(), wrong.join("\n"));
+}
+
 #[test]
 fn every_schema_is_read_and_every_endpoint_finds_its_own() {
     let (mut read, mut wrong) = (0, Vec::new());
