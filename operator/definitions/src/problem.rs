@@ -45,6 +45,11 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// In the order of the file.
     pub(crate) fn finish(mut self) -> Vec<Problem> {
         self.0.sort();

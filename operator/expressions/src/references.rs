@@ -1,6 +1,6 @@
 //! What an expression refers to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Characters of a template or an expression, at most.
 pub const LONGEST: usize = 4096;
@@ -19,6 +19,8 @@ pub struct References {
 pub struct Members {
     /// Its members by name, and how each is asked for.
     pub named: BTreeMap<String, Asked>,
+    /// What is asked of those members in turn, by name.
+    pub below: BTreeMap<String, BTreeSet<String>>,
     /// The variable as a whole.
     pub whole: bool,
 }

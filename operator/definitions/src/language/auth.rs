@@ -92,7 +92,7 @@ fn scheme() -> Value {
                 "pointer",
                 "Of `body`, which needs it: JSON pointer to the member of the body that the credential \
                  becomes, such as `/api_key`. Every operation's request then has an object as `body`, as \
-                 `json` or `form`.",
+                 `json` or `form`, and in JSON an object around that member.",
                 text(),
             ),
             ("url", "Of `baseUrl`, which needs it: the address, in place of `http.baseUrl`.", template()),

@@ -18,10 +18,50 @@ What a destination definition may say, member by member. It is the `spec` of a D
 says how the built-in ones are tested. Editors show the same from
 [schemas/destination-definition.json](../schemas/destination-definition.json), and `backflow validate` also checks what no schema can say.
 
-Expressions see these variables, each where its place says so: `settings` (no secrets but in `auth`), `cfg` (the Mapping's config), `auth`
-(what the way to authenticate captures), `f` (the record's fields), `rec` (`id`, `key`, `op`, `match`, `group`, `remoteId`, `found`, `matchBy`,
-`groupBy`), `batch` (`id`, `size`, `op`, `group`), `items`, `ensure`, `job`, and of an answer `status`, `headers`, `body`, `it` and `index`.
 What is required of a built-in definition's file, a DestinationDefinition may leave out where its line says so.
+
+## What expressions see
+
+Each place says which of these it sees. Functions are those of the [cookbook](mapping-cookbook.md#expressions).
+
+| variable | is |
+|---|---|
+| `settings` | What the Destination gives, and defaults. Secrets are among them only in `auth`. |
+| `cfg` | `Mapping.spec.config`, and defaults. |
+| `auth` | What `capture` of the way to authenticate takes from the answer with the token. |
+| `f` | The record's fields, as the action's schema makes them. Of a deletion the row is gone: only fields that the Mapping sets to a constant are there. |
+| `rec.id` | The row's primary key: its value, or a list of several. |
+| `rec.key` | A name of this change of the record: 22 letters, digits, `-` and `_`. Each try has the same, also after a crash, and another change has another: for `Idempotency-Key`, for ids of events, and for `mode: correlate`. |
+| `rec.op` | `insert`, `update`, `upsert` or `delete`. |
+| `rec.match`, `rec.matchBy` | The value, and the path, of the field that the record is found by (`x-role: matchKey`, `matchBy`). Known of a deletion, too. |
+| `rec.group`, `rec.groupBy` | The same of the field that records are grouped by. |
+| `rec.remoteId` | The destination's id of the record: what the lookup stored, else what an answer to an earlier delivery told (`remoteId` of results). |
+| `rec.found` | All that the lookup stored, by name. |
+| `batch.id` | A name of this request, made of the `rec.key` of its records: the same as long as they are. |
+| `batch.size`, `batch.op`, `batch.group` | How many records it has, what `rec.op` of the first is, and the values of `groupBy`. |
+| `items` | The items of the request, as a list. |
+| `ensure`, `job` | By name: what must exist, and what the job captured; `job.id`. |
+| `status`, `headers`, `body` | Of an answer: the number, the headers by lower-case names, and the body: a JSON document, a text if it is none, null if there is none. |
+| `it`, `index` | An element of a list in the answer, and its place from 0. |
+
+`x.name` is an error where there is no such member: in `when` the rule does not hold then, in results the answer cannot be read (the
+records are rejected in the end, `UNREADABLE_ANSWER`, and the message names the expression), in `code`, `field`, `label` and `account` it is
+nothing. `x.?name` is nothing instead.
+
+## What an answer means
+
+What no rule of `errors` holds for is judged by its status.
+
+| status | means |
+|---|---|
+| 2xx | `ok`: `results` says what became of each record. A web page is `config` instead. |
+| 401 | `auth` |
+| 404 of a deletion | `ignore`, for it is gone already; but `config` with `hosts: {userDefined: true}`, where the address may be wrong. |
+| 413 | `splitBatch` |
+| 408, 425, 429, and 5xx with a header that says how long to wait | `throttle` |
+| 423 and other 5xx | `retry` |
+| 3xx, 403, 404, 405, 407, 410, 501, 505 | `config` |
+| other 4xx | `reject`: of several records, the request is halved until those at fault are alone. |
 ";
 
 /// The text of the page.

@@ -125,7 +125,11 @@ fn lookup() -> Value {
         &["from", "key", "equals", "store"],
         [
             ("from", "The list in the answer. Nothing and null are an empty list.", expression()),
-            ("key", "Which record an element is of, over `it` and `index`.", expression()),
+            (
+                "key",
+                "Which record an element is of, over `it`, `index`, `settings`, `cfg` and the answer.",
+                expression(),
+            ),
             (
                 "equals",
                 "What `key` is for a record, over `settings`, `cfg`, `f` and `rec`. A record for which it is \
@@ -134,7 +138,7 @@ fn lookup() -> Value {
             ),
             (
                 "store",
-                "What is kept of an element, over `it` and `index`: `remoteId` becomes `rec.remoteId`, all of \
+                "What is kept of an element, over what `key` sees: `remoteId` becomes `rec.remoteId`, all of \
                  it `rec.found`. Of a record whose id is known there is `remoteId` alone.",
                 map(expression()),
             ),
@@ -188,7 +192,7 @@ fn job() -> Value {
         &["request", "every", "max", "state"],
         [
             ("request", "The request.", to("request")),
-            ("every", "How long to wait before each.", to("duration")),
+            ("every", "How long to wait before each, `max` at most.", to("duration")),
             ("max", "How long the job may take; after that its records are tried again.", to("duration")),
             (
                 "state",

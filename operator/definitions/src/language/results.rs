@@ -53,7 +53,7 @@ fn results() -> Value {
             (
                 "bisectOnReject",
                 "A batch that is refused as a whole is halved until the records at fault are alone; else all \
-                 of it is rejected. Default: `true`.",
+                 of it is rejected. Only where a request may have several records. Default: `true`.",
                 flag(),
             ),
             ("requires", "What an answer must fulfil to be one. Else the records are tried again.", to("condition")),

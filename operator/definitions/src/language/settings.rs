@@ -152,7 +152,7 @@ fn schema() -> Value {
             ),
             (
                 "x-normalize",
-                "What is done to a text or a number, step by step, before it is hashed; at most 8. What a \
+                "What is done to a text or a number, step by step, before it is sent, or hashed if `x-hash` says so; at most 8. What a \
                  step makes nothing of becomes NULL. For fields.",
                 list(names(NormalizeStep::names())),
             ),

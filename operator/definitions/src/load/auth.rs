@@ -248,6 +248,7 @@ fn oauth2(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, prob
     let before = object.get("refreshBefore").and_then(|place| place.duration(problems));
     let rotates = object.get("rotates").and_then(|place| place.boolean(problems)).unwrap_or_default();
     let capture = object.get("capture").map(|place| values::expressions(&place, &answer, problems));
+    let place = token_place(object, problems);
     if rotates && !matches!(grant, None | Some(Grant::RefreshToken { .. })) {
         object.wrong(problems, "rotates is about refresh tokens: it goes with grant: refreshToken");
     }
@@ -273,14 +274,19 @@ fn oauth2(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, prob
         expires_in,
         refresh_before: before.unwrap_or(Duration::from_secs(60)),
         rotates,
-        place: token_place(object, problems)?,
+        place: place?,
         capture: capture.unwrap_or_default(),
     })
 }
 
 fn grant(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, problems: &mut Problems) -> Option<Grant> {
     let grants = [("clientCredentials", 0), ("refreshToken", 1), ("jwtBearer", 2), ("password", 3)];
-    Some(match object.need("grant", problems)?.one(&grants, problems)? {
+    let grant = object.need("grant", problems).and_then(|place| place.one(&grants, problems));
+    let Some(grant) = grant else {
+        object.spare(&["consent", "refreshToken", "assertion", "username", "password"]);
+        return None;
+    };
+    Some(match grant {
         0 => Grant::ClientCredentials,
         1 => {
             let consent = object.get("consent");
@@ -294,10 +300,11 @@ fn grant(object: &mut Object<'_>, allowed: Allowed<'_>, needs: &mut Needs, probl
             inner.finish(problems);
             Grant::JwtBearer(assertion?)
         }
-        _ => Grant::Password {
-            username: needs.need(object, "username", allowed, problems)?,
-            password: needs.need(object, "password", allowed, problems)?,
-        },
+        _ => {
+            let username = needs.need(object, "username", allowed, problems);
+            let password = needs.need(object, "password", allowed, problems);
+            Grant::Password { username: username?, password: password? }
+        }
     })
 }
 

@@ -95,21 +95,61 @@ fn rates(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
 
 /// Credentials that go into bodies find an object there.
 fn bodies(definition: &Definition, root: &Place<'_>, problems: &mut Problems) {
-    let mut schemes = definition.auth.choose.iter().chain(&definition.auth.always);
-    if !schemes.any(|scheme| matches!(scheme.method, AuthMethod::Body { .. })) {
-        return;
-    }
-    let takes = |request: &Request| {
-        let object = matches!(request.body, Some(Tree::Object { .. }));
-        object && matches!(request.encoding, Encoding::Json | Encoding::Form)
-    };
+    let schemes = definition.auth.choose.iter().chain(&definition.auth.always);
+    let pointers: Vec<&str> = schemes
+        .filter_map(|scheme| match &scheme.method {
+            AuthMethod::Body { pointer, .. } => Some(pointer.as_str()),
+            _ => None,
+        })
+        .collect();
     for (name, action) in &definition.actions {
         for (at, operation) in action.operations.iter().enumerate() {
-            if !takes(&operation.request) {
-                let path = format!("actions.{name}.operations[{at}].request");
-                let message = "auth of type body puts the credential into an object: body must be one (json or form)";
-                problems.add(root.node.locate(&path), &path, message);
+            let path = format!("actions.{name}.operations[{at}].request");
+            for pointer in &pointers {
+                if let Err(message) = takes(&operation.request, pointer) {
+                    problems.add(root.node.locate(&path), &path, message);
+                }
             }
         }
     }
+}
+
+/// Whether the body of a request takes a credential at a JSON pointer.
+fn takes(request: &Request, pointer: &str) -> Result<(), String> {
+    let (Some(body @ Tree::Object { .. }), Encoding::Json | Encoding::Form) = (&request.body, request.encoding) else {
+        return Err("auth of type body puts the credential into an object: body must be one (json or form)".to_owned());
+    };
+    let parents = pointer.rsplit_once('/').map_or("", |(parents, _)| parents);
+    // In a form the pointer is a name, and needs no parent.
+    if request.encoding == Encoding::Form || parents.is_empty() {
+        return Ok(());
+    }
+    let mut tree = body;
+    for name in parents.split('/').skip(1) {
+        let name = name.replace("~1", "/").replace("~0", "~");
+        tree = match tree {
+            Tree::Object { spread, members } => {
+                let own = members.iter().find(|(key, _)| key.constant().and_then(Json::as_text) == Some(name.as_str()));
+                match own {
+                    Some((_, member)) => member,
+                    // It may be among members whose names are known to a run alone.
+                    None if !spread.is_empty() || members.iter().any(|(key, _)| key.constant().is_none()) => {
+                        return Ok(());
+                    }
+                    None => return Err(no_parent(pointer, parents)),
+                }
+            }
+            Tree::Leaf(leaf) if leaf.constant().is_none() => return Ok(()),
+            _ => return Err(no_parent(pointer, parents)),
+        };
+    }
+    match tree {
+        Tree::Object { .. } => Ok(()),
+        Tree::Leaf(leaf) if leaf.constant().is_none() => Ok(()),
+        _ => Err(no_parent(pointer, parents)),
+    }
+}
+
+fn no_parent(pointer: &str, parents: &str) -> String {
+    format!("auth puts the credential at {pointer} of the body, and at {parents} there is no object; add one")
 }

@@ -154,16 +154,19 @@ fn definition(mut object: Object<'_>, origin: Origin<'_>, problems: &mut Problem
         config: None,
         fields: None,
         ensured: &[],
-        captured: &[],
+        captured: None,
         job: &[],
+        stored: None,
         promised: Promised::default(),
     };
     // What is code comes with the program.
     let native = if supplied { None } else { object.get("native").and_then(|place| place.text(problems)) };
+    let before = problems.len();
     let auth = object.need("auth", problems).and_then(|place| auth::auth(&place, allowed, native.is_some(), problems));
     // What one of the schemes captures may be named: a Destination with another scheme fails on it, and is told by its check.
     let captured: Vec<String> = auth.iter().flat_map(|auth| &auth.choose).flat_map(auth::captured).collect();
-    let allowed = Allowed { captured: &captured, ..allowed };
+    // Of ways that cannot be read it is not known.
+    let allowed = Allowed { captured: (problems.len() == before).then_some(&captured[..]), ..allowed };
     let delivery = match native {
         Some(name) => native_delivery(name, &mut object, problems),
         None => connection::http(&mut object, allowed, supplied, problems).map(|http| Delivery::Http(Box::new(http))),

@@ -171,10 +171,13 @@ pub(super) fn operation<'n>(
     let allowed = Allowed { ensured: &ensured, ..allowed };
     let batch = frame.of(object.get("batch"), allowed, problems);
     let lookup = object.get("lookup").and_then(|place| lookup(&place, allowed, batch.max_records, problems));
-    let mut allowed = allowed;
+    // What a lookup that cannot be read finds is not known.
+    let unread = object.has("lookup") && lookup.is_none();
     let found = lookup.as_ref().filter(|lookup| lookup.on_missing != OnMissing::Send);
-    allowed.promised.found = found.is_some();
-    allowed.promised.identified = found.is_some_and(|lookup| lookup.store.iter().any(|(name, _)| name == "remoteId"));
+    let stored: Vec<String> = lookup.iter().flat_map(|lookup| &lookup.store).map(|(name, _)| name.clone()).collect();
+    let mut allowed = Allowed { stored: (!unread).then_some(&stored[..]), ..allowed };
+    allowed.promised.found = unread || found.is_some();
+    allowed.promised.identified = unread || found.is_some() && stored.iter().any(|name| name == "remoteId");
     let one = batch.max_records == 1;
     let about = allowed.with(if one { &OF_ONE } else { &REQUEST });
     let request = object
@@ -185,8 +188,12 @@ pub(super) fn operation<'n>(
     // What a job that cannot be read carries and gives is not known.
     let unread = object.has("job") && job.is_none();
     let sources = (!unread).then_some(&sources[..]);
-    let results =
-        object.need("results", problems).and_then(|place| results::results(&place, allowed, sources, problems));
+    let results = object.need("results", problems).and_then(|place| {
+        if one && place.node.get("bisectOnReject").is_some() {
+            place.wrong(problems, "bisectOnReject is about batches of several records: here there are none; remove it");
+        }
+        results::results(&place, allowed, sources, problems)
+    });
     if !unread {
         carried(&object, one, request.as_ref(), job.as_ref(), problems);
     }
@@ -330,11 +337,16 @@ fn job(place: &Place<'_>, allowed: Allowed<'_>, problems: &mut Problems) -> Opti
         let mut object = place.object(problems)?;
         let request =
             object.need("request", problems).and_then(|place| requests::request(&place, known, None, problems));
-        let every = object.need("every", problems).and_then(|place| place.duration(problems));
+        let every = object.need("every", problems).and_then(|place| Some((place.duration(problems)?, place)));
         let max = object.need("max", problems).and_then(|place| place.duration(problems));
+        if let (Some((every, place)), Some(max)) = (&every, max)
+            && *every > max
+        {
+            place.wrong(problems, "is more than max, so that nobody would ask; say less");
+        }
         let state = object.need("state", problems).and_then(|place| values::expression(&place, &answer, problems));
         object.finish(problems);
-        Some(Poll { request: request?, every: every?, max: max?, state: state? })
+        Some(Poll { request: request?, every: every?.0, max: max?, state: state? })
     });
     let mut results: Vec<JobResult> = Vec::new();
     for item in object.get("results").and_then(|place| place.items(8, problems)).unwrap_or_default() {

@@ -180,6 +180,11 @@ impl<'n> Object<'n> {
         Some(Place::new(self.node, self.path.as_str()).below(key, value))
     }
 
+    /// Keys that are not judged: what would say whether they belong here cannot be read itself.
+    pub(crate) fn spare(&mut self, keys: &[&'static str]) {
+        self.asked.extend(keys);
+    }
+
     /// The value of a key that must be there.
     pub(crate) fn need(&mut self, key: &'static str, problems: &mut Problems) -> Option<Place<'n>> {
         let found = self.get(key);
@@ -210,7 +215,16 @@ impl<'n> Object<'n> {
             if !self.asked.contains(&entry.key.as_str()) {
                 let path = place.below(&entry.key, &entry.value).path;
                 let known = hint(&entry.key, self.asked.iter().copied());
-                problems.add(entry.at, &path, format!("there is no key \"{}\" here {known}", entry.key));
+                // `{description: Where, and why}` is read as two keys, of which the second has no value.
+                let message = if entry.value.is_null() && entry.key.contains(' ') {
+                    format!(
+                        "\"{}\" is read as a key, for a comma stands before it: put quotes around a text with a comma in it",
+                        entry.key
+                    )
+                } else {
+                    format!("there is no key \"{}\" here {known}", entry.key)
+                };
+                problems.add(entry.at, &path, message);
             }
         }
     }

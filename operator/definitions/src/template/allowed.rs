@@ -23,10 +23,12 @@ pub(crate) struct Allowed<'a> {
     pub(crate) config: Option<&'a Schema>,
     /// The action's fields.
     pub(crate) fields: Option<&'a Schema>,
-    /// Members of `ensure`, `auth` and `job` that exist.
+    /// Members of `ensure`, `auth` and `job` that exist; of `auth` and `found`, nothing if they are not known.
     pub(crate) ensured: &'a [String],
-    pub(crate) captured: &'a [String],
+    pub(crate) captured: Option<&'a [String]>,
     pub(crate) job: &'a [String],
+    /// Members of `rec.found`: what the lookup stores.
+    pub(crate) stored: Option<&'a [String]>,
     /// Members of `rec` that are promised to be there.
     pub(crate) promised: Promised,
 }
@@ -136,7 +138,11 @@ impl<'a> Allowed<'a> {
                 }
                 Some(Variable::Rec) => self.rec(members, &mut mistakes),
                 Some(Variable::Ensure) => of_names("ensure", self.ensured, members, &mut mistakes),
-                Some(Variable::Auth) => of_names("auth", self.captured, members, &mut mistakes),
+                Some(Variable::Auth) => {
+                    if let Some(captured) = self.captured {
+                        of_names("auth", captured, members, &mut mistakes);
+                    }
+                }
                 Some(Variable::Job) => of_names("job", self.job, members, &mut mistakes),
                 Some(Variable::Batch) => of_names("batch", &["id", "size", "op", "group"], members, &mut mistakes),
                 Some(Variable::Request) => {
@@ -185,6 +191,13 @@ impl<'a> Allowed<'a> {
                 }
             };
             must_be_there("rec", name, *asked, there, mistakes);
+        }
+        if let (Some(stored), Some(found)) = (self.stored, members.below.get(RecMember::Found.as_str())) {
+            for name in found.iter().filter(|name| !stored.contains(name)) {
+                let known = hint(name, stored.iter().map(String::as_str));
+                mistakes
+                    .push(format!("there is no rec.found.{name}: the lookup's match.store does not say it {known}"));
+            }
         }
     }
 }

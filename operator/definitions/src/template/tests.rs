@@ -26,8 +26,9 @@ fn with<T>(compiled: impl FnOnce(&Allowed<'_>) -> T) -> T {
         config: Some(&schema),
         fields: Some(&schema),
         ensured: &[],
-        captured: &[],
+        captured: Some(&[]),
         job: &[],
+        stored: None,
         promised: Promised { matched: true, grouped: false, found: false, identified: false },
     })
 }

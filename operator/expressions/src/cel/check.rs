@@ -73,6 +73,29 @@ struct Walk<'a> {
     mistakes: Vec<String>,
 }
 
+/// A step to a member by its name: of what, to which, and how.
+fn step(at: &IdedExpr) -> Option<(&IdedExpr, &str, Way)> {
+    match &at.expr {
+        Expr::Select(select) => {
+            Some((&select.operand, &select.field, if select.test { Way::Guard } else { Way::Strict }))
+        }
+        Expr::Call(CallExpr { func_name, args, target: None }) => {
+            let way = match func_name.as_str() {
+                operators::INDEX => Way::Strict,
+                operators::OPT_INDEX | operators::OPT_SELECT => Way::Optional,
+                _ => return None,
+            };
+            match &args[..] {
+                [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
+                    Some((operand, name.inner(), way))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 impl<'a> Walk<'a> {
     fn visit(&mut self, at: &'a IdedExpr) {
         self.depth += 1;
@@ -84,6 +107,12 @@ impl<'a> Walk<'a> {
     }
 
     fn part(&mut self, at: &'a IdedExpr) {
+        if let Some((operand, name, _)) = step(at)
+            && let Some((variable, member, _)) = self.member(operand)
+        {
+            let members = self.references.variables.entry(variable.to_owned()).or_default();
+            members.below.entry(member.to_owned()).or_default().insert(name.to_owned());
+        }
         if let Some((variable, member, way)) = self.member(at) {
             let members = self.references.variables.entry(variable.to_owned()).or_default();
             let asked = members.named.entry(member.to_owned()).or_default();
@@ -112,28 +141,10 @@ impl<'a> Walk<'a> {
 
     /// The variable and the member that `x.name`, `x.?name`, `has(x.name)`, `x['name']` or `x[?'name']` names.
     fn member(&self, at: &'a IdedExpr) -> Option<(&'a str, &'a str, Way)> {
-        let variable = |operand: &'a IdedExpr| match &operand.expr {
+        let (operand, member, way) = step(at)?;
+        match &operand.expr {
             Expr::Ident(name) if self.free(name) && self.variables.names.contains(&name.as_str()) => {
-                Some(name.as_str())
-            }
-            _ => None,
-        };
-        match &at.expr {
-            Expr::Select(select) => {
-                Some((variable(&select.operand)?, &select.field, if select.test { Way::Guard } else { Way::Strict }))
-            }
-            Expr::Call(CallExpr { func_name, args, target: None }) => {
-                let way = match func_name.as_str() {
-                    operators::INDEX => Way::Strict,
-                    operators::OPT_INDEX | operators::OPT_SELECT => Way::Optional,
-                    _ => return None,
-                };
-                match &args[..] {
-                    [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
-                        Some((variable(operand)?, name.inner(), way))
-                    }
-                    _ => None,
-                }
+                Some((name.as_str(), member, way))
             }
             _ => None,
         }

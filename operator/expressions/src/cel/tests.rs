@@ -60,6 +60,10 @@ fn it_is_known_which_members_must_be_there() {
     assert!(!asked("f[?'a']", "a").must_be_there());
     assert!(!asked("has(f.a) ? f.a : 1", "a").must_be_there());
     assert!(references("f").variables["f"].whole);
+    for source in ["f.a.b.c", "f.?a.b", "f['a']['b']", "has(f.a.b)", "f.a.?b.orValue(1)", "f[?'a'].b"] {
+        let below: Vec<_> = references(source).variables["f"].below["a"].iter().cloned().collect();
+        assert_eq!(below, ["b"], "{source}");
+    }
     assert!(!references("rec.key").names("f"));
     assert!(references("[1].map(rec, rec + 1)").variables.is_empty(), "the loop's own name is no variable");
 }

@@ -47,6 +47,7 @@ fn what_a_connection_would_not_use_is_found() {
     let cursor = "type: cursor, next: \"${body.?next}\"";
     each_is_found(&[
         ("Accept: application/json", "Content-Type: application/json", 35, "contentType of the request"),
+        ("Accept: application/json", "Accept: \"${cfg.list}\"", 35, "cfg is not there"),
         ("Accept: application/json", "Host: example.com", 35, "by the delivery itself"),
         ("match: {method: POST,", "match: {method: post,", 39, "must be one of GET"),
         ("{method: POST, path: \"/contacts*\"}", "{method: PUT, path: \"/contacts*\"}", 39, "nothing counts"),
@@ -86,6 +87,9 @@ fn what_an_action_would_not_use_is_found() {
         ("for: [delete]\n", "for: [delete]\n        batch: {maxRecords: 101}\n", 94, "raise it there"),
         ("/contacts/search\n", "/contacts/search\n            headers: {content-type: a/b}\n", 98, "contentType"),
         ("dedupe: {key: \"${f.id}\", keep: last}", "mixedOps: true", 78, "put their names into its for"),
+        ("item: \"${rec.remoteId}\"", "item: \"${rec.found.remotId}\"", 102, "did you mean \"remoteId\"?"),
+        ("phone: \"${f.?phone}\"", "phone: \"${rec.?found.phone}\"", 87, "rec.found.phone"),
+        ("every: 5s", "every: 2h", 130, "is more than max"),
         ("store: {remoteId: \"${it.id}\"}", "store: {id: \"${it.id}\"}", 102, "write rec.?remoteId"),
         ("onMissing: succeed\n", "onMissing: succeed\n          maxRecords: 101\n", 102, "from 1 to 100"),
         ("{mode: whole}", "{mode: whole, unaccounted: retry}", 103, "none is unaccounted"),
@@ -110,6 +114,54 @@ fn what_is_not_found_cannot_be_left_to_the_operation_that_did_not_find_it() {
     });
     let found = said(load(&itself.to_string()));
     assert!(found.len() == 1 && found[0].contains("say onMissing: send"), "{found:?}");
+}
+
+#[test]
+fn batches_of_one_record_are_not_halved() {
+    let mut alone = small(json!({}));
+    alone["actions"]["send"]["batch"]["maxRecords"] = json!(1);
+    alone["actions"]["send"]["operations"][0]["results"]["bisectOnReject"] = json!(false);
+    let found = said(load(&alone.to_string()));
+    assert!(found.len() == 1 && found[0].contains("here there are none"), "{found:?}");
+}
+
+#[test]
+fn a_credential_in_a_body_has_an_object_around_it() {
+    let found = |pointer: &str, body: Value| {
+        let mut itself = small(json!({}));
+        itself["settings"]["properties"]["key"] = json!({"type": "string", "x-secret": true, "description": "A key."});
+        itself["auth"] = json!({"choose": [
+            {"id": "key", "description": "A key.", "type": "body", "pointer": pointer, "value": "${settings.key}"}
+        ]});
+        itself["actions"]["send"]["operations"][0]["request"]["body"] = body;
+        match load(&itself.to_string()) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(found("/key", json!({"records": "$items"})), "");
+    assert_eq!(found("/auth/key", json!({"records": "$items", "auth": {}})), "");
+    assert_eq!(found("/auth/key", json!({"records": "$items", "...": "${settings}"})), "");
+    assert!(found("/auth/key", json!({"records": "$items"})).contains("at /auth there is no object"));
+    assert!(found("/auth/key", json!({"records": "$items", "auth": "none"})).contains("at /auth there is no object"));
+    assert!(found("/records/key", json!({"records": "$items"})).contains("at /records there is no object"));
+    assert!(found("/key", json!("$items")).contains("body must be one"));
+}
+
+#[test]
+fn what_only_follows_from_a_mistake_is_not_told() {
+    let texts = ", description: Of your own app.}\n    clientSecret";
+    for (part, instead, words) in [
+        ("grant: refreshToken", "grant: authorizationCode", "cannot be \"authorizationCode\""),
+        ("rec.match}\", store", "rec.mtch}\", store", "did you mean \"match\"?"),
+        ("${token.shard}\"}", "${tokn.shard}\"}", "there is no variable \"tokn\""),
+        (texts, ", description: Of your app, if any.}\n    clientSecret", "put quotes around a text with a comma"),
+    ] {
+        assert!(SAMPLE.contains(part), "the sample has {part}");
+        let shard = SAMPLE.replace("Accept: application/json", "X-Shard: \"${auth.shard}\"");
+        let found = said(load(&shard.replacen(part, instead, 1)));
+        assert!(found.len() == 1 && found[0].contains(words), "{found:#?}");
+    }
 }
 
 #[test]
