@@ -266,6 +266,13 @@ impl Resource {
         if self.name.is_empty() { self.kind.to_owned() } else { format!("{}/{}", self.kind, self.name) }
     }
 
+    /// Of a Destination: the title of the definition that is its type.
+    #[must_use]
+    pub(crate) fn definition(&self) -> Option<String> {
+        let name = self.node.get("spec")?.get("type").and_then(Node::text).filter(|_| self.kind == "Destination")?;
+        Some(format!("{DEFINITION}/{name}"))
+    }
+
     /// A finding about this resource, at the place of `path`.
     #[must_use]
     pub(crate) fn problem(&self, path: impl Into<String>, code: &str, message: impl Into<String>) -> Problem {

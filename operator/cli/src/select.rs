@@ -70,13 +70,12 @@ pub(crate) fn one<'a>(manifests: &'a Manifests, kind: &str, name: Option<&String
 /// if something does. `relevant`: none for everything.
 #[must_use]
 pub(crate) fn refused(problems: &[Problem], relevant: Option<&[&Resource]>, console: &Console) -> Option<u8> {
+    let is_about = |resource: &Resource, problem: &Problem| {
+        (resource.title() == problem.resource && resource.file == problem.file)
+            || resource.definition().is_some_and(|definition| definition == problem.resource)
+    };
     let concerns = |problem: &&Problem| match relevant {
-        Some(resources) => {
-            problem.resource.is_empty()
-                || resources
-                    .iter()
-                    .any(|resource| resource.title() == problem.resource && resource.file == problem.file)
-        }
+        Some(resources) => problem.resource.is_empty() || resources.iter().any(|resource| is_about(resource, problem)),
         None => true,
     };
     let errors: Vec<&Problem> = problems.iter().filter(|problem| problem.is_error()).filter(concerns).collect();

@@ -57,17 +57,38 @@ async fn good_manifests_have_no_findings() {
 }
 
 #[tokio::test]
-async fn the_sample_of_a_definition_has_no_findings() {
+async fn the_samples_of_definitions_have_no_findings() {
     let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/samples");
     let desk = Desk::empty().unwrap();
-    let files = ["definition/definition", "definition/destination", "definition/mapping", "model", "source"];
-    let files = files.map(|name| samples.join(format!("{name}.yaml")).display().to_string());
-    let arguments: Vec<&str> =
-        std::iter::once("validate").chain(files.iter().flat_map(|file| ["-f", file.as_str()])).collect();
-    let said = desk.backflow(&arguments).await.unwrap();
-    // Its Secrets are the cluster's.
-    let others = said.out.lines().filter(|line| !line.contains("warning: ") || !line.contains("there is no Secret"));
-    assert_eq!((said.code, others.collect::<Vec<_>>()), (Some(0), vec!["5 resources: 2 warnings"]), "{}", said.err);
+    for (folder, warnings) in [("definition", 2), ("definition/oauth", 3)] {
+        let own = ["definition", "destination", "mapping"].map(|name| format!("{folder}/{name}"));
+        let files = own.into_iter().chain(["model".to_owned(), "source".to_owned()]);
+        let files: Vec<String> = files.map(|name| samples.join(format!("{name}.yaml")).display().to_string()).collect();
+        let arguments: Vec<&str> =
+            std::iter::once("validate").chain(files.iter().flat_map(|file| ["-f", file.as_str()])).collect();
+        let said = desk.backflow(&arguments).await.unwrap();
+        // Its Secrets are the cluster's.
+        let others =
+            said.out.lines().filter(|line| !line.contains("warning: ") || !line.contains("there is no Secret"));
+        let all = format!("5 resources: {warnings} warnings");
+        assert_eq!((said.code, others.collect::<Vec<_>>()), (Some(0), vec![all.as_str()]), "{}", said.err);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_definition_is_told_with_the_destination_that_needs_it() {
+    let desk = Desk::empty().unwrap();
+    let kind = "apiVersion: backflow.dev/v1alpha1\nkind:";
+    let definition = format!("{kind} DestinationDefinition\nmetadata: {{name: acme}}\nspec: {{version: 1}}\n");
+    desk.write("acme.yaml", &definition).unwrap();
+    desk.write("crm.yaml", &manifest("Destination", "crm", "{type: acme}")).unwrap();
+    let said = desk.backflow(&["test", "-f", ".", "--destination", "crm"]).await.unwrap();
+    assert_eq!(said.code, Some(64), "{}", said.err);
+    for words in
+        ["DestinationDefinition/acme spec.actions: actions is missing", "Destination/crm spec.type: something is wrong"]
+    {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
 }
 
 #[tokio::test]

@@ -28,9 +28,10 @@ pub(crate) enum Unreadable {
     Stop(Failure),
 }
 
-impl From<EvalError> for Unreadable {
-    fn from(error: EvalError) -> Self {
-        Self::Form(error.to_string())
+impl Unreadable {
+    /// This template has no value.
+    fn of(template: &Template, error: &EvalError) -> Self {
+        Self::Form(format!("{}: {error}", template.source()))
     }
 }
 
@@ -54,7 +55,7 @@ impl<'a> Reader<'a> {
             ResultsMode::ByIndex { of, from, ok, remote_id, verdict } => {
                 let entries = self.list(of.as_deref(), from)?.into_iter().map(|(index, it)| {
                     let scope = self.element(of.as_deref(), &index, &it);
-                    match ok.value(&scope)? {
+                    match value(ok, &scope)? {
                         Some(Json::Bool(true)) => taken(remote_id.as_ref(), &scope),
                         _ => self.refused(verdict, &scope),
                     }
@@ -77,7 +78,8 @@ impl<'a> Reader<'a> {
             ResultsMode::FailedKeys { failed } => self.failed_keys(failed)?,
             ResultsMode::Counts { failed, sent } => {
                 let scope = self.scope(None);
-                let number = |template: &Template| Ok::<_, EvalError>(template.value(&scope)?.as_ref().and_then(count));
+                let number =
+                    |template: &Template| Ok::<_, Unreadable>(value(template, &scope)?.as_ref().and_then(count));
                 let failed =
                     number(failed)?.ok_or_else(|| Unreadable::Form("it does not say how many failed".to_owned()))?;
                 let sent = sent.as_ref().map(number).transpose()?.flatten();
@@ -91,7 +93,7 @@ impl<'a> Reader<'a> {
         let policy = match &self.results.unaccounted {
             UnaccountedRule::Always(policy) => *policy,
             UnaccountedRule::Asked(template) => {
-                let name = template.text(&self.scope(None))?.unwrap_or_default();
+                let name = text(template, &self.scope(None))?;
                 let policy = Policy::named(&name);
                 policy.ok_or_else(|| Unreadable::Form("it does not say what became of the others".to_owned()))?
             }
@@ -115,7 +117,7 @@ impl<'a> Reader<'a> {
 
     /// The elements of a list, each with its place; none and null are an empty one.
     fn list(&self, of: Option<&str>, from: &Template) -> Result<Vec<(Json, Json)>, Unreadable> {
-        match from.value(&self.scope(of))? {
+        match value(from, &self.scope(of))? {
             None | Some(Json::Null) => Ok(Vec::new()),
             Some(Json::List(items)) => Ok((0..).map(Json::Int).zip(items).collect()),
             Some(_) => Err(Unreadable::Form(format!("{} is no list", from.source()))),
@@ -155,7 +157,7 @@ impl<'a> Reader<'a> {
         let mut entries = Vec::new();
         for rule in failed {
             let scope = self.scope(rule.of.as_deref());
-            let Some(map) = rule.from.value(&scope)? else { continue };
+            let Some(map) = value(&rule.from, &scope)? else { continue };
             let mut found = Vec::new();
             collect(&map, None, &mut found);
             for (index, field) in found {
@@ -203,7 +205,7 @@ impl<'a> Reader<'a> {
         let class = match &rule.class {
             None => Named::Reject,
             Some(template) => {
-                let name = template.text(scope)?.unwrap_or_default();
+                let name = text(template, scope)?;
                 Named::named(&name).ok_or_else(|| Unreadable::Form("an entry has no class that there is".to_owned()))?
             }
         };
@@ -229,6 +231,16 @@ impl<'a> Reader<'a> {
         };
         Ok(Entry { class, remote_id: None, fault: fault(&rule.words, scope) })
     }
+}
+
+/// The value of a template.
+fn value(template: &Template, scope: &Scope<'_>) -> Result<Option<Json>, Unreadable> {
+    template.value(scope).map_err(|error| Unreadable::of(template, &error))
+}
+
+/// The same as text, empty if there is none.
+fn text(template: &Template, scope: &Scope<'_>) -> Result<String, Unreadable> {
+    Ok(template.text(scope).map_err(|error| Unreadable::of(template, &error))?.unwrap_or_default())
 }
 
 fn taken(remote_id: Option<&Template>, scope: &Scope<'_>) -> Result<Entry, Unreadable> {

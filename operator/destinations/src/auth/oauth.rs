@@ -236,16 +236,20 @@ impl OAuth {
         };
         match answer.status {
             200..=299 if answer.is_html() => Err(misconfigured("a web page; check the settings that make its URL")),
-            200..=299 => Ok(()),
+            // Some refuse with a status that says all is well.
+            200..=299 => match said(answer) {
+                Some(error) if (self.read)(answer).is_err() => {
+                    Err(TokenError::Stop(self.refused(host, answer.status, known(&error))))
+                }
+                _ => Ok(()),
+            },
             408 | 425 | 429 | 500..=599 => {
                 let hint = Hint::read(&answer.headers, &HintHeaders::default(), clock::now());
                 Err(TokenError::Later(answer.status, hint.throttled()))
             }
             400 | 401 | 403 => {
-                let body = serde_json::from_slice::<Value>(&answer.body).ok();
-                let said = body.as_ref().and_then(|body| body.get("error")?.as_str());
-                let known = said.and_then(|said| KNOWN_ERRORS.iter().find(|known| **known == said));
-                Err(TokenError::Stop(self.refused(host, answer.status, known.copied())))
+                let error = said(answer);
+                Err(TokenError::Stop(self.refused(host, answer.status, error.as_deref().and_then(known))))
             }
             300..=399 => {
                 Err(misconfigured("a redirect, which is never followed; check the settings that make its URL"))
@@ -278,6 +282,17 @@ impl OAuth {
             format!("{host} gives no token: it answers {status}{error}; {cure}"),
         )
     }
+}
+
+/// The error that an answer names.
+fn said(answer: &RawAnswer) -> Option<String> {
+    let body: Value = serde_json::from_slice(&answer.body).ok()?;
+    Some(body.get("error")?.as_str().filter(|error| !error.is_empty())?.to_owned())
+}
+
+/// The protocol's word for it, which may be shown.
+fn known(error: &str) -> Option<&'static str> {
+    KNOWN_ERRORS.iter().find(|known| **known == error).copied()
 }
 
 /// What it means that kept tokens could not be read: a store that is away for a moment is asked again.

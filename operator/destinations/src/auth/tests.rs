@@ -196,6 +196,9 @@ async fn refusals_are_explained_without_a_word_of_the_answer() {
         (302, json!({}), Code::DestinationMisconfigured, "redirect"),
         (404, json!({}), Code::DestinationMisconfigured, "404"),
         (200, json!({"token": "canary"}), Code::DestinationMisconfigured, "token.access_token"),
+        (200, json!({"error": {"code": "canary"}}), Code::DestinationMisconfigured, "token.access_token"),
+        (200, json!({"error": "invalid_client"}), Code::DestinationUnauthorized, "answers 200 (invalid_client)"),
+        (200, json!({"error": "canary"}), Code::DestinationUnauthorized, "authorize again"),
     ] {
         let server = Server::start(move |_, _| Answer::json(status, &body)).await;
         let failure = failure(&source(oauth(&server, refresh("canary-r")))).await;

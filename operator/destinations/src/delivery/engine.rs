@@ -134,8 +134,9 @@ impl<T: Transport> Engine<T> {
                     part.iter().for_each(|at| outcomes[*at as usize] = Outcome::Rejected(unknown_delivery()));
                     return Sent::Settled { doubtful };
                 }
-                Reply::Unreadable(_) if attempt >= READINGS => {
-                    part.iter().for_each(|at| outcomes[*at as usize] = Outcome::Rejected(unreadable_answer()));
+                Reply::Unreadable(why) if attempt >= READINGS => {
+                    let rejection = unreadable_answer(&why);
+                    part.iter().for_each(|at| outcomes[*at as usize] = Outcome::Rejected(rejection.clone()));
                     return Sent::Settled { doubtful };
                 }
                 Reply::Unreadable(why) => (Some(why), None),
@@ -418,12 +419,9 @@ fn unknown_delivery() -> Rejection {
 }
 
 /// The rejection of records whose answer cannot be read, however often it is asked for.
-fn unreadable_answer() -> Rejection {
-    Rejection::new(
-        "UNREADABLE_ANSWER",
-        None,
-        "the destination takes the request, but its answer does not say what became of the records; look at the destination",
-    )
+fn unreadable_answer(why: &Failure) -> Rejection {
+    let cure = "so it is not known what became of the records: look at the destination";
+    Rejection::new("UNREADABLE_ANSWER", None, format!("{}; {cure}", why.message))
 }
 
 fn exhausted(why: &Failure, attempts: u32, wait: Duration, window: Duration) -> Failure {

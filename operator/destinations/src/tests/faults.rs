@@ -9,6 +9,19 @@ const READ: &str = r#"
         results: {mode: errorsByIndex, failed: [{from: "${body.?errors}", index: "${it}"}]}
 "#;
 
+const NAMED: &str = r#"
+      - for: [insert, update, upsert, delete]
+        request: {method: POST, path: /records, item: {key: "${rec.key}", data: "${f}"}, body: {records: $items}}
+        results: {mode: byIndex, from: "${body.results}", ok: "${it.ok}"}
+"#;
+
+fn rejected(delivery: &Delivery) -> &str {
+    match &delivery.outcomes[..] {
+        [Outcome::Rejected(rejection), ..] => &rejection.message,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn reading() -> Made {
     Made { operations: READ, ..Made::default() }
 }
@@ -46,6 +59,15 @@ async fn an_answer_that_is_no_document_is_asked_for_twice_more() {
     assert_eq!(
         (marks(&delivery).as_str(), delivery.requests, code(&delivery)),
         ("!UNREADABLE_ANSWER !UNREADABLE_ANSWER", 3, None)
+    );
+    assert!(rejected(&delivery).contains("no JSON document"), "{}", rejected(&delivery));
+    let server = always(Answer::json(200, &json!({"error": "canary"}))).await;
+    let named = Made { operations: NAMED, ..Made::default() };
+    let delivery = named.deliver(&server, &records(1)).await;
+    let message = rejected(&delivery);
+    assert!(
+        message.contains("${body.results}: it names a member that is not there") && !message.contains("canary"),
+        "{message}"
     );
     let server =
         Server::start(|n, _| if n == 1 { Answer::text(200, "oops") } else { Answer::json(200, &json!({})) }).await;
