@@ -52,7 +52,9 @@ impl Args {
 /// It could not be measured.
 pub fn bench(workspace: &Workspace, args: &Args) -> Result<bool> {
     let mut purposes = vec![Purpose::Build, Purpose::Postgres];
-    purposes.extend(args.peers.then_some(Purpose::Peers));
+    if args.peers {
+        purposes.extend([Purpose::Peers, Purpose::Npm]);
+    }
     let kubernetes = Build::locate(workspace);
     if args.wants(CONTROLLER) {
         purposes.extend([Purpose::Tools, Purpose::ApiServer]);

@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use crate::demo::Stage;
 use crate::workspace::Workspace;
-use crate::{bench, cluster, demo, generate, image, live, test};
+use crate::{bench, cluster, demo, equivalence, generate, image, live, test};
 
 /// What was typed.
 #[derive(Parser)]
@@ -42,6 +42,8 @@ enum Command {
         #[arg(long)]
         install: bool,
     },
+    /// Compare the requests of built-in definitions with those of Segment's open action code (docs/equivalence.md)
+    Equivalence(equivalence::EquivalenceArgs),
     /// Build the image as an OCI archive
     Image {
         /// Load it into the cluster, which must be up
@@ -109,6 +111,7 @@ impl Arguments {
                 let stage = if local { Stage::Local } else { Stage::Cluster };
                 demo::demo(&workspace, stage, install).map(|()| true)
             }
+            Command::Equivalence(args) => equivalence::equivalence(&workspace, &args),
             Command::Image { load, install } => {
                 let archive = image::build(&workspace, install)?;
                 if load {

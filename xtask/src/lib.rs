@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cluster;
 pub mod commands;
 pub mod demo;
+pub mod equivalence;
 mod fakes;
 pub mod generate;
 pub mod image;

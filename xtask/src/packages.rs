@@ -29,6 +29,8 @@ pub enum Purpose {
     Sqlite,
     /// Install and run what the bench compares with.
     Peers,
+    /// Install and run packages of npm.
+    Npm,
     /// Run the fakes of warehouses, and their tests.
     Fakes,
     /// Run an API server without a cluster.
@@ -73,8 +75,8 @@ const NEEDS: [Need; 25] = [
     need(Purpose::Sqlite, "sqlite3", "sqlite3"),
     need(Purpose::Peers, VENV, "python3-venv"),
     need(Purpose::Fakes, VENV, "python3-venv"),
-    need(Purpose::Peers, "node", "nodejs"),
-    need(Purpose::Peers, "npm", "npm"),
+    need(Purpose::Npm, "node", "nodejs"),
+    need(Purpose::Npm, "npm", "npm"),
     need(Purpose::ApiServer, "openssl", "openssl"),
 ];
 

@@ -18,6 +18,7 @@ mod keys;
 mod ledger;
 mod placeholders;
 mod proxy;
+mod recording;
 mod request;
 mod respond;
 // The contract test judges by the same rules.
@@ -42,9 +43,11 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 pub use ledger::{Account, Booking, Ledger};
+pub use recording::Recorded;
 pub use script::{Fault, Script};
 
 use crate::certificates::Authority;
+use recording::Recording;
 use tokens::Tokens;
 use vendor::Vendor;
 
@@ -72,6 +75,7 @@ struct Shared {
 struct State {
     ledger: Ledger,
     accounts: BTreeMap<String, Records>,
+    recording: Recording,
 }
 
 /// What a vendor holds.
@@ -193,6 +197,22 @@ impl Fakes {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.shared.lock().ledger.clone()
+    }
+
+    /// Keeps requests from now on, as they come.
+    pub fn record(&self) {
+        self.shared.lock().recording.start();
+    }
+
+    /// The requests that came since [`Fakes::record`].
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.shared.lock().recording.kept().to_vec()
+    }
+
+    /// Forgets what a vendor holds, and its script; tokens stay good.
+    pub fn clear(&self, definition: &str) {
+        self.shared.lock().clear(definition);
     }
 
     /// Replaces a vendor's script.

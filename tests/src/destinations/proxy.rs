@@ -96,7 +96,12 @@ async fn vendor(
             return Ok(answer(StatusCode::BAD_REQUEST, "unreadable"));
         }
     };
-    match respond(&shared.vendors, &mut shared.lock(), &host, &request) {
+    let reply = {
+        let mut state = shared.lock();
+        state.recording.keep(&request);
+        respond(&shared.vendors, &mut state, &host, &request)
+    };
+    match reply {
         Reply::Reset => Err(io::ErrorKind::ConnectionReset.into()),
         Reply::Answer(given) => {
             let mut response = answer(given.status, &given.body);

@@ -18,6 +18,7 @@ mod delivery_tls;
 mod delivery_webhook;
 mod dependencies;
 mod destinations_fake;
+mod equivalence;
 mod guide;
 mod live;
 mod mysql_source;
