@@ -1,23 +1,25 @@
-//! State that the first version wrote, kept as files: every later version reads it, and finds in it what was put there.
+//! State that a version of each format wrote, kept as files: every later version reads it, and finds in it what was put there.
 //!
-//! `tests/state-v1/` holds `head.json` (the head's columns), `partition-<generation>-<index>`, `segment-<number>`, and the idempotency
-//! key that the deletion of row 1 had. These files never change; a format 2 gets a folder of its own beside them.
+//! `tests/state-v<format>/` holds `head.json` (the head's columns), `partition-<generation>-<index>` and `segment-<number>`; that of
+//! format 1 also the idempotency key that the deletion of row 1 had. These files never change; a format 3 gets a folder of its own
+//! beside them: with `BACKFLOW_WRITE_STATE=1` a folder that is not there is written.
 
 use std::path::PathBuf;
 
 use backflow_core::state::{Head, PartitionId};
 
+use super::records::{by_name_in_plan, change, run, run_and_find};
 use super::*;
+use ChangeKind::{Deleted, Updated};
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/state-v1")
+fn folder(format: u32) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/state-v{format}"))
 }
 
 /// A place whose store holds the files.
-fn stored() -> Place {
-    let place = Place::new(SyncMode::Mirror);
+fn stored(format: u32, place: Place) -> Place {
     place.store.get(|contents| {
-        for file in std::fs::read_dir(folder()).unwrap() {
+        for file in std::fs::read_dir(folder(format)).unwrap() {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             let bytes = std::fs::read(&path).unwrap();
@@ -35,6 +37,21 @@ fn stored() -> Place {
     place
 }
 
+/// Writes the files of the current format.
+fn write(place: &Place) {
+    let folder = folder(crate::diff::packed::FORMAT);
+    std::fs::create_dir(&folder).unwrap();
+    place.store.get(|contents| {
+        for (id, bytes) in &contents.partitions {
+            std::fs::write(folder.join(format!("partition-{}-{}", id.generation, id.index)), bytes).unwrap();
+        }
+        for (number, bytes) in &contents.segments {
+            std::fs::write(folder.join(format!("segment-{number}")), bytes).unwrap();
+        }
+        std::fs::write(folder.join("head.json"), serde_json::to_string_pretty(&contents.head).unwrap()).unwrap();
+    });
+}
+
 /// The rows that the state was made of: 1 and 2 as delivered, 3 rejected, 4 seen, 5 deleted, 6 an update that was rejected and only in
 /// the journal. In the journal are also two changes that were handed out and not acknowledged: an update of 2, and 7, which is not here.
 fn rows() -> Table {
@@ -43,7 +60,7 @@ fn rows() -> Table {
 
 #[tokio::test]
 async fn state_of_format_1_is_read() {
-    let place = stored();
+    let place = stored(1, Place::new(SyncMode::Mirror));
     let mut extraction = place.open("next", &rows()).await.unwrap();
     let found = extraction.findings().clone();
     assert_eq!((found.known, found.still_rejected), (4, 2));
@@ -74,6 +91,40 @@ async fn state_of_format_1_is_read() {
     assert_eq!(one.memory, memory);
     assert_eq!(
         place.key(extraction.as_ref(), one),
-        std::fs::read_to_string(folder().join("idempotency-key")).unwrap().trim()
+        std::fs::read_to_string(folder(1).join("idempotency-key")).unwrap().trim()
     );
+}
+
+/// 1 stood for the record `a` and then for `z`, and `a` passed on to 4, which was never sent. Of 3, a deletion was handed out twice and not
+/// acknowledged.
+async fn write_format_2() {
+    let place = by_name_in_plan(SyncMode::Mirror);
+    run(&place, "r1", &table(&[(1, "a", "list"), (2, "b", "list"), (3, "c", "list")])).await;
+    let rows = table(&[(1, "z", "list"), (2, "b", "list"), (3, "c", "list"), (4, "a", "list")]);
+    let mut extraction = place.open("r2", &rows).await.unwrap();
+    let updated = extraction.next_page(Updated, 9).await.unwrap();
+    let delivered = |change: Change| {
+        let verdict = Verdict::Delivered((place.identify.as_ref().unwrap())(&change.row.cells()));
+        Ack { change, verdict }
+    };
+    extraction.commit(updated.into_iter().map(delivered).collect(), &Counters::default()).await.unwrap();
+    extraction.finish(&Counters::default(), Phase::PartiallySucceeded).await.unwrap();
+    for crashed in ["r3", "r4"] {
+        let mut extraction = place.open(crashed, &table(&[(1, "z", "list"), (2, "b", "list")])).await.unwrap();
+        assert_eq!(extraction.next_page(Deleted, 9).await.unwrap().len(), 2);
+    }
+    write(&place);
+}
+
+#[tokio::test]
+async fn state_of_format_2_is_read() {
+    if std::env::var_os("BACKFLOW_WRITE_STATE").is_some() {
+        write_format_2().await;
+    }
+    let place = stored(2, by_name_in_plan(SyncMode::Mirror));
+    let rows = table(&[(1, "z", "list"), (2, "b", "list"), (3, "c", "list")]);
+    let (sent, found) = run_and_find(&place, "next", &rows).await;
+    assert_eq!(sent, [change(Deleted, 1, "a", "list"), change(Updated, 3, "c", "list")]);
+    assert_eq!((found.known, found.doubtful), (3, 1));
+    assert!(run(&place, "after", &rows).await.is_empty());
 }

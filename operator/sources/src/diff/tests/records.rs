@@ -3,7 +3,7 @@
 use super::*;
 
 /// Match key: the name; group key: the plan.
-fn by_name_in_plan(mode: SyncMode) -> Place {
+pub(super) fn by_name_in_plan(mode: SyncMode) -> Place {
     let json = |cell: &Cell| {
         let mut json = String::new();
         cell.write_json(&mut json);
@@ -14,12 +14,16 @@ fn by_name_in_plan(mode: SyncMode) -> Place {
 }
 
 /// What a run sends: kind, id, match key, group key. Duplicates are rejected, everything else is delivered.
-async fn run(place: &Place, name: &str, rows: &Table) -> Vec<(ChangeKind, i64, String, String)> {
+pub(super) async fn run(place: &Place, name: &str, rows: &Table) -> Vec<(ChangeKind, i64, String, String)> {
     let (sent, _) = run_and_find(place, name, rows).await;
     sent
 }
 
-async fn run_and_find(place: &Place, name: &str, rows: &Table) -> (Vec<(ChangeKind, i64, String, String)>, Findings) {
+pub(super) async fn run_and_find(
+    place: &Place,
+    name: &str,
+    rows: &Table,
+) -> (Vec<(ChangeKind, i64, String, String)>, Findings) {
     let mut extraction = place.open(name, rows).await.unwrap();
     let found = extraction.findings().clone();
     let mut sent = Vec::new();
@@ -51,7 +55,7 @@ async fn run_and_find(place: &Place, name: &str, rows: &Table) -> (Vec<(ChangeKi
     (sent, found)
 }
 
-fn change(kind: ChangeKind, id: i64, name: &str, group: &str) -> (ChangeKind, i64, String, String) {
+pub(super) fn change(kind: ChangeKind, id: i64, name: &str, group: &str) -> (ChangeKind, i64, String, String) {
     (kind, id, name.into(), group.into())
 }
 
