@@ -15,7 +15,7 @@ use crate::test::FEATURES;
 use crate::workspace::Workspace;
 
 /// The test, and the variables that it reads the package's folder and the tools from.
-const TEST: &str = "equivalence::segments_requests_are_ours_but_for_what_is_listed";
+const TEST: &str = "equivalence::every_case_is_taken_and_as_segments_but_for_what_is_listed";
 const PACKAGE: &str = "BACKFLOW_EQUIVALENCE";
 const TOOLS: &str = "BACKFLOW_EQUIVALENCE_TOOLS";
 /// Where the package is pinned.

@@ -25,7 +25,8 @@ cargo xtask equivalence hubspot    # one
 
 The command installs Segment's package into the cache, runs its actions with every request caught (nothing leaves the machine), runs `backflow`
 with a Mapping of the same columns against the fake vendors, and compares. It fails if a difference is not listed here, or if a listed one is gone. It needs `node` and
-`npm`, and the package registry once; it is no part of `cargo xtask test`, which holds this page to the list, and plants differences that the comparing must find.
+`npm`, and the package registry once; it is no part of `cargo xtask test`, which sends all cases by Backflow alone, holds this page to the list, and plants
+differences that the comparing must find.
 
 Requests are compared record by record: the entries of a batch count as much as requests of one record each. The order of members and of records does not count, nor do
 headers of the client itself (`User-Agent`, `Accept-Encoding`), nor times of the run.
