@@ -56,9 +56,8 @@ impl Request {
 
     /// Without what only the client is concerned with.
     fn about(&self) -> Value {
-        let headers = self.headers.iter().filter(|(name, value)| {
-            !CLIENT.contains(&name.as_str()) && !(name.as_str() == "accept" && value.as_str() == "*/*")
-        });
+        let clients = |name: &str, value: &str| CLIENT.contains(&name) || (name, value) == ("accept", "*/*");
+        let headers = self.headers.iter().filter(|(name, value)| !clients(name, value));
         let headers = headers.map(|(name, value)| {
             let value = value.strip_suffix(";charset=UTF-8").unwrap_or(value);
             (name.clone(), json!(value))
@@ -96,24 +95,32 @@ fn inner(text: String) -> Value {
     document.unwrap_or(Value::String(text))
 }
 
+/// What requests of one step say.
+#[derive(Default)]
+struct Step {
+    requests: usize,
+    /// Each with what it is sorted by.
+    records: Vec<(Value, Value)>,
+}
+
 /// What requests say: how many there are of each step, and each step's records.
 pub(crate) fn document(tool: &Tool, requests: &[Request]) -> Result<Value, String> {
-    let mut steps: BTreeMap<&str, (usize, Vec<(Value, Value)>)> = BTreeMap::new();
+    let mut steps: BTreeMap<&str, Step> = BTreeMap::new();
     for request in requests {
         let read = tool.reads.iter().find(|read| is(&read.request, &request.line()));
         let read = read.ok_or_else(|| format!("`reads` does not say how to read {}", request.line()))?;
-        let (count, entries) = steps.entry(&read.step).or_default();
-        *count += 1;
+        let step = steps.entry(&read.step).or_default();
+        step.requests += 1;
         for entry in records(read, request)? {
             let key = read.key.as_ref().and_then(|key| entry.pointer(key)).cloned().unwrap_or_default();
-            entries.push((key, entry));
+            step.records.push((key, entry));
         }
     }
     let mut document = json!({"requests": {}});
-    for (step, (count, mut entries)) in steps {
-        entries.sort_by_key(|(key, _)| key.to_string());
-        document["requests"][step] = json!(count);
-        document[step] = entries.into_iter().map(|(_, entry)| entry).collect();
+    for (name, mut step) in steps {
+        step.records.sort_by_key(|(key, _)| key.to_string());
+        document["requests"][name] = json!(step.requests);
+        document[name] = step.records.into_iter().map(|(_, record)| record).collect();
     }
     let now = jiff::Timestamp::now().as_second();
     without_now(&mut document, now);
