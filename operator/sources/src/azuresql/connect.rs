@@ -1,7 +1,6 @@
 //! Connections: from a plan, by way of other servers where the first one says so, with a session that does not depend on how the server is set,
 //! and a slot that keeps one between steps.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,6 @@ use backflow_core::secret::Secrets;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::ExposeSecret as _;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
@@ -22,13 +19,11 @@ use super::errors;
 use super::login::{Identity, Login, NAME};
 use super::product::Product;
 use super::wrapped::Encryption;
-use crate::stream::Broken;
+use crate::stream::{self, Broken};
 use crate::tls::{self, Peer};
 
 /// How long host name, TCP, TLS and authentication may take together, with all servers in between. A database that was paused is woken by it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How soon it is noticed that the other end is gone while nothing is sent.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The longest that a read of a model may take, and be silent: a sort says nothing until it is done.
 pub(super) const LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// How often a server may name another one.
@@ -139,20 +134,8 @@ impl Connector {
     async fn reach(&self, identity: &Identity, server: &str, port: u16) -> Result<Opened, Failure> {
         // It may be named with an instance of it.
         let host = server.split('\\').next().unwrap_or_default();
-        let found: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, port)).await.map(Iterator::collect).unwrap_or_default();
-        if found.is_empty() {
-            let message =
-                format!("host \"{host}\" cannot be resolved; check the name, and that it is known inside the cluster");
-            return Err(Failure::new(Code::HostNotFound, message));
-        }
         let failed = |error: Error| errors::connect(&error, self);
-        let stream = TcpStream::connect(found.as_slice()).await.map_err(|error| failed(Error::Broken(error.into())))?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(4);
-        stream
-            .set_nodelay(true)
-            .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive))
-            .map_err(|error| failed(Error::Broken(error.into())))?;
+        let stream = stream::connect(host, port, |broken| failed(Error::Broken(broken))).await?;
         let encryption = self.config.as_ref().map(|config| {
             let name = ServerName::try_from(host.to_owned()).map_err(|_| failed(Error::Broken(Broken::Malformed)))?;
             Ok::<_, Failure>(Encryption { connector: TlsConnector::from(Arc::clone(config)), name })

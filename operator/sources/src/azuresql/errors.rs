@@ -10,7 +10,7 @@ use super::connect::Connector;
 use super::tokens::ServerError;
 use super::types::quote;
 use crate::rest::compose::Composed;
-use crate::stream::Broken;
+use crate::stream::{self, Broken};
 
 /// The longest name that is passed on.
 const NAME: usize = 128;
@@ -277,18 +277,7 @@ fn unavailable(error: &ServerError, connector: &Connector) -> Failure {
 pub(super) fn broken(error: &Error, connector: &Connector) -> Failure {
     let address = &connector.peer.address;
     match error {
-        Error::Broken(Broken::TooLong) => Failure::new(
-            Code::LimitExceeded,
-            format!("{address} sent a row of more than 16 MiB; leave long columns out"),
-        ),
-        Error::Broken(Broken::Malformed) => Failure::new(
-            Code::ConnectionFailed,
-            format!("{address} answered in a form that this version does not read; it is tried again"),
-        ),
-        Error::Broken(Broken::Silent(patience)) => Failure::new(
-            Code::ConnectionFailed,
-            format!("{address} did not answer within {} s; it is tried again", patience.as_secs()),
-        ),
-        _ => Failure::new(Code::ConnectionFailed, format!("the connection to {address} broke; it is tried again")),
+        Error::Broken(broken) => broken.failure(address, "16 MiB"),
+        _ => stream::lost(address),
     }
 }

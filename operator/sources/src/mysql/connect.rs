@@ -1,6 +1,5 @@
 //! Connections: from a plan, with a session that does not depend on how the server is set, and a slot that keeps one between steps.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +8,17 @@ use backflow_core::plan::Server;
 use backflow_core::secret::Secrets;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret as _, SecretString};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
 use super::client::{Client, Error, Login};
 use super::errors;
 use super::wire::Encryption;
+use crate::stream;
 use crate::tls::{self, Peer};
 
 /// How long host name, TCP, TLS and authentication may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// How soon it is noticed that the other end is gone while nothing is sent.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The longest that a read of a model may take, and be silent: a sort says nothing until it is done.
 pub(super) const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
@@ -81,20 +77,8 @@ impl Connector {
 
     async fn establish(&self) -> Result<Client, Failure> {
         let Server { host, port, user, database, .. } = &self.plan;
-        let found: Vec<SocketAddr> =
-            tokio::net::lookup_host((host.as_str(), *port)).await.map(Iterator::collect).unwrap_or_default();
-        if found.is_empty() {
-            let message =
-                format!("host \"{host}\" cannot be resolved; check the name, and that it is known inside the cluster");
-            return Err(Failure::new(Code::HostNotFound, message));
-        }
         let failed = |error: Error| errors::connect(&error, self);
-        let stream = TcpStream::connect(found.as_slice()).await.map_err(|error| failed(Error::Broken(error.into())))?;
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(4);
-        stream
-            .set_nodelay(true)
-            .and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&keepalive))
-            .map_err(|error| failed(Error::Broken(error.into())))?;
+        let stream = stream::connect(host, *port, |broken| failed(Error::Broken(broken))).await?;
         let password = self.password.as_ref().map(|password| password.expose_secret().as_bytes()).unwrap_or_default();
         let login = Login { user, password, database, program: &self.program };
         let mut client = Client::open(Box::new(stream), &login, self.encryption.as_ref()).await.map_err(failed)?;

@@ -8,7 +8,7 @@ use super::client::{Error, ServerError};
 use super::connect::Connector;
 use super::types::quote;
 use crate::rest::compose::Composed;
-use crate::stream::Broken;
+use crate::stream::{self, Broken};
 
 /// The longest name of the user's that is repeated.
 const NAME: usize = 200;
@@ -339,18 +339,7 @@ fn unavailable(error: &ServerError, connector: &Connector) -> Failure {
 pub(super) fn broken(error: &Error, connector: &Connector) -> Failure {
     let address = &connector.peer.address;
     match error {
-        Error::Broken(Broken::TooLong) => Failure::new(
-            Code::LimitExceeded,
-            format!("{address} sent a row of more than 64 MiB; leave long columns out"),
-        ),
-        Error::Broken(Broken::Malformed) => Failure::new(
-            Code::ConnectionFailed,
-            format!("{address} answered in a form that this version does not read; it is tried again"),
-        ),
-        Error::Broken(Broken::Silent(patience)) => Failure::new(
-            Code::ConnectionFailed,
-            format!("{address} did not answer within {} s; it is tried again", patience.as_secs()),
-        ),
-        _ => Failure::new(Code::ConnectionFailed, format!("the connection to {address} broke; it is tried again")),
+        Error::Broken(broken) => broken.failure(address, "64 MiB"),
+        _ => stream::lost(address),
     }
 }
