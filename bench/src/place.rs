@@ -60,6 +60,15 @@ impl Place {
         format!("{:?}-{:?}", self.engine, self.store).to_lowercase()
     }
 
+    /// The engine, as a Source says it.
+    #[must_use]
+    pub const fn diff(&self) -> DiffEngine {
+        match self.engine {
+            Engine::Streaming => DiffEngine::Streaming,
+            Engine::Pushdown => DiffEngine::Pushdown,
+        }
+    }
+
     /// Where a run can be made to die.
     #[must_use]
     pub const fn failpoints(&self) -> &'static [&'static str] {
@@ -91,10 +100,7 @@ impl Stores {
     /// # Errors
     /// Of the disk.
     pub fn put(&self, place: Place, source: &mut SourcePlan, secrets: &Path) -> anyhow::Result<()> {
-        source.diff = match place.engine {
-            Engine::Streaming => DiffEngine::Streaming,
-            Engine::Pushdown => DiffEngine::Pushdown,
-        };
+        source.diff = place.diff();
         match place.store {
             Store::Schema => {}
             Store::Bucket => {

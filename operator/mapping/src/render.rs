@@ -68,7 +68,7 @@ impl Renderer {
     /// `MAPPING_ERROR` if its template or expression fails, `PARSE_FAILED` if its value is not what `parse` reads, `NOT_A_LIST` if there
     /// are no items, `INVALID_FIELD`, `MISSING_FIELD` and `TOO_LARGE` if it is not what the action's schema says.
     pub fn render(&self, row: &[Cell], op: Operation) -> Result<String, Rejection> {
-        let mut out = String::with_capacity(self.size);
+        let mut out = String::with_capacity(self.size + row.iter().map(length).sum::<usize>());
         let values = OnceCell::new();
         let scope = Scope { row: self.row(row), values: &values, item: None };
         let mut leaf = |node: &Node, out: &mut String| match node {
@@ -86,5 +86,14 @@ impl Renderer {
 
     fn row<'r>(&'r self, cells: &'r [Cell]) -> Row<'r> {
         Row { cells, positions: &self.positions, record: &self.record }
+    }
+}
+
+/// Bytes that a value takes, about.
+fn length(cell: &Cell) -> usize {
+    match cell {
+        Cell::Text(text) | Cell::Decimal(text) | Cell::Time(text) | Cell::Json(text) => text.len(),
+        Cell::Bytes(bytes) => bytes.len() * 4 / 3,
+        Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) => 8,
     }
 }

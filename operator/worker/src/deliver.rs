@@ -162,7 +162,7 @@ impl Loop<'_, '_> {
                         let full = std::mem::take(&mut batch);
                         self.send(extraction, full).await?;
                     }
-                    batch.push(change, record);
+                    batch.push(change, record, self.batch_records());
                 }
             }
         }
@@ -181,7 +181,7 @@ impl Loop<'_, '_> {
                 let full = std::mem::take(&mut batch);
                 self.send(extraction, full).await?;
             }
-            batch.push(change, record);
+            batch.push(change, record, self.batch_records());
         }
         if batch.records.is_empty() { Ok(()) } else { self.send(extraction, batch).await }
     }
@@ -299,6 +299,9 @@ impl Loop<'_, '_> {
 
     fn acknowledge(&mut self, change: Change, verdict: Verdict) {
         self.oldest_ack.get_or_insert_with(Instant::now);
+        if self.acks.is_empty() {
+            self.acks.reserve(WINDOW_RECORDS);
+        }
         self.acks.push(Ack { change, verdict });
     }
 
@@ -329,7 +332,8 @@ impl Loop<'_, '_> {
 impl Batch {
     fn of(records: Gathered) -> Self {
         let mut batch = Self::default();
-        records.into_iter().for_each(|(change, record)| batch.push(change, record));
+        let count = records.len();
+        records.into_iter().for_each(|(change, record)| batch.push(change, record, count));
         batch
     }
 
@@ -337,7 +341,13 @@ impl Batch {
         batch_is_full(self.records.len(), self.bytes, next, max_records, max_bytes)
     }
 
-    fn push(&mut self, change: Change, record: Record) {
+    /// Adds a record to what will be so many at most.
+    fn push(&mut self, change: Change, record: Record, max: usize) {
+        if self.records.is_empty() {
+            let max = max.min(WINDOW_RECORDS);
+            self.records.reserve(max);
+            self.changes.reserve(max);
+        }
         self.bytes += record.data.len();
         self.records.push(record);
         self.changes.push(change);

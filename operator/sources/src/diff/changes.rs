@@ -12,7 +12,7 @@ use super::damage::internal;
 use super::hash::{key_hash, prefix};
 use super::listed::{Listed, Of};
 use super::payload::Payload;
-use super::spool::{BUCKETS, Spool, Usage};
+use super::spool::{BUCKETS, Parts, Spool, Usage};
 
 /// Lists of changes.
 pub(super) struct Changes {
@@ -47,6 +47,8 @@ struct Cursor {
     kind: ChangeKind,
     /// The next block of the deletions, or the next bucket of the others.
     next: usize,
+    /// The rest of a bucket.
+    parts: Parts,
     listed: IntoIter<Listed>,
 }
 
@@ -113,20 +115,23 @@ impl Changes {
             Ordering::Equal => Some(cursor.next),
             Ordering::Greater => Some(0),
         };
-        if let Some(mut block) = from(ChangeKind::Deleted).filter(|_| !self.withheld) {
-            while let Some(bytes) = self.deletes.block(0, block)? {
-                left += read(&bytes)?.len() as u64;
-                block += 1;
+        for part in cursor.parts {
+            left += read(&part?)?.len() as u64;
+        }
+        if let Some(first) = from(ChangeKind::Deleted).filter(|_| !self.withheld) {
+            for block in self.deletes.blocks(0).skip(first) {
+                left += read(&block?)?.len() as u64;
             }
         }
         for (kind, spool) in [(ChangeKind::Updated, &self.updates), (ChangeKind::Added, &self.adds)] {
-            for bucket in from(kind).into_iter().flat_map(|first| first..BUCKETS) {
-                left += read(&spool.read(bucket)?)?.len() as u64;
+            let buckets = from(kind).into_iter().flat_map(|first| first..BUCKETS);
+            for block in buckets.flat_map(|bucket| spool.blocks(bucket)) {
+                left += read(&block?)?.len() as u64;
             }
         }
         if cursor.kind != ChangeKind::Added && !self.withheld {
-            for bucket in 0..BUCKETS {
-                left += read_rekeyed(&self.rekeyed.read(bucket)?)?.len() as u64;
+            for block in (0..BUCKETS).flat_map(|bucket| self.rekeyed.blocks(bucket)) {
+                left += read_rekeyed(&block?)?.len() as u64;
             }
         }
         Ok(left)
@@ -152,22 +157,34 @@ impl Changes {
             if let Some(listed) = self.cursor.listed.next() {
                 return self.offered(kind, listed).map(Some);
             }
-            let at = self.cursor.next;
-            let bytes = match kind {
-                ChangeKind::Deleted if self.withheld => None,
-                ChangeKind::Deleted => self.deletes.block(0, at)?,
-                _ if at == BUCKETS => None,
-                ChangeKind::Updated => Some(self.updates.read(at)?),
-                ChangeKind::Added => Some(self.adds.read(at)?),
-            };
-            let Some(bytes) = bytes else { return Ok(None) };
-            let mut listed = read(&bytes)?;
-            if kind != ChangeKind::Deleted {
+            if let Some(bytes) = self.cursor.parts.next() {
+                let mut listed = read(&bytes?)?;
                 // Each block of rows is unpacked once.
                 listed.sort_unstable_by_key(Listed::place);
+                self.cursor.listed = listed.into_iter();
+                continue;
             }
-            self.cursor = Cursor { kind, next: at + 1, listed: listed.into_iter() };
+            let at = self.cursor.next;
+            match kind {
+                ChangeKind::Deleted if self.withheld => return Ok(None),
+                ChangeKind::Deleted => {
+                    let Some(bytes) = self.deletes.block(0, at)? else { return Ok(None) };
+                    self.cursor.listed = read(&bytes)?.into_iter();
+                }
+                _ if at == BUCKETS => return Ok(None),
+                ChangeKind::Updated => self.cursor.parts = self.parts(&self.updates, at)?,
+                ChangeKind::Added => self.cursor.parts = self.parts(&self.adds, at)?,
+            }
+            self.cursor.next += 1;
         }
+    }
+
+    /// A bucket of updates or additions, the parts in the order of their rows.
+    fn parts(&self, spool: &Spool, bucket: usize) -> Result<Parts, Failure> {
+        spool.parts(bucket, |input, parts| {
+            let listed = Listed::decode(input)?;
+            Some(share(&self.payload, &listed, BUCKETS * parts) - bucket * parts)
+        })
     }
 
     /// Moves the additions whose deletion is acknowledged to the others, and counts those that have to wait.
@@ -175,11 +192,13 @@ impl Changes {
         for at in (0..BUCKETS).filter(|at| !self.rekeyed.is_empty(*at)) {
             let mut freed: Vec<[u8; 16]> = self.freed.read(at)?.as_chunks().0.to_vec();
             freed.sort_unstable();
-            for (key, listed) in read_rekeyed(&self.rekeyed.read(at)?)? {
-                if freed.binary_search(&key).is_ok() {
-                    self.adds.push(bucket(&self.payload, &listed), |out| listed.encode(out))?;
-                } else {
-                    self.held += 1;
+            for block in self.rekeyed.blocks(at) {
+                for (key, listed) in read_rekeyed(&block?)? {
+                    if freed.binary_search(&key).is_ok() {
+                        self.adds.push(bucket(&self.payload, &listed), |out| listed.encode(out))?;
+                    } else {
+                        self.held += 1;
+                    }
                 }
             }
         }
@@ -204,7 +223,7 @@ impl Changes {
 
 impl Cursor {
     fn at(kind: ChangeKind) -> Self {
-        Self { kind, next: 0, listed: Vec::new().into_iter() }
+        Self { kind, next: 0, parts: Parts::NONE, listed: Vec::new().into_iter() }
     }
 }
 
@@ -225,8 +244,13 @@ pub(super) fn rank(kind: ChangeKind) -> u8 {
 
 /// Rows that lie together are in one bucket.
 fn bucket(payload: &Payload, listed: &Listed) -> usize {
+    share(payload, listed, BUCKETS)
+}
+
+/// Of so many equal shares of the rows, the one that a row is in.
+fn share(payload: &Payload, listed: &Listed, shares: usize) -> usize {
     match listed.of {
-        Of::Row(place) => place.block() * BUCKETS / payload.blocks().max(1),
+        Of::Row(place) => place.block() * shares / payload.blocks().max(1),
         Of::Key(_) => 0,
     }
 }

@@ -12,7 +12,7 @@ use backflow_core::selection::{Selection, SyncMode};
 use super::changes::Changes;
 use super::damage::{Damage, internal};
 use super::document::Document;
-use super::entry::{Doubt, Entry, Kind, Rejected, put_bytes};
+use super::entry::{Doubt, Entry, Kind, Plain, Rejected, put_bytes};
 use super::extract::IndexRow;
 use super::hash::{key_hash, prefix};
 use super::known::Known;
@@ -109,22 +109,50 @@ struct Rows<'b, 'a> {
     unlisted: u64,
 }
 
+/// The entries of the state, one ahead.
+struct Entries<'a, 'k> {
+    state: StateReader<'a>,
+    /// The current one.
+    spec: u32,
+    known: &'k Known,
+    next: Option<(u128, Entry)>,
+}
+
+impl Entries<'_, '_> {
+    /// Goes on to the next entry. Those before `until`, where no row is in scratch, only count if their row was met as it was delivered.
+    async fn advance(&mut self, until: u128, found: &mut Found) -> Result<(), Failure> {
+        let mut passed = 0;
+        let (spec, known) = (self.spec, self.known);
+        let passes = |hash: u128, plain: &Plain<'_>| {
+            let passes = hash < until && plain.spec == spec && known.has_met_row(hash, plain.hash);
+            passed += u64::from(passes);
+            passes
+        };
+        self.next = self.state.next_but(passes).await?;
+        found.entries += passed;
+        found.findings.known += passed;
+        if passed > 0 {
+            found.specs.insert(spec);
+        }
+        Ok(())
+    }
+}
+
 impl Compare<'_> {
     /// Goes through rows and entries once, then through the records that may have to go. Partitions without any change are not read.
     pub(super) async fn run(&self, from: From<'_>, mut into: Into<'_>, meter: &mut Meter) -> Result<Found, Failure> {
         let From { index, listed, known, state, records } = from;
         let mut found = Found { rejected: Some(HashSet::new()), ..Found::default() };
-        let (mut state, quiet) = state.without(known.quiet());
+        let (state, quiet) = state.without(known.quiet());
         for entries in quiet.iter().enumerate().filter(|(_, quiet)| **quiet).map(|(at, _)| known.entries(at)) {
             found.entries += entries;
             found.findings.known += entries;
             found.specs.insert(self.document.spec);
         }
-        let mut entry = state.next().await?;
+        let mut entries = Entries { state, spec: self.document.spec, known: &known, next: None };
+        entries.advance(0, &mut found).await?;
         let mut done = 0;
         for bucket in 0..BUCKETS {
-            let bytes = index.read(bucket)?;
-            let sorted = self.sorted(&bytes)?;
             let (duplicates, contested) = match &records {
                 Some(Records { duplicates, contested, .. }) => (
                     matches::hashes(duplicates, bucket)?,
@@ -132,32 +160,36 @@ impl Compare<'_> {
                 ),
                 None => (Vec::new(), Vec::new()),
             };
-            for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
-                let Some((hash, row)) = group.first() else { continue };
-                while let Some(lone) = entry.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
-                    self.unlisted(lone, &known, &mut into, &mut found)?;
-                    entry = state.next().await?;
-                }
-                let standing = Standing {
-                    duplicate: duplicates.binary_search(hash).is_ok() && !fault!(DuplicateIsSent),
-                    contested: contested.binary_search(hash).is_ok() && !fault!(LastWriterIsForgotten),
-                };
-                match entry.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
-                    Some((at, met)) => {
-                        let rows = Rows { listed: group, unlisted: known.has_met(at, &met).into() };
-                        self.met(rows, standing, met, &mut into, &mut found)?;
-                        entry = state.next().await?;
+            for bytes in index.parts(bucket, |input, parts| IndexRow::part(input, self.layout, parts))? {
+                let bytes = bytes?;
+                let sorted = self.sorted(&bytes)?;
+                for group in sorted.chunk_by(|a, b| a.0 == b.0 && a.1.key == b.1.key) {
+                    let Some((hash, row)) = group.first() else { continue };
+                    while let Some(lone) = entries.next.take_if(|(at, entry)| (*at, &*entry.key) < (*hash, row.key)) {
+                        self.unlisted(lone, &known, &mut into, &mut found)?;
+                        entries.advance(*hash, &mut found).await?;
                     }
-                    None => self.first_seen(group, standing, &mut into, &mut found)?,
+                    let standing = Standing {
+                        duplicate: duplicates.binary_search(hash).is_ok() && !fault!(DuplicateIsSent),
+                        contested: contested.binary_search(hash).is_ok() && !fault!(LastWriterIsForgotten),
+                    };
+                    match entries.next.take_if(|(at, entry)| (*at, &*entry.key) == (*hash, row.key)) {
+                        Some((at, met)) => {
+                            let rows = Rows { listed: group, unlisted: known.has_met(at, &met).into() };
+                            self.met(rows, standing, met, &mut into, &mut found)?;
+                            entries.advance(0, &mut found).await?;
+                        }
+                        None => self.first_seen(group, standing, &mut into, &mut found)?,
+                    }
                 }
+                done += sorted.len() as u64;
+                meter.at(Stage::Comparing, done, listed);
+                tokio::task::yield_now().await;
             }
-            done += sorted.len() as u64;
-            meter.at(Stage::Comparing, done, listed);
-            tokio::task::yield_now().await;
         }
-        while let Some(lone) = entry {
+        while let Some(lone) = entries.next.take() {
             self.unlisted(lone, &known, &mut into, &mut found)?;
-            entry = state.next().await?;
+            entries.advance(u128::MAX, &mut found).await?;
         }
         if let (Some(records), Some(leaving)) = (&records, into.leaving.take()) {
             leaving.resolve(records, (self.document.spec, self.now), &mut into, &mut found)?;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::damage::internal;
 use super::entry::{put_bytes, take, take_bytes, take_u64};
-use super::hash::{Columns, key_hash, prefix};
+use super::hash::{self, Columns, key_hash, prefix};
 use super::known::Known;
 use super::layout::Layout;
 use super::matches::{self, Matches};
@@ -79,6 +79,11 @@ impl<'a> IndexRow<'a> {
         let hashes = take(input, 8 * layout.specs.len())?;
         let record = if layout.identifies { u128::from_le_bytes(take(input, 16)?.try_into().ok()?) } else { 0 };
         Some(Self { key, hashes, record, place: Place(take_u64(input)?) })
+    }
+
+    /// The part of its bucket that the next row belongs to.
+    pub(super) fn part(input: &mut &'a [u8], layout: &Layout, parts: usize) -> Option<usize> {
+        Some(hash::part(key_hash(Self::decode(input, layout)?.key), parts))
     }
 
     /// The hash by the spec at this place of [`Layout::specs`].

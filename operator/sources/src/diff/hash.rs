@@ -6,6 +6,7 @@ use std::ops::Range;
 use backflow_core::encode::Encoder;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use super::spool::BUCKETS;
 use crate::batch::Row;
 
 /// The order of keys in the state and in a run: partitions and buckets are its first bits.
@@ -16,6 +17,11 @@ pub(super) fn key_hash(key: &[u8]) -> u128 {
 /// The first `bits` of a key hash.
 pub(super) fn prefix(hash: u128, bits: u8) -> u32 {
     if bits == 0 { 0 } else { (hash >> (128 - u32::from(bits))) as u32 }
+}
+
+/// The part of its bucket that a key hash, or a record's, belongs to, of a power of two.
+pub(super) fn part(hash: u128, parts: usize) -> usize {
+    prefix(hash << BUCKETS.ilog2(), parts.ilog2() as u8) as usize
 }
 
 /// Columns that make a key or a hash, in their order: as runs of columns that lie together, so that little has to be copied.

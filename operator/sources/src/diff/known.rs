@@ -5,7 +5,7 @@ use backflow_core::code::Failure;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::document::Document;
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, Plain};
 use super::hash::prefix;
 use super::matches::{self, bucket};
 use super::replay::Chosen;
@@ -19,10 +19,10 @@ const MAX_ROWS: usize = if cfg!(test) { 20_000 } else { 1 << 20 };
 ///
 /// A fingerprint has 96 bits: that a changed row is taken for one of a million known rows happens once in 10^22 times, which is rarer
 /// by far than that its hash is as before.
+///
+/// A row's slot is near the place of its key hash, so that the state, which is in that order, goes through the table from front to back.
 pub(super) struct Known {
-    slots: Vec<u64>,
-    /// The rest of each slot's fingerprint.
-    rests: Vec<u32>,
+    slots: Vec<Print>,
     /// A bit for each slot: its row was met.
     met: Vec<u64>,
     partitions: Vec<Tally>,
@@ -30,6 +30,11 @@ pub(super) struct Known {
     bits: u8,
     salt: u64,
 }
+
+/// A fingerprint; an empty slot's is all 0, which no row's is.
+type Print = [u32; 3];
+
+const EMPTY: Print = [0; 3];
 
 /// Where a row is remembered.
 #[derive(Clone, Copy)]
@@ -70,7 +75,19 @@ impl Known {
         let mut room = known.slots.len() * 2 / 3;
         let mut partitions = vec![Tally::default(); 1 << document.bits];
         let mut others = (usize::MAX, Vec::new());
-        while let Some((key, entry)) = state.next().await? {
+        let below = document.resend_below();
+        let all = chosen.is_none() && overwritten.is_none();
+        loop {
+            let plain = |key: u128, entry: &Plain<'_>| {
+                if !all || room == 0 || entry.spec != document.spec || entry.rev < below {
+                    return false;
+                }
+                known.remember(key, entry.hash);
+                room -= 1;
+                partitions[prefix(key, document.bits) as usize].plain += 1;
+                true
+            };
+            let Some((key, entry)) = state.next_but(plain).await? else { break };
             let tally = &mut partitions[prefix(key, document.bits) as usize];
             let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else {
                 tally.others += 1;
@@ -82,7 +99,7 @@ impl Known {
                     if let Some(overwritten) = overwritten.filter(|_| bucket(key) != others.0) {
                         others = (bucket(key), matches::hashes(overwritten, bucket(key))?);
                     }
-                    entry.rev < document.resend_below()
+                    entry.rev < below
                         || entry.in_doubt()
                         || entry.is_duplicate()
                         || others.1.binary_search(&key).is_ok()
@@ -106,27 +123,20 @@ impl Known {
 
     fn with_room(rows: usize, bits: u8, salt: u64) -> Self {
         let slots = (rows * 3 / 2 + 2).next_power_of_two();
-        Self {
-            slots: vec![0; slots],
-            rests: vec![0; slots],
-            met: vec![0; slots.div_ceil(64)],
-            partitions: Vec::new(),
-            bits,
-            salt,
-        }
+        Self { slots: vec![EMPTY; slots], met: vec![0; slots.div_ceil(64)], partitions: Vec::new(), bits, salt }
     }
 
     fn remember(&mut self, key: u128, row: u64) {
         let print = fingerprint(key, row, self.salt);
-        let at = self.place(print);
-        (self.slots[at], self.rests[at]) = print;
+        let at = self.place(key, print);
+        self.slots[at] = print;
     }
 
     /// Where a row is remembered, if it is as it was delivered.
     pub(super) fn find(&self, key: u128, row: u64) -> Option<Slot> {
         let print = fingerprint(key, row, self.salt);
-        let at = self.place(print);
-        (self.slots[at] == print.0).then_some(Slot(at))
+        let at = self.place(key, print);
+        (self.slots[at] == print).then_some(Slot(at))
     }
 
     /// Notes that a row was met that is as it was delivered. Whether it was the first time.
@@ -145,7 +155,12 @@ impl Known {
     /// Whether the row of an entry was met as it was delivered.
     pub(super) fn has_met(&self, key: u128, entry: &Entry) -> bool {
         let (Kind::Delivered(hash) | Kind::Seen(hash)) = entry.kind else { return false };
-        self.find(key, hash).is_some_and(|Slot(at)| self.is_met(at))
+        self.has_met_row(key, hash)
+    }
+
+    /// Whether a row with this hash was met as it was delivered.
+    pub(super) fn has_met_row(&self, key: u128, row: u64) -> bool {
+        self.find(key, row).is_some_and(|Slot(at)| self.is_met(at))
     }
 
     /// The partitions of which nothing needs to be looked at.
@@ -163,21 +178,20 @@ impl Known {
     }
 
     /// The slot that has the fingerprint, or the empty one where it belongs. There always is one.
-    fn place(&self, print: (u64, u32)) -> usize {
+    fn place(&self, key: u128, print: Print) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = print.0 as usize & mask;
-        while self.slots[at] != 0 && (self.slots[at], self.rests[at]) != print {
+        let mut at = prefix(key, self.slots.len().ilog2() as u8) as usize;
+        while self.slots[at] != EMPTY && self.slots[at] != print {
             at = (at + 1) & mask;
         }
         at
     }
 }
 
-/// The first part is never 0: that is an empty slot.
-fn fingerprint(key: u128, row: u64, salt: u64) -> (u64, u32) {
+fn fingerprint(key: u128, row: u64, salt: u64) -> Print {
     let mut bytes = [0; 24];
     bytes[..16].copy_from_slice(&key.to_le_bytes());
     bytes[16..].copy_from_slice(&row.to_le_bytes());
     let print = xxh3_128_with_seed(&bytes, salt);
-    ((print as u64).max(1), (print >> 64) as u32)
+    [(print as u32).max(1), (print >> 32) as u32, (print >> 64) as u32]
 }

@@ -76,17 +76,19 @@ impl Leaving {
     fn resolve_moved(&self, matches: &Matches, into: &mut Into<'_>, found: &mut Found) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.moved.is_empty(*at)) {
             let alive = matches.alive(at)?;
-            for Moved { record, deletion, row } in read(&self.moved.read(at)?, Moved::decode)? {
-                let Of::Key(key) = &deletion.of else { return Err(damaged()) };
-                if stays(record, &alive) {
-                    offer(&row, into, found)?;
-                    continue;
+            for block in self.moved.blocks(at) {
+                for Moved { record, deletion, row } in read(&block?, Moved::decode)? {
+                    let Of::Key(key) = &deletion.of else { return Err(damaged()) };
+                    if stays(record, &alive) {
+                        offer(&row, into, found)?;
+                        continue;
+                    }
+                    offer_deletion(&deletion, into, found)?;
+                    found.findings.rekeyed += 1;
+                    found.findings.added += 1;
+                    found.findings.doubtful += u64::from(row.doubtful.is_some());
+                    into.changes.add_after_deletion(key_hash(key), &row)?;
                 }
-                offer_deletion(&deletion, into, found)?;
-                found.findings.rekeyed += 1;
-                found.findings.added += 1;
-                found.findings.doubtful += u64::from(row.doubtful.is_some());
-                into.changes.add_after_deletion(key_hash(key), &row)?;
             }
         }
         Ok(())
@@ -101,17 +103,19 @@ impl Leaving {
     ) -> Result<(), Failure> {
         for at in (0..BUCKETS).filter(|at| !self.gone.is_empty(*at)) {
             let alive = matches.alive(at)?;
-            for (record, deletion) in read(&self.gone.read(at)?, gone)? {
-                if !stays(record, &alive) {
-                    offer_deletion(&deletion, into, found)?;
-                    continue;
+            for block in self.gone.blocks(at) {
+                for (record, deletion) in read(&block?, gone)? {
+                    if !stays(record, &alive) {
+                        offer_deletion(&deletion, into, found)?;
+                        continue;
+                    }
+                    let Of::Key(key) = deletion.of else { return Err(damaged()) };
+                    found.findings.superseded += 1;
+                    clear(&key, into)?;
+                    // Whoever stands for it now may not get to write it: the tombstone remembers it until somebody has.
+                    found.superseded_known += u64::from(deletion.known);
+                    into.upkeep.push(&Entry::new(key, deletion.rev, spec, Kind::Tombstone(now)))?;
                 }
-                let Of::Key(key) = deletion.of else { return Err(damaged()) };
-                found.findings.superseded += 1;
-                clear(&key, into)?;
-                // Whoever stands for it now may not get to write it: the tombstone remembers it until somebody has.
-                found.superseded_known += u64::from(deletion.known);
-                into.upkeep.push(&Entry::new(key, deletion.rev, spec, Kind::Tombstone(now)))?;
             }
         }
         Ok(())
@@ -127,16 +131,19 @@ impl Leaving {
         for at in (0..BUCKETS).filter(|at| !self.before.is_empty(*at)) {
             let alive = matches.alive(at)?;
             let last = holders.last_writers(at)?;
-            for (record, key, wrote) in read(&self.before.read(at)?, before)? {
-                let holder = (record, key_hash(&key));
-                let written = last.binary_search_by_key(&holder, |(record, key, _)| (*record, *key)).ok();
-                let by_another = written.is_some_and(|at| last[at].2 > wrote.epoch) && wrote.memory.match_key.is_some();
-                if by_another || !into.takes_back {
-                    into.upkeep.push(&Entry::release(key, wrote.memory))?;
-                } else if !stays(record, &alive) {
-                    // By record and claim: the deletion of what was written there later is another one.
-                    let listed = Listed::new(Of::Key(key), record as u64, wrote.epoch);
-                    offer_deletion(&Listed { extra: true, memory: wrote.memory, ..listed }, into, found)?;
+            for block in self.before.blocks(at) {
+                for (record, key, wrote) in read(&block?, before)? {
+                    let holder = (record, key_hash(&key));
+                    let written = last.binary_search_by_key(&holder, |(record, key, _)| (*record, *key)).ok();
+                    let by_another =
+                        written.is_some_and(|at| last[at].2 > wrote.epoch) && wrote.memory.match_key.is_some();
+                    if by_another || !into.takes_back {
+                        into.upkeep.push(&Entry::release(key, wrote.memory))?;
+                    } else if !stays(record, &alive) {
+                        // By record and claim: the deletion of what was written there later is another one.
+                        let listed = Listed::new(Of::Key(key), record as u64, wrote.epoch);
+                        offer_deletion(&Listed { extra: true, memory: wrote.memory, ..listed }, into, found)?;
+                    }
                 }
             }
         }

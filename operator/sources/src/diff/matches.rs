@@ -12,10 +12,10 @@ use backflow_core::code::Failure;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::damage::internal;
-use super::entry::{put_bytes, take_bytes};
-use super::hash::{key_hash, prefix};
+use super::entry::{put_bytes, take, take_bytes};
+use super::hash::{self, key_hash, prefix};
 use super::holders::Holders;
-use super::spool::{BUCKETS, Spool, Usage};
+use super::spool::{BUCKETS, Parts, Spool, Usage};
 
 /// What a rejection of a row says whose record another row stands for.
 pub(super) const DUPLICATE: &str = "DUPLICATE_MATCH_KEY";
@@ -67,23 +67,28 @@ impl Matches {
 
     /// The records of a bucket that a current row stands for, ascending.
     pub(super) fn alive(&self, bucket: usize) -> Result<Vec<u128>, Failure> {
-        let bytes = self.0.read(bucket)?;
-        let mut records: Vec<u128> = read(&bytes)?.into_iter().map(|(record, _)| record).collect();
-        records.sort_unstable();
-        records.dedup();
-        Ok(records)
+        let mut alive = Vec::new();
+        for bytes in self.parts(bucket)? {
+            let bytes = bytes?;
+            let mut records: Vec<u128> = read(&bytes)?.into_iter().map(|(record, _)| record).collect();
+            records.sort_unstable();
+            records.dedup();
+            alive.append(&mut records);
+        }
+        Ok(alive)
     }
 
     /// Hashes of the keys that must not be sent, because a row with a greater key stands for the same record; in buckets of their own.
     pub(super) fn duplicates(&self, folder: &Path, usage: &Usage) -> Result<Spool, Failure> {
         let mut duplicates = Spool::new(folder, BUCKETS, usage.clone())?;
-        for at in 0..BUCKETS {
-            let bytes = self.0.read(at)?;
-            for same in sorted(&bytes)?.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
-                let greatest = greatest(same)?;
-                for (_, bytes) in same.iter().filter(|(_, bytes)| *bytes != greatest) {
-                    let hash = key_hash(bytes);
-                    duplicates.push(bucket(hash), |out| out.extend_from_slice(&hash.to_le_bytes()))?;
+        for part in (0..BUCKETS).map(|at| self.parts(at)) {
+            for bytes in part? {
+                for same in sorted(&bytes?)?.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+                    let greatest = greatest(same)?;
+                    for (_, bytes) in same.iter().filter(|(_, bytes)| *bytes != greatest) {
+                        let hash = key_hash(bytes);
+                        duplicates.push(bucket(hash), |out| out.extend_from_slice(&hash.to_le_bytes()))?;
+                    }
                 }
             }
         }
@@ -92,9 +97,19 @@ impl Matches {
 
     /// The records of a bucket, ascending, with the hash of the key whose row stands for each.
     pub(super) fn owners(&self, bucket: usize) -> Result<Vec<(u128, u128)>, Failure> {
-        let bytes = self.0.read(bucket)?;
-        let all = sorted(&bytes)?;
-        all.chunk_by(|a, b| a.0 == b.0).map(|same| Ok((same[0].0, key_hash(greatest(same)?)))).collect()
+        let mut owners = Vec::new();
+        for bytes in self.parts(bucket)? {
+            let bytes = bytes?;
+            for same in sorted(&bytes)?.chunk_by(|a, b| a.0 == b.0) {
+                owners.push((same[0].0, key_hash(greatest(same)?)));
+            }
+        }
+        Ok(owners)
+    }
+
+    /// A bucket, the parts ascending by record.
+    fn parts(&self, bucket: usize) -> Result<Parts, Failure> {
+        self.0.parts(bucket, |input, parts| one(input).map(|(record, _)| hash::part(record, parts)))
     }
 }
 
@@ -129,11 +144,16 @@ pub(super) fn hashes(spool: &Spool, bucket: usize) -> Result<Vec<u128>, Failure>
 fn read(bytes: &[u8]) -> Result<Vec<(u128, &[u8])>, Failure> {
     let mut input = bytes;
     let mut all = Vec::new();
-    while let Some((record, rest)) = input.split_first_chunk() {
-        input = rest;
-        all.push((u128::from_le_bytes(*record), take_bytes(&mut input).ok_or_else(damaged)?));
+    while !input.is_empty() {
+        all.push(one(&mut input).ok_or_else(damaged)?);
     }
     Ok(all)
+}
+
+/// A record and a key whose row stands for it.
+fn one<'a>(input: &mut &'a [u8]) -> Option<(u128, &'a [u8])> {
+    let record = take(input, 16)?.try_into().ok()?;
+    Some((u128::from_le_bytes(record), take_bytes(input)?))
 }
 
 /// The order of keys: numbers by value, texts by their bytes. Keys of one model have cells of the same types.

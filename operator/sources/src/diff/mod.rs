@@ -31,6 +31,7 @@ mod extract;
 mod fold;
 mod hash;
 mod holders;
+mod journal;
 mod known;
 mod layout;
 mod leaving;

@@ -19,6 +19,7 @@ use super::document::{Document, Engine};
 use super::extract::{Scratch, extract};
 use super::fold::Fold;
 use super::holders::Holders;
+use super::journal::Segment;
 use super::known::Known;
 use super::layout::Layout;
 use super::leaving::Leaving;
@@ -64,11 +65,11 @@ pub(super) async fn open(
     let layout = Arc::new(layout);
 
     let usage = Usage::default();
-    let mut overlay = Overlay::new(folder, usage.clone(), claim.document.bits)?;
+    let mut overlay = Overlay::new(folder, &usage, claim.document.bits)?;
     overlay.replay(store.as_ref(), key, claim.document.folded + 1..=claim.head.segment).await?;
     if !dry && claim.head.segment - claim.document.folded > LONG_JOURNAL {
         fold_journal(store.as_ref(), key, &mut claim, &overlay).await?;
-        overlay = Overlay::new(folder, usage.clone(), claim.document.bits)?;
+        overlay = Overlay::new(folder, &usage, claim.document.bits)?;
     }
     let Claim { head, document, run, carried } = claim;
     let all = || StateReader::all(store.as_ref(), key, &document, &overlay);
@@ -88,7 +89,7 @@ pub(super) async fn open(
     let read = extract(warehouse, query, &layout, known, scratch, &mut meter).await?;
 
     let mut changes = Changes::new(folder, &usage, read.payload, layout.row, layout.key.clone())?;
-    let mut upkeep = Overlay::new(folder, usage.clone(), document.bits)?;
+    let mut upkeep = Overlay::new(folder, &usage, document.bits)?;
     let mut cleared = Spool::new(folder, 1, usage.clone())?;
     let now = unix_seconds(&clock);
     let scratch_full = read.scratch_full;
@@ -128,6 +129,7 @@ pub(super) async fn open(
         identify,
         mode: plan.mode.clone(),
         ahead: VecDeque::new(),
+        room: Segment::default(),
         head,
         run,
         carried,

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::damage::{Damage, internal};
-use super::entry::{Entry, take, take_u32, take_u64};
+use super::entry::{Entry, Plain, take, take_u32, take_u64};
 
 /// The version of the container, of the entries in it, and of the document beside it. Every earlier one is read.
 pub(super) const FORMAT: u32 = 2;
@@ -66,6 +66,21 @@ impl Packer {
         entry.encode(&mut self.block);
         self.entries += 1;
         if self.block.len() >= BLOCK { self.close_block() } else { Ok(()) }
+    }
+
+    /// Adds entries that are encoded one after another.
+    pub(super) fn push_all(&mut self, entries: &[u8]) -> Result<(), Failure> {
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let entry = rest;
+            Entry::skip(&mut rest).ok_or_else(|| internal("an entry of a segment cannot be read back"))?;
+            self.block.extend_from_slice(&entry[..entry.len() - rest.len()]);
+            self.entries += 1;
+            if self.block.len() >= BLOCK {
+                self.close_block()?;
+            }
+        }
+        Ok(())
     }
 
     fn close_block(&mut self) -> Result<(), Failure> {
@@ -135,6 +150,24 @@ impl Unpacker {
         Ok(Self { bytes, at: HEADER, entries_left, blocks_left, block: Vec::new(), block_at: 0, decompressor })
     }
 
+    /// Goes over entries as long as they are plain and `passes` takes them.
+    pub(super) fn pass(&mut self, mut passes: impl FnMut(&Plain<'_>) -> Result<bool, Damage>) -> Result<(), Damage> {
+        while self.block_at < self.block.len() || self.open_block()? {
+            let mut input = &self.block[self.block_at..];
+            while let Some(plain) = Plain::read(&mut input) {
+                if !passes(&plain)? {
+                    return Ok(());
+                }
+                self.block_at = self.block.len() - input.len();
+                self.entries_left = self.entries_left.checked_sub(1).ok_or(Damage::Entry)?;
+            }
+            if !input.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The next entry.
     pub(super) fn next(&mut self) -> Result<Option<Entry>, Damage> {
         if self.block_at == self.block.len() && !self.open_block()? {
@@ -160,7 +193,9 @@ impl Unpacker {
         if xxh3_64(packed) != sum || raw > MAX_BLOCK {
             return Err(Damage::Checksum);
         }
-        self.block = self.decompressor.decompress(packed, raw).map_err(|_| Damage::Checksum)?;
+        self.block.clear();
+        self.block.reserve_exact(raw);
+        self.decompressor.decompress_to_buffer(packed, &mut self.block).map_err(|_| Damage::Checksum)?;
         if self.block.len() != raw || raw == 0 {
             return Err(Damage::Checksum);
         }

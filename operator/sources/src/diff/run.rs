@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
-use backflow_core::change::{Change, ChangeKind, Identify, Memory};
+use backflow_core::change::{Change, ChangeKind, Identify};
 use backflow_core::code::Failure;
 use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
 use backflow_core::failpoint;
@@ -19,19 +19,14 @@ use super::Clock;
 use super::changes::{Changes, Offered, is_extra, rank};
 use super::damage::internal;
 use super::document::Document;
-use super::entry::{Doubt, Entry, Kind, Rejected, take_bytes};
+use super::entry::take_bytes;
 use super::fold::Fold;
 use super::hash::key_hash;
-use super::packed::{Content, Packer};
+use super::journal::Segment;
 use super::progress::Meter;
 use super::spool::Spool;
 use super::stored::Overlay;
 
-/// The most changes that are marked and wait to be handed out: as many as are acknowledged in two commits, so that each commit of
-/// acknowledgements finds room to mark as many again.
-const WINDOW_CHANGES: usize = 20_000;
-/// And the most bytes of their rows, about.
-const WINDOW_BYTES: usize = 3 * 1024 * 1024;
 /// A page holds about this many bytes of rows at most, whatever `max` allows.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -59,6 +54,8 @@ pub(super) struct Streaming {
     pub identify: Option<Identify>,
     /// Changes of one kind that are marked and not handed out yet.
     pub ahead: VecDeque<Offered>,
+    /// For what is written next.
+    pub room: Segment,
     pub findings: Findings,
     pub before: Checkpoint,
     pub changes: Changes,
@@ -78,49 +75,6 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
-    /// What an acknowledgement makes of the state.
-    fn entry(&self, ack: &Ack) -> Option<Entry> {
-        if !is_extra(&ack.change) {
-            return Some(self.acknowledged(ack));
-        }
-        // A record that is refused its deletion is offered again: there is nobody else to remember it.
-        let refused = matches!(ack.verdict, Verdict::Rejected(_));
-        (!refused).then(|| Entry::release(ack.change.key.encode().into(), ack.change.memory.clone()))
-    }
-
-    fn acknowledged(&self, ack: &Ack) -> Entry {
-        let change = &ack.change;
-        let entry = Entry::new(change.key.encode().into(), self.head.epoch, self.document.spec, Kind::Kept);
-        match (&ack.verdict, change.kind) {
-            (Verdict::Rejected(rejection), kind) => {
-                let rejected = Rejected {
-                    deletion: kind == ChangeKind::Deleted,
-                    hash: change.hash,
-                    spec: self.document.spec,
-                    code: rejection.code.as_str().into(),
-                };
-                Entry { rejected: Some(Box::new(rejected)), ..entry }
-            }
-            (_, ChangeKind::Deleted) => {
-                Entry { kind: Kind::Tombstone(unix_seconds(&self.clock)), memory: change.memory.clone(), ..entry }
-            }
-            (Verdict::Delivered(memory), _) => {
-                let mut memory = memory.clone();
-                // Many destinations tell their id only when they create the record.
-                memory.remote_id = memory.remote_id.or_else(|| change.memory.remote_id.clone());
-                if fault!(NoMatchKey) {
-                    memory.match_key = None;
-                }
-                Entry { kind: Kind::Delivered(change.hash), memory, ..entry }
-            }
-            // What was sent before stays sent: its later versions are known without being sent.
-            (Verdict::Seen, ChangeKind::Updated) if !change.unsent => {
-                Entry { kind: Kind::Delivered(change.hash), memory: change.memory.clone(), ..entry }
-            }
-            (Verdict::Seen, _) => Entry { kind: Kind::Seen(change.hash), memory: change.memory.clone(), ..entry },
-        }
-    }
-
     fn reject_change(&self, ack: &Ack) -> Option<RejectChange> {
         if is_extra(&ack.change) {
             return None;
@@ -135,94 +89,13 @@ impl Streaming {
                 rejection: rejection.clone(),
             }));
         }
-        if self.rejected.as_ref().is_some_and(|rejected| !rejected.contains(&key_hash(&ack.change.key.encode()))) {
+        let listed =
+            |rejected: &HashSet<u128>| !rejected.is_empty() && rejected.contains(&key_hash(&ack.change.key.encode()));
+        if !self.rejected.as_ref().is_none_or(listed) {
             return None;
         }
         ack.change.key.write_json(&mut key);
         Some(RejectChange::Remove(key))
-    }
-
-    /// The next changes of a kind, as many as may wait beside those that do.
-    fn window(&mut self, kind: ChangeKind) -> Result<Vec<Offered>, Failure> {
-        let mut window = Vec::new();
-        let mut bytes: usize = self.ahead.iter().map(|offered| offered.bytes).sum();
-        while self.ahead.len() + window.len() < WINDOW_CHANGES && bytes < WINDOW_BYTES {
-            let Some(offered) = self.changes.next(kind)? else { break };
-            bytes += offered.bytes;
-            window.push(offered);
-        }
-        Ok(window)
-    }
-
-    /// What the journal must hold before these changes are handed out.
-    fn marks(&self, window: &[Offered]) -> Vec<Entry> {
-        if self.mode == Mode::DryRun || fault!(NoMark) {
-            return Vec::new();
-        }
-        let sent = |change: &Change| {
-            !change.duplicate && !is_extra(change) && self.selection.operation(change.kind, change.unsent).is_some()
-        };
-        window.iter().filter(|offered| sent(&offered.change)).map(|offered| self.mark(offered)).collect()
-    }
-
-    fn mark(&self, offered: &Offered) -> Entry {
-        let Offered { change, doubtful, .. } = offered;
-        if fault!(CommitBeforeAcknowledge) {
-            let verdict = Verdict::Delivered(change.memory.clone());
-            return self.acknowledged(&Ack { change: change.clone(), verdict });
-        }
-        let deletion = change.kind == ChangeKind::Deleted;
-        let memory = match &self.identify {
-            Some(identify) if !deletion => {
-                Memory { remote_id: change.memory.remote_id.clone(), ..identify(&change.row.cells()) }
-            }
-            _ => change.memory.clone(),
-        };
-        let doubt = Doubt {
-            epoch: self.head.epoch,
-            rev: change.rev,
-            deletion,
-            earlier: *doubtful,
-            hash: change.hash,
-            spec: self.document.spec,
-            memory,
-        };
-        Entry::mark(change.key.encode().into(), doubt)
-    }
-
-    /// Appends one journal segment and moves head, run and rejects.
-    async fn append(
-        &mut self,
-        entries: &[Entry],
-        document: Document,
-        run: RunRow,
-        rejects: &[RejectChange],
-    ) -> Result<(), Failure> {
-        let mut head = self.head.clone();
-        let mut segment = None;
-        if fault!(StaleEpochWrites)
-            && let Some(theirs) = self.store.head(&self.state_key).await?
-        {
-            head.epoch = theirs.epoch;
-        }
-        if !entries.is_empty() {
-            head.segment += 1;
-            let mut packer = Packer::new(Content::Segment { number: head.segment })?;
-            for entry in entries {
-                packer.push(entry)?;
-            }
-            segment = Some(packer.finish()?);
-            head.document = document.text()?;
-        }
-        let commit =
-            Commit { state_key: &self.state_key, head: &head, segment: segment.as_deref(), run: &run, rejects };
-        self.store.commit(commit).await?;
-        self.head = head;
-        self.run = run;
-        self.document = document;
-        // If scratch fails now, the journal still has the entries, and the next run folds them.
-        self.whole &= entries.iter().all(|entry| self.overlay.push(entry).is_ok());
-        Ok(())
     }
 
     /// Whether the journal is to become part of the partitions: a few changes in each of many partitions are read back sooner than all
@@ -289,15 +162,15 @@ impl Extraction for Streaming {
             self.ahead.clear();
         }
         if self.ahead.is_empty() {
-            let window = self.window(kind)?;
-            let marks = self.marks(&window);
-            if !marks.is_empty() {
-                self.append(&marks, self.document.clone(), self.run.clone(), &[]).await?;
+            self.look_ahead(kind)?;
+            let mut segment = self.acked(&[]);
+            self.add_marks(&mut segment, 0);
+            if !segment.is_empty() {
+                self.append(segment, self.document.clone(), self.run.clone(), &[]).await?;
                 failpoint::hit("after-mark");
             }
-            self.ahead.extend(window);
         }
-        let mut page = Vec::new();
+        let mut page = Vec::with_capacity(max.min(self.ahead.len()));
         let mut bytes = 0;
         while page.len() < max && bytes < PAGE_BYTES {
             let Some(offered) = self.ahead.pop_front() else { break };
@@ -328,7 +201,7 @@ impl Extraction for Streaming {
 
     async fn commit(&mut self, acks: Vec<Ack>, counters: &Counters) -> Result<(), Failure> {
         let rejects: Vec<RejectChange> = acks.iter().filter_map(|ack| self.reject_change(ack)).collect();
-        let mut entries: Vec<Entry> = acks.iter().filter_map(|ack| self.entry(ack)).collect();
+        let mut segment = self.acked(&acks);
         let run = self.run_row(counters, Phase::Running);
         let mut document = self.document.clone();
         if !acks.is_empty() {
@@ -342,15 +215,13 @@ impl Extraction for Streaming {
                 (ChangeKind::Deleted, _) => document.rows = document.rows.saturating_sub(u64::from(change.known)),
             }
         }
-        // The marks of the next window go with the acknowledgements of this one.
-        let mut window = Vec::new();
+        // The marks of the next changes go with the acknowledgements of these.
         if let Some(kind) = self.ahead.back().map(|offered| offered.change.kind) {
-            window = self.window(kind)?;
-            entries.extend(self.marks(&window));
+            let waiting = self.look_ahead(kind)?;
+            self.add_marks(&mut segment, waiting);
         }
-        self.append(&entries, document, run, &rejects).await?;
+        self.append(segment, document, run, &rejects).await?;
         failpoint::hit("after-commit");
-        self.ahead.extend(window);
         for Ack { change, verdict } in &acks {
             match change.kind {
                 ChangeKind::Added => self.acked_adds += 1,

@@ -4,19 +4,19 @@ use backflow_core::change::Memory;
 
 use super::{Doubt, Entry, Kind, Rejected, Wrote};
 
-const MATCH: u8 = 1;
-const GROUP: u8 = 2;
-const REMOTE: u8 = 4;
-const REJECTED: u8 = 8;
-const DOUBT: u8 = 16;
+pub(super) const MATCH: u8 = 1;
+pub(super) const GROUP: u8 = 2;
+pub(super) const REMOTE: u8 = 4;
+pub(super) const REJECTED: u8 = 8;
+pub(super) const DOUBT: u8 = 16;
 /// There are records that it wrote before; from format 2.
-const LEFT: u8 = 32;
-const FLAGS: u8 = MATCH | GROUP | REMOTE | REJECTED | DOUBT | LEFT;
+pub(super) const LEFT: u8 = 32;
+pub(super) const FLAGS: u8 = MATCH | GROUP | REMOTE | REJECTED | DOUBT | LEFT;
 /// Of a doubt, in the place of [`REJECTED`] and [`DOUBT`].
 const DELETION: u8 = 8;
 const EARLIER: u8 = 16;
 /// With [`EARLIER`]: the claim is known.
-const SINCE: u8 = 32;
+pub(super) const SINCE: u8 = 32;
 
 impl Doubt {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {

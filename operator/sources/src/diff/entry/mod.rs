@@ -1,6 +1,7 @@
 //! One key of the state: what is remembered of it, and what the journal makes of that. `docs/state-format.md` is the specification.
 
 mod bytes;
+mod plain;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ pub(super) use self::bytes::{
     put_bytes, put_memory, put_number, put_wrote, take, take_bytes, take_memory, take_number, take_u32, take_u64,
     take_wrote,
 };
+pub(super) use self::plain::Plain;
 use super::matches::{DUPLICATE, record};
 
 /// The most records that a key may have written before and not taken back. Of more, the oldest is forgotten.

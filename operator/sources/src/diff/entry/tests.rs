@@ -58,8 +58,20 @@ proptest! {
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
         let mut input = bytes.as_slice();
-        prop_assert_eq!(Entry::decode(&mut input), Some(entry));
+        let decoded = Entry::decode(&mut input);
+        prop_assert_eq!(decoded.as_ref(), Some(&entry));
         prop_assert!(input.is_empty());
+        let mut input = bytes.as_slice();
+        prop_assert_eq!(Entry::skip(&mut input), Some(&*entry.key));
+        prop_assert!(input.is_empty());
+        let hash = match entry.kind {
+            Kind::Delivered(hash) | Kind::Seen(hash) if entry.is_plain() => Some(hash),
+            _ => None,
+        };
+        let plain = hash.map(|hash| Plain { key: &entry.key, rev: entry.rev, spec: entry.spec, hash });
+        let mut input = bytes.as_slice();
+        prop_assert_eq!(Plain::read(&mut input), plain);
+        prop_assert_eq!(input.len(), if plain.is_some() { 0 } else { bytes.len() });
         for end in 0..bytes.len() {
             prop_assert_eq!(Entry::decode(&mut &bytes[..end]), None);
         }
