@@ -17,6 +17,8 @@ pub struct Faults {
     pub throttle: f64,
     /// Hashes of ids; a batch with any of them is answered 422.
     pub poison: Vec<u64>,
+    /// Hashes of ids that are refused one by one, inside of an answer 207; if there are any, each batch is answered record by record.
+    pub reject: Vec<u64>,
     /// After this many requests it is down …
     pub down_after: Option<u64>,
     /// … for this many seconds: every connection is cut.
@@ -26,6 +28,8 @@ pub struct Faults {
 /// What becomes of a request.
 pub(super) enum Verdict {
     Take,
+    /// Takes the records that are `true`.
+    TakeSome(Vec<bool>),
     Throttle(u64),
     Refuse,
     Cut,
@@ -36,6 +40,7 @@ pub(super) enum Verdict {
 pub(super) struct Plan {
     faults: Faults,
     poison: HashSet<u64>,
+    reject: HashSet<u64>,
     random: fastrand::Rng,
     requests: u64,
     down_until: Option<Instant>,
@@ -43,8 +48,15 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(faults: Faults) -> Self {
-        let poison = faults.poison.iter().copied().collect();
-        Self { random: fastrand::Rng::with_seed(faults.seed), faults, poison, requests: 0, down_until: None }
+        let set = |ids: &[u64]| ids.iter().copied().collect();
+        Self {
+            random: fastrand::Rng::with_seed(faults.seed),
+            poison: set(&faults.poison),
+            reject: set(&faults.reject),
+            faults,
+            requests: 0,
+            down_until: None,
+        }
     }
 
     pub(super) fn verdict(&mut self, batch: &[Taken]) -> Verdict {
@@ -60,6 +72,9 @@ impl Plan {
         }
         if !self.poison.is_empty() && batch.iter().any(|taken| self.poison.contains(&taken.id)) {
             return Verdict::Refuse;
+        }
+        if !self.reject.is_empty() {
+            return Verdict::TakeSome(batch.iter().map(|taken| !self.reject.contains(&taken.id)).collect());
         }
         Verdict::Take
     }

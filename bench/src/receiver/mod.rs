@@ -25,6 +25,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use backflow_tests::receiver::line;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::taken::{Taken, encode};
@@ -32,6 +33,9 @@ use fault::Verdict;
 
 pub use client::Client;
 pub use fault::Faults;
+
+/// The code of a record that is refused by itself.
+pub const REJECTED: &str = "INVALID_RECORD";
 
 /// What a receiver counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,8 @@ pub struct Stats {
     pub throttled: u64,
     /// Answers 422.
     pub refused: u64,
+    /// Records that were refused inside of an answer 207.
+    pub rejected: u64,
     /// Connections that were cut.
     pub cut: u64,
     /// Requests whose body was no batch.
@@ -126,6 +132,19 @@ async fn take(
             ledger.stats.records += batch.len() as u64;
             ledger.batches.push(batch);
             StatusCode::OK.into_response()
+        }
+        Verdict::TakeSome(taken) => {
+            ledger.stats.taken += 1;
+            let answers: Vec<Value> = taken
+                .iter()
+                .map(|taken| if *taken { json!({"ok": true}) } else { json!({"ok": false, "code": REJECTED}) })
+                .collect();
+            let batch: Vec<Taken> =
+                batch.into_iter().zip(taken).filter_map(|(one, taken)| taken.then_some(one)).collect();
+            ledger.stats.rejected += (answers.len() - batch.len()) as u64;
+            ledger.stats.records += batch.len() as u64;
+            ledger.batches.push(batch);
+            (StatusCode::MULTI_STATUS, axum::Json(answers)).into_response()
         }
         Verdict::Throttle(seconds) => {
             ledger.stats.throttled += 1;

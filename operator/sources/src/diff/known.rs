@@ -15,14 +15,19 @@ use super::stored::StateReader;
 /// The most rows that are remembered: 24 MiB. Of more, the others go to scratch and are compared. In tests, both happens.
 const MAX_ROWS: usize = if cfg!(test) { 20_000 } else { 1 << 20 };
 
+/// How often the state goes through the table if all rows are remembered: more than once, because how many rows there are is an estimate.
+const ROUNDS: u64 = 4;
+
 /// Fingerprints of (key, row hash), in a table with open addressing.
 ///
 /// A fingerprint has 96 bits: that a changed row is taken for one of a million known rows happens once in 10^22 times, which is rarer
 /// by far than that its hash is as before.
 ///
-/// A row's slot is near the place of its key hash, so that the state, which is in that order, goes through the table from front to back.
+/// The state, which is in the order of key hashes, goes through the table from front to back, some times: see `home`.
 pub(super) struct Known {
     slots: Vec<Print>,
+    /// How often.
+    rounds: u64,
     /// A bit for each slot: its row was met.
     met: Vec<u64>,
     partitions: Vec<Tally>,
@@ -70,8 +75,7 @@ impl Known {
         overwritten: Option<&Spool>,
         salt: u64,
     ) -> Result<Self, Failure> {
-        let mut known =
-            Self::with_room(usize::try_from(document.rows).unwrap_or(MAX_ROWS).min(MAX_ROWS), document.bits, salt);
+        let mut known = Self::with_room(document.rows, document.bits, salt);
         let mut room = known.slots.len() * 2 / 3;
         let mut partitions = vec![Tally::default(); 1 << document.bits];
         let mut others = (usize::MAX, Vec::new());
@@ -121,9 +125,17 @@ impl Known {
         Ok(Self { partitions, ..known })
     }
 
-    fn with_room(rows: usize, bits: u8, salt: u64) -> Self {
-        let slots = (rows * 3 / 2 + 2).next_power_of_two();
-        Self { slots: vec![EMPTY; slots], met: vec![0; slots.div_ceil(64)], partitions: Vec::new(), bits, salt }
+    fn with_room(rows: u64, bits: u8, salt: u64) -> Self {
+        let kept = usize::try_from(rows).unwrap_or(MAX_ROWS).min(MAX_ROWS);
+        let slots = (kept * 3 / 2 + 2).next_power_of_two();
+        Self {
+            slots: vec![EMPTY; slots],
+            rounds: ROUNDS * rows.div_ceil(MAX_ROWS as u64).max(1),
+            met: vec![0; slots.div_ceil(64)],
+            partitions: Vec::new(),
+            bits,
+            salt,
+        }
     }
 
     fn remember(&mut self, key: u128, row: u64) {
@@ -177,10 +189,17 @@ impl Known {
         self.met[at / 64] >> (at % 64) & 1 == 1
     }
 
+    /// The slot where a key's row belongs if it is free. If there are more rows than room, those of the first key hashes are remembered:
+    /// they go round as often as the others would, so that they do not crowd at the front.
+    fn home(&self, key: u128) -> usize {
+        let turned = ((key >> 64) as u64).wrapping_mul(self.rounds);
+        (u128::from(turned) * self.slots.len() as u128 >> 64) as usize
+    }
+
     /// The slot that has the fingerprint, or the empty one where it belongs. There always is one.
     fn place(&self, key: u128, print: Print) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = prefix(key, self.slots.len().ilog2() as u8) as usize;
+        let mut at = self.home(key);
         while self.slots[at] != EMPTY && self.slots[at] != print {
             at = (at + 1) & mask;
         }
@@ -194,4 +213,28 @@ fn fingerprint(key: u128, row: u64, salt: u64) -> Print {
     bytes[16..].copy_from_slice(&row.to_le_bytes());
     let print = xxh3_128_with_seed(&bytes, salt);
     [(print as u32).max(1), (print >> 32) as u32, (print >> 64) as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diff::hash::key_hash;
+
+    #[test]
+    fn rows_do_not_crowd_however_many_are_not_remembered() {
+        for times in [1, 3, 10, 100] {
+            let mut known = Known::with_room(times * MAX_ROWS as u64, 0, 7);
+            let room = known.slots.len() * 2 / 3;
+            let all = times as usize * MAX_ROWS;
+            let mut keys: Vec<u128> = (0..all).map(|at| key_hash(&at.to_le_bytes())).collect();
+            keys.sort_unstable();
+            let mut most = 0;
+            for key in keys.into_iter().take(room) {
+                let at = known.place(key, fingerprint(key, 1, 7));
+                most = most.max(at.wrapping_sub(known.home(key)) & (known.slots.len() - 1));
+                known.remember(key, 1);
+            }
+            assert!(most < 200, "{times} times as many: one is {most} slots from home");
+        }
+    }
 }

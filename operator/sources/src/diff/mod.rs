@@ -21,6 +21,7 @@ macro_rules! fault {
     }};
 }
 
+mod ahead;
 mod changes;
 mod claim;
 mod compare;
@@ -45,6 +46,7 @@ mod planted;
 mod progress;
 pub(crate) mod pushdown;
 mod replay;
+mod rules;
 mod run;
 mod spool;
 mod stored;
