@@ -19,14 +19,14 @@ use std::path::PathBuf;
 
 use backflow_tests::postgres::PostgresServer;
 
-use benchmarks::{Bench, big, changes, controller, delivery, diff, faults, kills, mapping, wide};
+use benchmarks::{Bench, answers, big, changes, controller, delivery, diff, faults, kills, mapping, wide};
 use peers::Peers;
 use place::{Engine, PLACES, Place, Store, Stores};
 use receiver::Client;
 use report::Report;
 
 /// All benchmarks in their order.
-pub const IDS: [&str; 11] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10", "BM11"];
+pub const IDS: [&str; 12] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10", "BM11", "BM12"];
 
 /// What is measured, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -113,6 +113,12 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
                     "BM5" => faults::run(&bench, &stores, place).await?,
                     _ => kills::run(&bench, &stores, place).await?,
                 })?;
+            }
+            continue;
+        }
+        if id == "BM12" {
+            for service in answers::SERVICES {
+                report.add(answers::run(&bench, service).await?)?;
             }
             continue;
         }

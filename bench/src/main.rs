@@ -27,6 +27,8 @@ enum Part {
         #[arg(long)]
         listen: SocketAddr,
     },
+    /// Play a service that sends rows
+    Answers(backflow_bench::benchmarks::answers::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -37,6 +39,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Part::Receiver { listen } => {
             runtime()?.block_on(backflow_bench::receiver::serve(listen))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Part::Answers(args) => {
+            runtime()?.block_on(backflow_bench::benchmarks::answers::serve(args))?;
             Ok(ExitCode::SUCCESS)
         }
         Part::Run(args) => {

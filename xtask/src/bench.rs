@@ -15,7 +15,7 @@ const CONTROLLER: &str = "BM10";
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Only these: BM1 … BM11
+    /// Only these: BM1 … BM12
     ids: Vec<String>,
     /// Measure others, too: dlt, dbt, Segment's mapping, plain Python; they come from the registries of their languages
     #[arg(long)]

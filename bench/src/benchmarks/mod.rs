@@ -1,5 +1,6 @@
 //! The benchmarks, one file for each subject.
 
+pub mod answers;
 pub mod big;
 pub mod changes;
 pub mod controller;
