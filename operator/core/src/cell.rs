@@ -153,8 +153,9 @@ pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// How many bytes at the front need no escape. Eight at a time: nearly all text is plain.
-fn plain(bytes: &[u8]) -> usize {
+/// How many bytes at the front need no escape in a JSON string. Eight at a time: nearly all text is plain.
+#[must_use]
+pub fn plain(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::MAX / 255;
     // The high bit of each byte that is below `bound`; where there is none, of no byte. (Of bytes behind one it may be wrong.)
     let below = |word: u64, bound: u64| word.wrapping_sub(EACH * bound) & !word & (EACH << 7);

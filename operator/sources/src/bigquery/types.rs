@@ -2,7 +2,7 @@
 //!
 //! Values arrive as strings. What is nested, and documents, are printed by the server as JSON.
 
-use backflow_core::cell::Cell;
+use backflow_core::encode::Encoder;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -103,26 +103,23 @@ impl Described for Field {
 impl row::Wire for Wire {
     const TEXT: &'static str = "STRING";
 
-    fn cell(self, text: &str) -> Option<Cell> {
+    fn encode(self, text: &str, out: Encoder<'_>) -> Option<()> {
         use base64::Engine as _;
         use base64::engine::general_purpose::STANDARD;
-        Some(match self {
-            Self::Bool => match text {
-                "true" => Cell::Bool(true),
-                "false" => Cell::Bool(false),
-                _ => return None,
-            },
-            Self::Int => Cell::Int(text.parse().ok()?),
-            Self::Float => Cell::Float(text.parse().ok()?),
-            Self::Decimal => Cell::Decimal(decimal(text)?.into()),
-            Self::Text => Cell::Text(text.into()),
-            Self::Bytes => Cell::Bytes(STANDARD.decode(text).ok()?.into()),
-            Self::Date => Cell::Time(text.into()),
-            Self::Clock => Cell::Time(trimmed(text).into()),
-            Self::Instant => Cell::Time(Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string().into()),
-            Self::Interval => Cell::Time(interval(text)?.into()),
-            Self::Json => Cell::Json(text.into()),
-        })
+        match self {
+            Self::Bool => out.bool(text.parse().ok()?),
+            Self::Int => out.int(text.parse().ok()?),
+            Self::Float => out.float(text.parse().ok()?),
+            Self::Decimal => out.decimal(decimal(text)?),
+            Self::Text => out.text(text),
+            Self::Bytes => out.bytes(&STANDARD.decode(text).ok()?),
+            Self::Date => out.time(text),
+            Self::Clock => out.time(trimmed(text)),
+            Self::Instant => out.time(&Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string()),
+            Self::Interval => out.time(&interval(text)?),
+            Self::Json => out.json(text),
+        }
+        Some(())
     }
 }
 

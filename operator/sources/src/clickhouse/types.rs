@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use backflow_core::cell::Cell;
+use backflow_core::cell::plain;
+use backflow_core::encode::Encoder;
 
 use super::api::Meta;
 use crate::rest::row::{self, Described, Reading};
@@ -135,32 +136,34 @@ impl row::Wire for Wire {
     const TEXT: &'static str = "String";
 
     /// As JSON has it.
-    fn cell(self, json: &str) -> Option<Cell> {
+    fn encode(self, json: &str, out: Encoder<'_>) -> Option<()> {
         // Numbers stand in quotes where JSON's readers could lose digits of them.
         let digits = json.trim_matches('"');
-        Some(match self {
-            Self::Bool => match json {
-                "true" => Cell::Bool(true),
-                "false" => Cell::Bool(false),
-                _ => return None,
-            },
-            Self::Int => Cell::Int(digits.parse().ok()?),
+        match self {
+            Self::Bool => out.bool(json.parse().ok()?),
+            Self::Int => out.int(digits.parse().ok()?),
             Self::Big => match digits.parse() {
-                Ok(number) => Cell::Int(number),
-                Err(_) => Cell::Decimal(whole(digits)?.into()),
+                Ok(number) => out.int(number),
+                Err(_) => out.decimal(whole(digits)?),
             },
-            Self::Float => Cell::Float(digits.parse().ok()?),
-            Self::Decimal => Cell::Decimal(decimal(digits)?.into()),
-            Self::Text => Cell::Text(text(json)?.into()),
-            Self::Time => Cell::Time(trimmed(&text(json)?).into()),
-            Self::Interval(unit) => Cell::Time(interval(unit, digits.parse().ok()?)?.into()),
-            Self::Json => Cell::Json(json.into()),
-        })
+            Self::Float => out.float(digits.parse().ok()?),
+            Self::Decimal => out.decimal(decimal(digits)?),
+            Self::Text => out.text(&text(json)?),
+            Self::Time => out.time(&trimmed(&text(json)?)),
+            Self::Interval(unit) => out.time(&interval(unit, digits.parse().ok()?)?),
+            Self::Json => out.json(json),
+        }
+        Some(())
     }
 }
 
 fn text(json: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str(json).ok()
+    // Nearly all have nothing to unescape.
+    let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner.filter(|inner| plain(inner.as_bytes()) == inner.len()) {
+        Some(inner) => Some(Cow::Borrowed(inner)),
+        None => serde_json::from_str(json).ok(),
+    }
 }
 
 fn whole(text: &str) -> Option<&str> {

@@ -3,7 +3,7 @@
 //! The API sends every value as a string. Instants would come in milliseconds, so that they are read as numbers of microseconds; what is
 //! nested, and documents, are printed by the server as JSON, with all digits of their instants and with the fields that are NULL.
 
-use backflow_core::cell::Cell;
+use backflow_core::encode::Encoder;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -81,27 +81,24 @@ impl Described for ColumnInfo {
 impl row::Wire for Wire {
     const TEXT: &'static str = "STRING";
 
-    fn cell(self, text: &str) -> Option<Cell> {
-        Some(match self {
-            Self::Bool => match text {
-                "true" => Cell::Bool(true),
-                "false" => Cell::Bool(false),
-                _ => return None,
-            },
-            Self::Int => Cell::Int(text.parse().ok()?),
-            Self::Float => Cell::Float(text.parse().ok()?),
-            Self::Decimal => Cell::Decimal(plain(text)?.into()),
-            Self::Text => Cell::Text(text.into()),
-            Self::Bytes => Cell::Bytes(STANDARD.decode(text.replace(['\r', '\n'], "")).ok()?.into()),
-            Self::Date => Cell::Time(date(text)?.into()),
-            Self::Instant => Cell::Time(Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string().into()),
+    fn encode(self, text: &str, out: Encoder<'_>) -> Option<()> {
+        match self {
+            Self::Bool => out.bool(text.parse().ok()?),
+            Self::Int => out.int(text.parse().ok()?),
+            Self::Float => out.float(text.parse().ok()?),
+            Self::Decimal => out.decimal(&plain(text)?),
+            Self::Text => out.text(text),
+            Self::Bytes => out.bytes(&STANDARD.decode(text.replace(['\r', '\n'], "")).ok()?),
+            Self::Date => out.time(date(text)?),
+            Self::Instant => out.time(&Timestamp::from_microsecond(text.parse().ok()?).ok()?.to_string()),
             Self::Naive => {
                 let (day, clock) = text.split_once(' ')?;
-                Cell::Time(format!("{}T{}", date(day)?, trimmed(clock)).into())
+                out.time(&format!("{}T{}", date(day)?, trimmed(clock)));
             }
-            Self::Interval => Cell::Time(interval(text)?.into()),
-            Self::Json => Cell::Json(text.into()),
-        })
+            Self::Interval => out.time(&interval(text)?),
+            Self::Json => out.json(text),
+        }
+        Some(())
     }
 }
 

@@ -3,7 +3,7 @@
 //! Values arrive as text, in the formats that a session is set to; types are known by the ids that the server tells with a row. What has
 //! no text of its own (`SUPER`, `VARBYTE`, geometries) is printed by the server.
 
-use backflow_core::cell::Cell;
+use backflow_core::encode::Encoder;
 
 use crate::rest::digits::{decimal, hex, trimmed};
 use crate::rest::row::{self, Described, Reading};
@@ -111,34 +111,35 @@ impl Described for ResultColumn {
 impl row::Wire for Wire {
     const TEXT: &'static str = "varchar";
 
-    fn cell(self, text: &str) -> Option<Cell> {
-        Some(match self {
+    fn encode(self, text: &str, out: Encoder<'_>) -> Option<()> {
+        match self {
             Self::Bool => match text {
-                "t" => Cell::Bool(true),
-                "f" => Cell::Bool(false),
+                "t" => out.bool(true),
+                "f" => out.bool(false),
                 _ => return None,
             },
-            Self::Int => Cell::Int(text.parse().ok()?),
-            Self::Float => Cell::Float(text.parse().ok()?),
-            Self::Decimal if text == "NaN" => Cell::Decimal(text.into()),
-            Self::Decimal => Cell::Decimal(decimal(text)?.into()),
-            Self::Text => Cell::Text(text.into()),
-            Self::Hex => Cell::Bytes(hex(text)?.into()),
-            Self::Date => Cell::Time(date(text)?.into()),
-            Self::Time => Cell::Time(clock(text)?.into()),
-            Self::TimeTz => Cell::Time(with_offset(text)?.into()),
+            Self::Int => out.int(text.parse().ok()?),
+            Self::Float => out.float(text.parse().ok()?),
+            Self::Decimal if text == "NaN" => out.decimal(text),
+            Self::Decimal => out.decimal(decimal(text)?),
+            Self::Text => out.text(text),
+            Self::Hex => out.bytes(&hex(text)?),
+            Self::Date => out.time(date(text)?),
+            Self::Time => out.time(clock(text)?),
+            Self::TimeTz => out.time(&with_offset(text)?),
             Self::Naive => {
                 let (day, time) = text.split_once(' ')?;
-                Cell::Time(format!("{}T{}", date(day)?, clock(time)?).into())
+                out.time(&format!("{}T{}", date(day)?, clock(time)?));
             }
             Self::Instant => {
                 let (day, time) = text.strip_suffix("+00")?.split_once(' ')?;
-                Cell::Time(format!("{}T{}Z", date(day)?, clock(time)?).into())
+                out.time(&format!("{}T{}Z", date(day)?, clock(time)?));
             }
-            Self::Months => Cell::Time(months(text)?.into()),
-            Self::Seconds => Cell::Time(seconds(text)?.into()),
-            Self::Json => Cell::Json(text.into()),
-        })
+            Self::Months => out.time(&months(text)?),
+            Self::Seconds => out.time(&seconds(text)?),
+            Self::Json => out.json(text),
+        }
+        Some(())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use backflow_core::cell::Cell;
 use backflow_core::code::{Code, Failure};
+use backflow_core::encode::Encoder;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
@@ -34,8 +34,8 @@ pub(crate) trait Wire: Copy + Send + Sync + 'static {
     /// The type that people cast to who want to have a text.
     const TEXT: &'static str;
 
-    /// The value; `None` if it is not in its type's form.
-    fn cell(self, text: &str) -> Option<Cell>;
+    /// Writes a value's encoding; `None` if it is not in its type's form: then something may have been written.
+    fn encode(self, text: &str, out: Encoder<'_>) -> Option<()>;
 }
 
 /// A column as it is selected.
@@ -77,7 +77,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
 
 /// The values of a row that is an array: `["1", null]`.
 pub(crate) fn values(row: &[u8]) -> Option<Vec<Value<'_>>> {
-    serde_json::from_slice(row).ok()
+    // Of a row at once it is found out faster that it is text than of each value.
+    serde_json::from_str(std::str::from_utf8(row).ok()?).ok()
 }
 
 /// Makes batches of rows.
@@ -101,14 +102,7 @@ impl<'a, W: Wire> Decoder<'a, W> {
         // A read without columns has one, which is NULL.
         let values = values.filter(|values| values.len() == self.wires.len().max(1));
         let values = values.ok_or_else(|| self.unreadable(None))?;
-        let mut cells = Vec::with_capacity(self.wires.len());
-        for (at, (wire, value)) in self.wires.iter().zip(&values).enumerate() {
-            cells.push(match &value.0 {
-                None => Cell::Null,
-                Some(text) => wire.cell(text).ok_or_else(|| self.unreadable(Some(at)))?,
-            });
-        }
-        self.batch.push(&cells);
+        fill(&mut self.batch, self.wires, &values).map_err(|at| self.unreadable(Some(at)))?;
         if self.batch.is_full() {
             self.full.push(self.batch.take());
         }
@@ -139,4 +133,17 @@ impl<'a, W: Wire> Decoder<'a, W> {
         let column = column.map_or_else(String::new, |column| format!(" of column \"{column}\""));
         Failure::new(Code::SqlError, format!("model \"{}\": a value{column} {what}", self.model))
     }
+}
+
+/// Appends a row; if one of its values is not in its type's form, says which, and appends nothing.
+fn fill<W: Wire>(batch: &mut Batch, wires: &[W], values: &[Value<'_>]) -> Result<(), usize> {
+    let mut row = batch.row();
+    for (at, (wire, value)) in wires.iter().zip(values).enumerate() {
+        match &value.0 {
+            None => row.null(),
+            Some(text) => row.push(|out| wire.encode(text, Encoder::new(out))).ok_or(at)?,
+        }
+    }
+    row.finish();
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! The services send a page of rows as one array inside of a document, of any size. The scanner cuts the array's elements out one by one,
 //! and keeps the document around it, in which the array is empty. Elements are parsed by whoever asked for them.
 
+use backflow_core::cell::plain;
+
 /// The longest row that is held: no value of it could be sent anywhere.
 const MAX_ROW: usize = 64 << 20;
 /// The longest document around the rows: it names columns and pages.
@@ -155,27 +157,26 @@ impl Scanner {
 
     /// Bytes of a row, until it ends or the piece does.
     fn within(&mut self, piece: &[u8], mut depth: usize) -> Result<(usize, usize), Unreadable> {
-        let mut used = piece.len();
-        for (at, byte) in piece.iter().enumerate() {
+        let mut used = 0;
+        while depth > 0 && used < piece.len() {
             if self.text {
+                used += if self.escaped { 0 } else { plain(&piece[used..]) };
+                let Some(byte) = piece.get(used) else { break };
                 match byte {
                     _ if self.escaped => self.escaped = false,
                     b'\\' => self.escaped = true,
                     b'"' => self.text = false,
                     _ => {}
                 }
-                continue;
+            } else {
+                match piece[used] {
+                    b'"' => self.text = true,
+                    b'[' | b'{' => depth += 1,
+                    b']' | b'}' => depth -= 1,
+                    _ => {}
+                }
             }
-            match byte {
-                b'"' => self.text = true,
-                b'[' | b'{' => depth += 1,
-                b']' | b'}' => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                used = at + 1;
-                break;
-            }
+            used += 1;
         }
         if self.row.len() + used > MAX_ROW {
             return Err(Unreadable::TooLong);

@@ -3,7 +3,7 @@
 //! The API sends every value as a string in a form of its type's own (per "Handling responses" of its guide): days, seconds with a
 //! fraction, hexadecimal digits. Documents and geographies are printed by the server as JSON.
 
-use backflow_core::cell::Cell;
+use backflow_core::encode::Encoder;
 use jiff::civil::Date;
 use jiff::{Span, Timestamp};
 
@@ -91,40 +91,32 @@ fn extended(column: &RowType) -> &str {
 impl row::Wire for Wire {
     const TEXT: &'static str = "text";
 
-    fn cell(self, text: &str) -> Option<Cell> {
-        Some(match self {
-            Self::Bool => match text {
-                "true" => Cell::Bool(true),
-                "false" => Cell::Bool(false),
-                _ => return None,
+    fn encode(self, text: &str, out: Encoder<'_>) -> Option<()> {
+        match self {
+            Self::Bool => out.bool(text.parse().ok()?),
+            // Every whole number is NUMBER(38,0) in Snowflake, so that the value itself says whether it fits 64 bits.
+            Self::Number => match text.parse() {
+                Ok(number) if !text.starts_with('+') => out.int(number),
+                _ => out.decimal(decimal(text)?),
             },
-            Self::Number => number(text)?,
-            Self::Float => Cell::Float(text.parse().ok()?),
-            Self::DecFloat => Cell::Decimal(plain(text)?.into()),
-            Self::Text => Cell::Text(text.into()),
-            Self::Hex => Cell::Bytes(hex(text)?.into()),
-            Self::Date => Cell::Time(date(text)?.into()),
-            Self::Time => Cell::Time(time(text)?.into()),
-            Self::Naive => Cell::Time(moment(text)?.into()),
-            Self::Instant => Cell::Time(format!("{}Z", moment(text)?).into()),
+            Self::Float => out.float(text.parse().ok()?),
+            Self::DecFloat => out.decimal(&plain(text)?),
+            Self::Text => out.text(text),
+            Self::Hex => out.bytes(&hex(text)?),
+            Self::Date => out.time(&date(text)?),
+            Self::Time => out.time(&time(text)?),
+            Self::Naive => out.time(moment(text)?.strip_suffix('Z')?),
+            Self::Instant => out.time(&moment(text)?),
             Self::Zoned => {
                 let (seconds, offset) = text.split_once(' ')?;
                 let offset: u32 = offset.parse().ok()?;
                 (offset <= 2880).then_some(())?;
-                Cell::Time(format!("{}Z", moment(seconds)?).into())
+                out.time(&moment(seconds)?);
             }
-            Self::Json => Cell::Json(text.into()),
-        })
+            Self::Json => out.json(text),
+        }
+        Some(())
     }
-}
-
-/// Every whole number is NUMBER(38,0) in Snowflake, so that the value itself says whether it fits 64 bits.
-fn number(text: &str) -> Option<Cell> {
-    let text = decimal(text)?;
-    Some(match text.parse() {
-        Ok(number) => Cell::Int(number),
-        Err(_) => Cell::Decimal(text.into()),
-    })
 }
 
 fn date(text: &str) -> Option<String> {
@@ -140,7 +132,8 @@ fn seconds(text: &str) -> Option<(i64, i32)> {
     if !digits || fraction.is_empty() || fraction.len() > 9 {
         return None;
     }
-    let nanos: i32 = format!("{fraction:0<9}").parse().ok()?;
+    let nanos = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = nanos.fold(0, |nanos, digit| nanos * 10 + i32::from(digit - b'0'));
     let seconds: i64 = whole.parse().ok()?;
     match whole.starts_with('-') && nanos > 0 {
         true => Some((seconds - 1, 1_000_000_000 - nanos)),
@@ -159,7 +152,7 @@ fn time(text: &str) -> Option<String> {
     })
 }
 
-/// Date and time of a moment, in UTC and without saying so.
+/// Date and time of a moment, in UTC.
 fn moment(text: &str) -> Option<String> {
     let (seconds, nanos) = seconds(text)?;
     // Not one negative and the other not: jiff's own parts have one sign.
@@ -167,8 +160,7 @@ fn moment(text: &str) -> Option<String> {
         true => Timestamp::new(seconds + 1, nanos - 1_000_000_000),
         false => Timestamp::new(seconds, nanos),
     };
-    let text = timestamp.ok()?.to_string();
-    text.strip_suffix('Z').map(str::to_owned)
+    Some(timestamp.ok()?.to_string())
 }
 
 #[cfg(test)]
