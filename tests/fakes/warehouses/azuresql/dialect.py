@@ -17,9 +17,11 @@ JOINED = re.compile(r"\\\r?\n")
 WRITES = (exp.Insert, exp.Update, exp.Delete)
 SET = re.compile(
     r"SET\s+(LOCK_TIMEOUT\s+\d+|XACT_ABORT\s+ON|TRANSACTION\s+ISOLATION\s+LEVEL\s+(SNAPSHOT|READ\s+COMMITTED)"
-    r"|(ANSI_\w+|QUOTED_IDENTIFIER|IMPLICIT_TRANSACTIONS|CONCAT_NULL_YIELDS_NULL|NOCOUNT)\s+(ON|OFF)|TEXTSIZE\s+\d+)",
+    r"|(ANSI_\w+|ARITHABORT|CONCAT_NULL_YIELDS_NULL|CURSOR_CLOSE_ON_COMMIT|IMPLICIT_TRANSACTIONS|NOCOUNT"
+    r"|QUOTED_IDENTIFIER)\s+(ON|OFF)|TEXTSIZE\s+\d+)",
     re.IGNORECASE,
 )
+USE = re.compile(r"\s*USE\s+(?:\[((?:[^\]]|\]\])+)\]|(\w+))\s*", re.IGNORECASE)
 FUNCTIONS = frozenset(
     "ABS AVG CASE CAST CEILING CHARINDEX COALESCE CONCAT CONVERT COUNT DATEADD DATEDIFF DB_NAME EXISTS FLOOR GREATEST "
     "HAS_PERMS_BY_NAME IIF ISNULL LEAST LEFT LEN LOWER LTRIM MAX MIN NULLIF REPLACE RIGHT ROUND ROW_NUMBER RTRIM "
@@ -74,6 +76,8 @@ def _read(sql: str, catalog: dict[Name, Columns], utf8: bool) -> Statement:
         if not SET.fullmatch(sql.strip()):
             raise SqlError(195, "SET: not a recognized SET option.", level=15)
         return Statement("SET", text=sql.strip())
+    if used := USE.fullmatch(sql):
+        return Statement("USE", text=used[1].replace("]]", "]") if used[1] else used[2])
     try:
         parsed = parse(sql, DIALECT)
     except SyntaxRefused as refused:

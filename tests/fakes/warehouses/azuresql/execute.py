@@ -71,6 +71,8 @@ def run(database: Database, sql: str, statement: Statement | None, user: str, fo
                     )
                 cursor.run(found.kind)
                 begun = False
+            elif found.kind == "USE":
+                _use(database.edition, found.text)
             elif found.kind != "SET":
                 if found.kind != "SELECT":
                     cursor.wait_for_writers()
@@ -83,6 +85,16 @@ def run(database: Database, sql: str, statement: Statement | None, user: str, fo
         if begun:
             cursor.run("ROLLBACK")
         cursor.close()
+
+
+def _use(edition: str, name: str) -> None:
+    """Clients name the database of their login once more. Only a SQL Server has others to go to."""
+    if name.lower() == DATABASE:
+        return
+    if edition == "server":
+        raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
+    text = "USE statement is not supported to switch between databases. "
+    raise SqlError(40508, text + "Use a new connection to connect to a different database.")
 
 
 def _check(database: Database, found: dialect.Statement, cursor: Cursor, user: str, force: bool) -> None:
