@@ -103,6 +103,61 @@ pub(crate) trait Dialect: Send + Sync + Sized {
     /// Text as SQL takes it.
     fn literal(&self, text: &str) -> String;
 
+    /// A condition as the value of a column.
+    fn truth(&self, condition: &str) -> String {
+        condition.to_owned()
+    }
+
+    /// Whether such a value is true, as a condition.
+    fn is(&self, value: &str) -> String {
+        value.to_owned()
+    }
+
+    /// Such a value.
+    fn boolean(&self, value: bool) -> &'static str {
+        if value { "true" } else { "false" }
+    }
+
+    /// A condition that is known where the one given is not.
+    fn or(&self, condition: &str, otherwise: bool) -> String {
+        format!("coalesce({condition}, {otherwise})")
+    }
+
+    /// Whether two values differ; NULL is a value.
+    fn distinct(&self, one: &str, other: &str) -> String {
+        format!("{one} IS DISTINCT FROM {other}")
+    }
+
+    /// The greater one of two numbers.
+    fn greatest(&self, one: &str, other: &str) -> String {
+        format!("greatest({one}, {other})")
+    }
+
+    /// A number beyond 32 bits.
+    fn big(&self, number: u64) -> String {
+        number.to_string()
+    }
+
+    /// A value in a type.
+    fn cast(&self, value: &str, kind: &str) -> String {
+        format!("CAST({value} AS {kind})")
+    }
+
+    /// The order of a window that needs none.
+    fn any_order(&self) -> &'static str {
+        ""
+    }
+
+    /// So many rows, behind ORDER BY.
+    fn limit(&self, rows: usize) -> String {
+        format!("LIMIT {rows}")
+    }
+
+    /// Bytes of a column of keys that may be long.
+    fn key_size(&self, key: &KeyColumn) -> String {
+        format!("octet_length({})", key.name)
+    }
+
     /// SQL type of a column of our own.
     fn kind(&self, kind: Kind) -> &'static str;
 
@@ -148,6 +203,11 @@ pub(crate) trait Dialect: Send + Sync + Sized {
     /// Makes a table of the query that follows.
     fn create_as(&self, table: &str) -> String {
         format!("CREATE TABLE {table} AS")
+    }
+
+    /// Makes a table of a query that begins with these.
+    fn create_with(&self, table: &str, with: &str, query: &str) -> String {
+        format!("{}\nWITH {with}\n{query}", self.create_as(table))
     }
 
     /// What makes a table fast to read by these columns, which name a row if it is `unique`; `None` if nothing does.
@@ -200,7 +260,7 @@ pub(crate) trait Dialect: Send + Sync + Sized {
 
     /// Rows that the worker has to look at, after a place: the place, the key's columns, the row.
     fn candidates(&self, names: &Names, row: usize, after: After) -> String {
-        text::page::candidates(names, row, after)
+        text::page::candidates(self, names, row, after)
     }
 
     /// Stores marks.
@@ -263,7 +323,7 @@ pub(crate) trait Dialect: Send + Sync + Sized {
 
     /// Takes the deletions out of a delta, with the additions that wait for them.
     fn withhold(&self, names: &Names) -> String {
-        text::moves::withhold(names)
+        text::moves::withhold(self, names)
     }
 
     /// Drops a table.

@@ -36,8 +36,8 @@ pub(super) async fn bounded<T: Transport>(
 ) -> Result<(), Failure> {
     let (what, limit, lengths): (_, _, Vec<(&str, String)>) = if summary.key_size > MAX_KEY as u64 {
         let keys = delta.key.iter().zip(&delta.names.keys).filter(|(_, key)| key.long);
-        let length = |name: &str| format!("octet_length({name})");
-        let each = keys.map(|(at, key)| (delta.columns[*at].name.as_str(), length(&key.name)));
+        let length = |key| transport.dialect().key_size(key);
+        let each = keys.map(|(at, key)| (delta.columns[*at].name.as_str(), length(key)));
         ("a primary key", MAX_KEY, each.collect())
     } else if summary.size > MAX_RECORD as u64 {
         let row = delta.columns.iter().take(delta.row).enumerate();

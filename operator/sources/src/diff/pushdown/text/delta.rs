@@ -45,7 +45,8 @@ pub(super) const DELTA: [&str; 25] = [
 pub(super) const HASH: &str = "hash";
 
 /// Columns of what was found that a delta has not.
-const FOUND: [&str; 6] = ["stands", "was_duplicate", "gone_again", "other_rev", "remembers", "delivered"];
+pub(in super::super) const FOUND: [&str; 6] =
+    ["stands", "was_duplicate", "gone_again", "other_rev", "remembers", "delivered"];
 
 /// The whole statement, around the model.
 pub(in super::super) fn delta<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> Around {
@@ -57,7 +58,7 @@ pub(in super::super) fn delta<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) 
     }
     let mut overwritten = String::new();
     if delta.identifies {
-        shown.push_str(" OR j.overwritten");
+        let _ = write!(shown, " OR {}", dialect.is("j.overwritten"));
         let held = &names.held;
         let _ = write!(
             overwritten,
@@ -97,7 +98,9 @@ fn model<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
         let _ = write!(out, "{} AS h{number}, ", dialect.row_hash(&values));
     }
     // The last row is always in the delta, and says how many there were.
-    out.push_str("row_number() OVER () AS nth, lead(1) OVER () IS NULL AS last");
+    let order = dialect.any_order();
+    let last = dialect.truth(&format!("lead(1) OVER ({order}) IS NULL"));
+    let _ = write!(out, "row_number() OVER ({order}) AS nth, {last} AS last");
     if delta.exact {
         let _ = write!(out, ", count(*) OVER (PARTITION BY {}) AS copies", keys.join(", "));
     }
@@ -110,7 +113,7 @@ fn kept<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
     // A bucket is chosen by the key alone, so that its rows can be numbered without looking at other buckets.
     let bucket = dialect.bucket(&delta.names.key_names().map(|name| format!("j.{name}")).collect::<Vec<_>>());
     let sent = if delta.is_staged() {
-        format!("j.model AND j.kind <> {}", kind::NULL_KEY)
+        format!("{} AND j.kind <> {}", dialect.is("j.model"), kind::NULL_KEY)
     } else {
         format!("j.kind IN ({}, {})", kind::UPDATED, kind::ADDED)
     };
@@ -140,13 +143,15 @@ fn kept<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
 /// The columns of the delta, or of what it is made of.
 fn numbered<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
     let keys = prefixed("x", delta.names.key_names());
-    let place = format!("x.bucket * {BUCKET} + row_number() OVER (PARTITION BY x.bucket ORDER BY {keys})");
-    let copies = format!("{} OVER (PARTITION BY x.bucket, {keys})", dialect.count_if("x.model"));
+    let bucket = dialect.big(BUCKET);
+    let place = format!("x.bucket * {bucket} + row_number() OVER (PARTITION BY x.bucket ORDER BY {keys})");
+    let of_model = dialect.is("x.model");
+    let copies = format!("{} OVER (PARTITION BY x.bucket, {keys})", dialect.count_if(&of_model));
     let row: String = (1..=delta.row).map(|at| format!(", x.p{at}")).collect();
     let more: String =
         if delta.is_staged() { FOUND.iter().map(|name| format!("x.{name}, ")).collect() } else { String::new() };
     let kind = format!(
-        "CASE WHEN x.model AND x.kind <> {null_key} AND {copies} > 1 THEN {duplicate} ELSE x.kind END",
+        "CASE WHEN {of_model} AND x.kind <> {null_key} AND {copies} > 1 THEN {duplicate} ELSE x.kind END",
         null_key = kind::NULL_KEY,
         duplicate = kind::DUPLICATE_KEY,
     );
@@ -156,9 +161,10 @@ fn numbered<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
          {place} AS place, coalesce(x.born, {epoch}) AS entry_born, coalesce(x.place, {place}) AS entry_place, \
          {spec} AS spec, {sent} AS sent, x.counted, x.model, x.known, x.unsent, x.rejected, x.doubtful, x.rev, x.{hash}, x.resend, x.size, \
          {text} AS record, {text} AS match_key, {text} AS group_key, {text} AS remote_id, \
-         false AS duplicate, false AS waits, false AS extra, false AS moved, false AS superseded, {more}{keys}{row}",
+         {no} AS duplicate, {no} AS waits, {no} AS extra, {no} AS moved, {no} AS superseded, {more}{keys}{row}",
         kind = cast(dialect, &kind, Kind::Small),
-        sent = sent(delta.sent, "x.kind", "x.unsent"),
+        sent = dialect.truth(&sent(dialect, delta.sent, "x.kind", "x.unsent")),
+        no = dialect.boolean(false),
         epoch = delta.epoch,
         spec = delta.specs.first().map_or(0, |(id, _)| *id),
         hash = D::HASH,

@@ -26,7 +26,7 @@ struct Judge {
 }
 
 impl Judge {
-    fn new<D: Dialect, W>(delta: &Delta<'_, W>) -> Self {
+    fn new<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> Self {
         let hash = D::HASH;
         let current = delta.specs.first().map_or(0, |(id, _)| *id);
         let mut by_spec = String::from("CASE c.spec");
@@ -34,31 +34,33 @@ impl Judge {
             let _ = write!(by_spec, " WHEN {id} THEN m.h{number}");
         }
         by_spec.push_str(" END");
-        let mut changed = format!("{by_spec} IS DISTINCT FROM c.{hash} OR c.doubt_epoch IS NOT NULL");
+        let mut changed = format!("{} OR c.doubt_epoch IS NOT NULL", dialect.distinct(&by_spec, &format!("c.{hash}")));
         if delta.resend_below > 0 {
             let _ = write!(changed, " OR c.rev < {}", delta.resend_below);
         }
         if delta.identifies {
-            let _ = write!(changed, " OR coalesce(c.rejected_code = '{DUPLICATE}', false)");
+            let _ = write!(changed, " OR {}", was_duplicate(dialect));
         }
         let (gone_again, row_again) = if delta.retry_rejected {
-            ("false".to_owned(), "false".to_owned())
+            let never = dialect.is(dialect.boolean(false));
+            (never.clone(), never)
         } else {
+            let deletion = dialect.is("c.rejected_deletion");
             (
-                format!("c.rejected_spec = {current} AND c.rejected_deletion"),
-                format!("c.rejected_spec = {current} AND NOT c.rejected_deletion AND c.rejected_hash = m.h0"),
+                format!("c.rejected_spec = {current} AND {deletion}"),
+                format!("c.rejected_spec = {current} AND NOT {deletion} AND c.rejected_hash = m.h0"),
             )
         };
         let null_key = delta.names.key_names().map(|name| format!("m.{name} IS NULL")).collect::<Vec<_>>().join(" OR ");
         let chosen = delta.chosen.as_ref().map(|chosen| match chosen {
-            Chosen::Claims(first, last) => format!("coalesce(c.rev BETWEEN {first} AND {last}, false)"),
+            Chosen::Claims(first, last) => dialect.or(&format!("c.rev BETWEEN {first} AND {last}"), false),
             Chosen::Keys { before, first } => {
                 let named = match (first, delta.names.keys.first()) {
-                    (Some(first), _) if first.is_empty() => " AND false".to_owned(),
+                    (Some(first), _) if first.is_empty() => format!(" AND {}", dialect.is(dialect.boolean(false))),
                     (Some(first), Some(key)) => format!(" AND m.{} IN ({})", key.name, first.join(", ")),
                     _ => String::new(),
                 };
-                format!("(coalesce(c.rev < {before}, true){named})")
+                format!("({}{named})", dialect.or(&format!("c.rev < {before}"), true))
             }
         });
         Self { by_spec, changed, row_again, gone_again, chosen, null_key, current }
@@ -132,9 +134,14 @@ impl Judge {
     }
 }
 
+/// The row was refused because another one stands for its record.
+fn was_duplicate<D: Dialect>(dialect: &D) -> String {
+    dialect.or(&format!("c.rejected_code = '{DUPLICATE}'"), false)
+}
+
 /// The columns of each pair of row (`m`) and entry (`c`), up to `FROM`.
 pub(super) fn judged<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
-    let judge = Judge::new::<D, W>(delta);
+    let judge = Judge::new(dialect, delta);
     let hash = format!("CASE WHEN m.nth IS NULL THEN coalesce(c.{}, c.doubt_hash) ELSE m.h0 END", D::HASH);
     let keys: String =
         delta.names.key_names().map(|name| format!(", coalesce(c.{name}, m.{name}) AS {name}")).collect();
@@ -144,38 +151,44 @@ pub(super) fn judged<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String
     if delta.is_staged() {
         let _ = write!(
             more,
-            "c.record AS stands, coalesce(c.rejected_code = '{DUPLICATE}', false) AS was_duplicate, \
-             coalesce({gone_again}, false) AS gone_again, \
-             CASE WHEN c.born IS NULL THEN {floor} ELSE greatest(coalesce(c.doubt_epoch, c.rev), c.rev) END AS other_rev, \
-             c.match_key IS NOT NULL OR c.group_key IS NOT NULL AS remembers, coalesce(c.kind = {DELIVERED}, false) AS delivered, ",
-            gone_again = judge.gone_again,
+            "c.record AS stands, {} AS was_duplicate, {} AS gone_again, \
+             CASE WHEN c.born IS NULL THEN {floor} ELSE {} END AS other_rev, {} AS remembers, {} AS delivered, ",
+            dialect.truth(&was_duplicate(dialect)),
+            dialect.truth(&dialect.or(&judge.gone_again, false)),
+            dialect.greatest("coalesce(c.doubt_epoch, c.rev)", "c.rev"),
+            dialect.truth("c.match_key IS NOT NULL OR c.group_key IS NOT NULL"),
+            dialect.truth(&dialect.or(&format!("c.kind = {}", entry::DELIVERED), false)),
             floor = delta.rev_floor,
-            DELIVERED = entry::DELIVERED,
         );
     }
     if delta.identifies {
         // Another key wrote its record since. In a Mirror, that one's deletion is a write, too, and leaves nothing.
         let by_another =
             if delta.mirror { "own.epoch IS NULL OR last.epoch > own.epoch" } else { "last.epoch > own.epoch" };
-        let _ = write!(
-            more,
-            "c.kind = {DELIVERED} AND m.nth IS NOT NULL AND c.record IS NOT NULL AND ({by_another}) AS overwritten, ",
-            DELIVERED = entry::DELIVERED,
-        );
+        let overwritten =
+            format!("c.kind = {} AND m.nth IS NOT NULL AND c.record IS NOT NULL AND ({by_another})", entry::DELIVERED);
+        let _ = write!(more, "{} AS overwritten, ", dialect.truth(&overwritten));
     }
     format!(
         "SELECT {kind} AS kind, \
-         CASE WHEN m.last THEN m.nth END AS counted, {copies}m.nth IS NOT NULL AS model, \
-         c.born, c.place, c.kind <= 1 AS known, c.kind = 1 AND c.doubt_epoch IS NULL AS unsent, \
-         c.rejected_spec IS NOT NULL AS rejected, c.doubt_epoch IS NOT NULL AS doubtful, {more}\
+         CASE WHEN {last} THEN m.nth END AS counted, {copies}{model} AS model, \
+         c.born, c.place, {known} AS known, {unsent} AS unsent, {rejected} AS rejected, {doubtful} AS doubtful, {more}\
          CASE WHEN c.born IS NULL THEN {floor} WHEN c.doubt_epoch IS NULL THEN c.rev \
-         WHEN c.doubt_spec = {current} AND c.doubt_deletion = (m.nth IS NULL) AND c.doubt_hash = {hash} \
+         WHEN c.doubt_spec = {current} AND c.doubt_deletion = {gone} AND c.doubt_hash = {hash} \
          AND c.doubt_epoch >= c.rev THEN c.doubt_rev \
-         ELSE greatest(c.doubt_epoch, c.rev) END AS rev, {hash} AS {hash_name}, {why} AS resend{keys}{columns}",
+         ELSE {later} END AS rev, {hash} AS {hash_name}, {why} AS resend{keys}{columns}",
         kind = judge.kind(delta),
         why = judge.resend(dialect, delta),
         current = judge.current,
         floor = delta.rev_floor,
         hash_name = D::HASH,
+        last = dialect.is("m.last"),
+        model = dialect.truth("m.nth IS NOT NULL"),
+        known = dialect.truth("c.kind <= 1"),
+        unsent = dialect.truth("c.kind = 1 AND c.doubt_epoch IS NULL"),
+        rejected = dialect.truth("c.rejected_spec IS NOT NULL"),
+        doubtful = dialect.truth("c.doubt_epoch IS NOT NULL"),
+        gone = dialect.truth("(m.nth IS NULL)"),
+        later = dialect.greatest("c.doubt_epoch", "c.rev"),
     )
 }

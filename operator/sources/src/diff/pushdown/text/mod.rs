@@ -29,24 +29,25 @@ fn same_key(names: &Names, one: &str, other: &str) -> String {
 }
 
 fn cast<D: Dialect>(dialect: &D, value: &str, kind: Kind) -> String {
-    format!("CAST({value} AS {})", dialect.kind(kind))
+    dialect.cast(value, dialect.kind(kind))
 }
 
 /// Whether a change of this kind is sent.
-fn sent(pairs: &[(u8, bool)], kind: &str, unsent: &str) -> String {
+fn sent<D: Dialect>(dialect: &D, pairs: &[(u8, bool)], kind: &str, unsent: &str) -> String {
     let has = |kind: u8, unsent: bool| pairs.contains(&(kind, unsent));
+    let unsent = dialect.or(&dialect.is(unsent), false);
     let mut parts = Vec::new();
     let mut whole = Vec::new();
     for number in [super::codes::kind::DELETED, super::codes::kind::UPDATED, super::codes::kind::ADDED] {
         match (has(number, false), has(number, true)) {
             (true, true) => whole.push(number.to_string()),
-            (true, false) => parts.push(format!("{kind} = {number} AND NOT coalesce({unsent}, false)")),
-            (false, true) => parts.push(format!("{kind} = {number} AND coalesce({unsent}, false)")),
+            (true, false) => parts.push(format!("{kind} = {number} AND NOT {unsent}")),
+            (false, true) => parts.push(format!("{kind} = {number} AND {unsent}")),
             (false, false) => {}
         }
     }
     if !whole.is_empty() {
         parts.insert(0, format!("{kind} IN ({})", whole.join(", ")));
     }
-    if parts.is_empty() { "false".to_owned() } else { format!("({})", parts.join(" OR ")) }
+    if parts.is_empty() { dialect.is(dialect.boolean(false)) } else { format!("({})", parts.join(" OR ")) }
 }

@@ -77,7 +77,7 @@ fn entries<D: Dialect>(dialect: &D, to: &Applied<'_>, moves: &[&Move]) -> Statem
         ("record", format!("CASE WHEN a.kind <> {} THEN d.record END", kind::DELETED)),
         ("rejected_hash", of_rejected(&format!("d.{hash}"))),
         ("rejected_spec", of_rejected(&spec.to_string())),
-        ("rejected_deletion", of_rejected(&format!("a.kind = {}", kind::DELETED))),
+        ("rejected_deletion", of_rejected(&dialect.truth(&format!("a.kind = {}", kind::DELETED)))),
         ("rejected_code", "a.rejected".to_owned()),
     ]);
     let refused = "{new}.rejected_spec IS NOT NULL";
@@ -92,7 +92,7 @@ fn entries<D: Dialect>(dialect: &D, to: &Applied<'_>, moves: &[&Move]) -> Statem
             .map(|name| (name, format!("{{new}}.{name}"))),
     );
     set.extend(DOUBT.map(|name| (name, format!("CASE WHEN {refused} THEN e.{name} END"))));
-    let from = format!("{from} WHERE NOT d.extra");
+    let from = format!("{from} WHERE NOT {}", dialect.is("d.extra"));
     let sql = dialect.upsert(&Upsert { table: &names.entries, alias: "e", key: &ENTRY, columns, from, set });
     Statement { sql, binds }
 }
@@ -157,25 +157,30 @@ pub(in super::super) fn doubt<D: Dialect>(dialect: &D, doubt: &Doubt<'_>) -> Vec
     let Doubt { entries, held, delta, keys, epoch, offered } = *doubt;
     let which = match offered {
         None => format!("d.kind IN ({}, {}, {})", kind::DELETED, kind::UPDATED, kind::ADDED),
-        Some([]) => "false".to_owned(),
+        Some([]) => dialect.is(dialect.boolean(false)),
         Some(offered) => {
             let each = offered.iter().map(|(kind, place)| format!("(d.kind = {kind} AND d.place <= {place})"));
             format!("({})", each.collect::<Vec<_>>().join(" OR "))
         }
     };
     // An addition that waited for its deletion was handed out only if that was acknowledged, by this claim.
+    let unmoved = dialect.or(&format!("e.rev < {epoch}"), true);
     let handed_out = if held.is_some() {
-        format!(
-            "NOT d.extra AND CASE WHEN d.waits THEN coalesce(e.rev = {epoch} AND e.kind = {}, false) \
-             ELSE coalesce(e.rev < {epoch}, true) END",
-            entry::TOMBSTONE
-        )
+        let freed = dialect.or(&format!("e.rev = {epoch} AND e.kind = {}", entry::TOMBSTONE), false);
+        let either = format!(
+            "CASE WHEN {} THEN {} ELSE {} END",
+            dialect.is("d.waits"),
+            dialect.truth(&freed),
+            dialect.truth(&unmoved)
+        );
+        format!("NOT {} AND {}", dialect.is("d.extra"), dialect.is(&either))
     } else {
-        format!("coalesce(e.rev < {epoch}, true)")
+        unmoved
     };
     let rows = format!(
         "{delta} AS d LEFT JOIN {entries} AS e ON e.born = d.entry_born AND e.place = d.entry_place \
-         WHERE d.sent AND {which} AND {handed_out}"
+         WHERE {} AND {which} AND {handed_out}",
+        dialect.is("d.sent")
     );
     let mut statements = Vec::new();
     if let Some(held) = held {
@@ -185,7 +190,7 @@ pub(in super::super) fn doubt<D: Dialect>(dialect: &D, doubt: &Doubt<'_>) -> Vec
             key: &HELD,
             columns: held_columns(epoch, None),
             from: format!("{rows} AND d.kind <> {} AND d.record IS NOT NULL", kind::DELETED),
-            set: vec![("epoch", "greatest(h.epoch, {new}.epoch)".to_owned())],
+            set: vec![("epoch", dialect.greatest("h.epoch", "{new}.epoch"))],
         }));
     }
     let mut columns = vec![("born", "d.entry_born".to_owned()), ("place", "d.entry_place".to_owned())];
@@ -198,7 +203,7 @@ pub(in super::super) fn doubt<D: Dialect>(dialect: &D, doubt: &Doubt<'_>) -> Vec
         ("doubt_rev", "d.rev".to_owned()),
         ("doubt_hash", format!("d.{}", D::HASH)),
         ("doubt_spec", "d.spec".to_owned()),
-        ("doubt_deletion", format!("d.kind = {}", kind::DELETED)),
+        ("doubt_deletion", dialect.truth(&format!("d.kind = {}", kind::DELETED))),
     ]);
     statements.push(dialect.upsert(&Upsert {
         table: entries,
@@ -222,8 +227,9 @@ pub(in super::super) fn mark<D: Dialect>(dialect: &D, names: &Names, marks: &[Ma
     ]);
     let sql = format!(
         "INSERT INTO {} (place, record, match_key, group_key, chosen) \
-         SELECT a.place, a.record, a.match_key, a.group_key, a.chosen <> 0 FROM {given}",
-        names.marks
+         SELECT a.place, a.record, a.match_key, a.group_key, {} FROM {given}",
+        names.marks,
+        dialect.truth("a.chosen <> 0")
     );
     Statement { sql, binds }
 }
@@ -266,6 +272,6 @@ pub(in super::super) fn prune<D: Dialect>(dialect: &D, names: &Names, expired: i
     dialect.remove(&names.entries, "e", None, &which)
 }
 
-pub(in super::super) fn withhold(names: &Names) -> String {
-    format!("DELETE FROM {} WHERE kind = {} OR waits", names.delta, kind::DELETED)
+pub(in super::super) fn withhold<D: Dialect>(dialect: &D, names: &Names) -> String {
+    format!("DELETE FROM {} WHERE kind = {} OR {}", names.delta, kind::DELETED, dialect.is("waits"))
 }

@@ -12,15 +12,16 @@ fn key_and_row(names: &Names, row: usize, before: &str) -> String {
     key.chain((1..=row).map(|at| format!("p{at}"))).map(|name| format!(", {before}{name}")).collect()
 }
 
-pub(in super::super) fn candidates(names: &Names, row: usize, after: After) -> String {
+pub(in super::super) fn candidates<D: Dialect>(dialect: &D, names: &Names, row: usize, after: After) -> String {
     format!(
         "SELECT s.place{said} FROM (SELECT d.*, sum(d.size) OVER (ORDER BY d.place) - d.size AS before FROM \
-         (SELECT place, size{columns} FROM {} WHERE model AND kind <> {} AND place > {} ORDER BY place LIMIT {}) AS d) AS s \
+         (SELECT place, size{columns} FROM {} WHERE {} AND kind <> {} AND place > {} ORDER BY place {}) AS d) AS s \
          WHERE s.before < {} ORDER BY s.place",
         names.found,
+        dialect.is("model"),
         kind::NULL_KEY,
         after.place,
-        after.rows,
+        dialect.limit(after.rows),
         after.bytes,
         said = key_and_row(names, row, "s."),
         columns = key_and_row(names, row, ""),
@@ -41,13 +42,14 @@ pub(in super::super) fn page<D: Dialect>(dialect: &D, names: &Names, row: usize,
     let memory: String = ["match_key", "group_key", "remote_id"]
         .map(|name| match kind {
             kind::DELETED => format!("CASE WHEN s.record IS NULL THEN e.{name} ELSE s.{name} END"),
-            _ => format!("CASE WHEN NOT s.moved THEN e.{name} END"),
+            _ => format!("CASE WHEN NOT {} THEN e.{name} END", dialect.is("s.moved")),
         })
         .join(", ");
     let free = if kind == kind::ADDED {
         format!(
-            " AND (NOT waits OR EXISTS (SELECT 1 FROM {} AS f WHERE f.born = entry_born AND f.place = entry_place \
+            " AND (NOT {} OR EXISTS (SELECT 1 FROM {} AS f WHERE f.born = entry_born AND f.place = entry_place \
              AND f.kind = {} AND f.rev = {freed}))",
+            dialect.is("waits"),
             names.entries,
             entry::TOMBSTONE
         )
@@ -59,8 +61,9 @@ pub(in super::super) fn page<D: Dialect>(dialect: &D, names: &Names, row: usize,
          FROM (SELECT d.*, sum(d.size) OVER (ORDER BY d.place) - d.size AS before FROM \
          (SELECT place, entry_born, entry_place, rev, {hash}, unsent, known, rejected, duplicate, extra, moved, record, match_key, group_key, \
          remote_id, size{columns} FROM {delta} \
-         WHERE kind = {kind} AND place > {place}{free} ORDER BY place LIMIT {rows}) AS d) AS s\
+         WHERE kind = {kind} AND place > {place}{free} ORDER BY place {limit}) AS d) AS s\
          {entry} WHERE s.before < {bytes} ORDER BY s.place",
+        limit = dialect.limit(rows),
         entry = dialect.looked_up(&names.entries, "e", ENTRY_OF, true),
     )
 }
@@ -69,12 +72,13 @@ pub(in super::super) fn cleared<D: Dialect>(dialect: &D, names: &Names, after: A
     let keys: String = names.key_names().map(|name| format!(", s.{name}")).collect();
     let old: String = names.old_keys.iter().map(|(_, key)| format!(", e.{}", key.name)).collect();
     format!(
-        "SELECT s.place{keys}{old} FROM (SELECT * FROM {} WHERE kind = {} AND rejected AND place > {} ORDER BY place LIMIT {}) AS s\
+        "SELECT s.place{keys}{old} FROM (SELECT * FROM {} WHERE kind = {} AND {} AND place > {} ORDER BY place {}) AS s\
          {} ORDER BY s.place",
         names.delta,
         after.kind,
+        dialect.is("rejected"),
         after.place,
-        after.rows,
+        dialect.limit(after.rows),
         dialect.looked_up(&names.entries, "e", ENTRY_OF, true),
     )
 }
@@ -83,11 +87,12 @@ pub(in super::super) fn longest<D: Dialect>(dialect: &D, table: &str, lengths: &
     let each: Vec<String> =
         lengths.iter().map(|length| cast(dialect, &format!("coalesce({length}, 0)"), Kind::Big)).collect();
     format!(
-        "SELECT {} FROM {table} WHERE kind IN ({}, {}, {}) ORDER BY {} DESC LIMIT 1",
+        "SELECT {} FROM {table} WHERE kind IN ({}, {}, {}) ORDER BY {} DESC {}",
         dialect.numbers(&each),
         kind::DELETED,
         kind::UPDATED,
         kind::ADDED,
-        each.join(" + ")
+        each.join(" + "),
+        dialect.limit(1)
     )
 }

@@ -15,13 +15,14 @@ pub(in super::super) fn summary<D: Dialect>(
     let is = |number: u8| of(&format!("kind = {number}"));
     let changes = format!("kind IN ({}, {}, {})", kind::DELETED, kind::UPDATED, kind::ADDED);
     let quiet = format!("kind IN ({}, {})", kind::REFRESHED, kind::BURIED);
+    let [model, known, unsent, rejected, doubtful, waits, superseded] =
+        ["model", "known", "unsent", "rejected", "doubtful", "waits", "superseded"].map(|name| dialect.is(name));
     let compared = format!("kind NOT IN ({}, {})", kind::UNCHANGED, kind::DUPLICATE_KEY);
-    let long: Vec<String> =
-        names.keys.iter().filter(|key| key.long).map(|key| format!("octet_length({})", key.name)).collect();
+    let long: Vec<String> = names.keys.iter().filter(|key| key.long).map(|key| dialect.key_size(key)).collect();
     let key_size = if long.is_empty() { "0".to_owned() } else { long.join(" + ") };
     let met = format!(
-        "{} + count(DISTINCT CASE WHEN kind = {} AND known THEN concat(entry_born, '/', entry_place) END)",
-        of(&format!("model AND known AND {compared}")),
+        "{} + count(DISTINCT CASE WHEN kind = {} AND {known} THEN concat(entry_born, '/', entry_place) END)",
+        of(&format!("{model} AND {known} AND {compared}")),
         kind::DUPLICATE_KEY
     );
     let numbers = [
@@ -30,23 +31,23 @@ pub(in super::super) fn summary<D: Dialect>(
         is(kind::DELETED),
         is(kind::UPDATED),
         is(kind::ADDED),
-        of(&format!("kind = {} AND unsent", kind::DELETED)),
+        of(&format!("kind = {} AND {unsent}", kind::DELETED)),
         // What this run's earlier pods had rejected is counted as rejected.
         of(&format!("kind = {} AND rev < {first_epoch}", kind::STILL_REJECTED)),
         is(kind::NULL_KEY),
         is(kind::DUPLICATE_KEY),
         of(&quiet),
-        of(&format!("{quiet} AND rejected")),
-        of(&format!("{changes} AND doubtful")),
+        of(&format!("{quiet} AND {rejected}")),
+        of(&format!("{changes} AND {doubtful}")),
         of(&format!("{compared} AND resend = {}", resend::MAPPING_CHANGED)),
         of(&format!("{compared} AND resend = {}", resend::FULL)),
         of(&format!("{compared} AND resend = {}", resend::REPLAY)),
-        of("waits"),
-        of("superseded"),
-        of("superseded AND known"),
-        of(&format!("model AND kind <> {}", kind::UNCHANGED)),
+        of(&waits),
+        of(&superseded),
+        of(&format!("{superseded} AND {known}")),
+        of(&format!("{model} AND kind <> {}", kind::UNCHANGED)),
         met,
-        of("NOT model AND known"),
+        of(&format!("NOT {model} AND {known}")),
         "coalesce(max(size), 0)".to_owned(),
         format!("coalesce(max(CASE WHEN {changes} THEN {key_size} END), 0)"),
     ];

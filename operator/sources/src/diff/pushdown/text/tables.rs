@@ -59,9 +59,11 @@ fn said<'a, D: Dialect>(dialect: &D, columns: impl IntoIterator<Item = Column>) 
 }
 
 /// These columns, all of them NULL, in no row.
-fn nothing(columns: &[(&str, &str, bool)]) -> String {
-    let each: Vec<String> = columns.iter().map(|(name, kind, _)| format!("CAST(NULL AS {kind}) AS {name}")).collect();
-    format!("(SELECT {} FROM (SELECT 1 AS one) AS nothing WHERE false)", each.join(", "))
+fn nothing<D: Dialect>(dialect: &D, columns: &[(&str, &str, bool)]) -> String {
+    let each: Vec<String> =
+        columns.iter().map(|(name, kind, _)| format!("{} AS {name}", dialect.cast("NULL", kind))).collect();
+    let never = dialect.is(dialect.boolean(false));
+    format!("(SELECT {} FROM (SELECT 1 AS one) AS nothing WHERE {never})", each.join(", "))
 }
 
 /// Entries have the key between what names them and the rest.
@@ -86,7 +88,7 @@ pub(in super::super) fn completed_entries<D: Dialect>(
         return entries.to_owned();
     }
     let mut columns: String =
-        missing.iter().map(|key| format!(", CAST(NULL AS {}) AS {}", key.kind, key.name)).collect();
+        missing.iter().map(|key| format!(", {} AS {}", dialect.cast("NULL", key.kind), key.name)).collect();
     if !records {
         columns.push_str(&format!(", {} AS record", cast(dialect, "NULL", Kind::Text)));
     }
@@ -101,11 +103,11 @@ pub(in super::super) fn create_held<D: Dialect>(dialect: &D, names: &Names, comm
 }
 
 pub(in super::super) fn no_entries<D: Dialect>(dialect: &D, keys: &[KeyColumn]) -> String {
-    nothing(&entry_columns(dialect, keys))
+    nothing(dialect, &entry_columns(dialect, keys))
 }
 
 pub(in super::super) fn no_held<D: Dialect>(dialect: &D) -> String {
-    nothing(&said(dialect, HELD))
+    nothing(dialect, &said(dialect, HELD))
 }
 
 pub(in super::super) fn index_found<D: Dialect>(dialect: &D, names: &Names) -> Vec<String> {
