@@ -9,12 +9,13 @@ from sqlglot import exp, tokens
 from sqlglot.dialects.tsql import TSQL
 
 from ..parsing import SyntaxRefused, called, parse, strict, to_duckdb
+from . import functions, shapes
 from .errors import SqlError, line_of
 from .kinds import Kind, of_sql
 
 DIALECT = strict(TSQL, "StrictTransactSql")
 JOINED = re.compile(r"\\\r?\n")
-WRITES = (exp.Insert, exp.Update, exp.Delete)
+WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 SET = re.compile(
     r"SET\s+(LOCK_TIMEOUT\s+\d+|XACT_ABORT\s+ON|TRANSACTION\s+ISOLATION\s+LEVEL\s+(SNAPSHOT|READ\s+COMMITTED)"
     r"|(ANSI_\w+|ARITHABORT|CONCAT_NULL_YIELDS_NULL|CURSOR_CLOSE_ON_COMMIT|IMPLICIT_TRANSACTIONS|NOCOUNT"
@@ -23,9 +24,10 @@ SET = re.compile(
 )
 USE = re.compile(r"\s*USE\s+(?:\[((?:[^\]]|\]\])+)\]|(\w+))\s*", re.IGNORECASE)
 FUNCTIONS = frozenset(
-    "ABS AVG CASE CAST CEILING CHARINDEX COALESCE CONCAT CONVERT COUNT DATEADD DATEDIFF DB_NAME EXISTS FLOOR GREATEST "
-    "HAS_PERMS_BY_NAME IIF ISNULL LEAST LEFT LEN LOWER LTRIM MAX MIN NULLIF REPLACE RIGHT ROUND ROW_NUMBER RTRIM "
-    "SERVERPROPERTY STASTEXT SUBSTRING SUM SYSUTCDATETIME TOSTRING TRY_CAST UPPER USER_NAME".split()
+    "ABS AVG CASE CAST CEILING CHARINDEX COALESCE CONCAT CONVERT COUNT COUNT_BIG DATALENGTH DATEADD DATEDIFF "
+    "DB_NAME EXISTS FLOOR GREATEST HASHBYTES HAS_PERMS_BY_NAME IIF ISNULL LEAD LEAST LEFT LEN LOWER LTRIM MAX "
+    "MIN NCHAR NULLIF OPENJSON REPLACE RIGHT ROUND ROW_NUMBER RTRIM SERVERPROPERTY STASTEXT SUBSTRING SUM "
+    "SWITCHOFFSET SYSUTCDATETIME TOSTRING TRY_CAST UPPER USER_NAME".split()
 )
 Name = tuple[str, str]
 Columns = list[tuple[str, Kind | None]]
@@ -41,11 +43,13 @@ class Statement:
     target: Name | None = None
     reads: list[Name] = field(default_factory=list)
     columns: Columns = field(default_factory=list)
+    # What it throws if its query has rows.
+    throws: SqlError | None = None
 
 
 def batch(sql: str, catalog: dict[Name, Columns], utf8: bool) -> list[Statement]:
     """The statements of a batch; the server's error if it does not take one of them."""
-    pieces = _pieces(sql)
+    pieces = _pieces(shapes.body(sql))
     found = [_read(piece, catalog, utf8) for piece in pieces]
     if len(found) > 1 and any(statement.kind == "CREATE SCHEMA" for statement in found):
         raise SqlError(111, "'CREATE SCHEMA' must be the first statement in a query batch.", level=15)
@@ -78,6 +82,18 @@ def _read(sql: str, catalog: dict[Name, Columns], utf8: bool) -> Statement:
         return Statement("SET", text=sql.strip())
     if used := USE.fullmatch(sql):
         return Statement("USE", text=used[1].replace("]]", "]") if used[1] else used[2])
+    text = shapes.executed(sql)
+    if text is not None:
+        return Statement("EXECUTE", text=text)
+    described = shapes.described(sql)
+    if described:
+        return Statement("PROPERTY", text=sql, target=described)
+    guarded = shapes.guard(sql)
+    if guarded:
+        found = _read(guarded[0], catalog, utf8)
+        found.kind, found.throws = "THROW", guarded[1]
+        return found
+    sql = shapes.unlocked(sql)
     try:
         parsed = parse(sql, DIALECT)
     except SyntaxRefused as refused:
@@ -85,10 +101,16 @@ def _read(sql: str, catalog: dict[Name, Columns], utf8: bool) -> Statement:
         raise SqlError(102, "Incorrect syntax.", int(line[1]) if line else 1, level=15) from refused
     if len(parsed) != 1:
         raise SqlError(102, "Incorrect syntax.", level=15)
-    expression = parsed[0]
+    expression = shapes.reshaped(parsed[0])
     _rules(expression, sql)
     found = Statement(_kind(expression), expression, sql)
-    if found.kind in ("SELECT", "CREATE TABLE", "INSERT", "UPDATE", "DELETE", "DROP TABLE"):
+    into = expression.args.get("into")
+    if into:
+        found.kind, found.target = "SELECT INTO", ((into.this.db or "dbo").lower(), into.this.name.lower())
+        expression.set("into", None)
+        if any(not isinstance(projection, exp.Alias | exp.Column | exp.Star) for projection in expression.selects):
+            raise SqlError(1038, "An object or column name is missing or empty.")
+    if found.kind not in ("CREATE SCHEMA", "TRANSACTION", "COMMIT", "ROLLBACK"):
         _names(found)
     if isinstance(expression, exp.Query):
         found.columns = _columns(expression, catalog, {}, utf8)
@@ -101,12 +123,27 @@ def _read(sql: str, catalog: dict[Name, Columns], utf8: bool) -> Statement:
     return found
 
 
+def executed(sql: str, catalog: dict[Name, Columns], utf8: bool) -> Statement:
+    """A statement in a text, which is read when those before it have had their effect. Lines are counted in it."""
+    pieces = _pieces(sql)
+    if len(pieces) != 1:
+        raise SqlError(102, "Incorrect syntax.", level=15)
+    found = _read(pieces[0], catalog, utf8)
+    if found.kind == "MERGE" and not sql.rstrip().endswith(";"):
+        raise SqlError(10713, "A MERGE statement must be terminated by a semi-colon (;).", level=15)
+    return found
+
+
 def _kind(expression: exp.Expression) -> str:
     if isinstance(expression, exp.Query):
         return "SELECT"
     if isinstance(expression, (*WRITES, exp.Transaction, exp.Commit, exp.Rollback)):
         return str(expression.key).upper()
     kind = str(expression.args.get("kind"))
+    if isinstance(expression, exp.Alter) and kind == "TABLE":
+        return "ALTER TABLE"
+    if isinstance(expression, exp.Create) and kind in ("INDEX", "CLUSTERED INDEX") and expression.this.this:
+        return "CREATE INDEX"
     if isinstance(expression, exp.Create | exp.Drop) and kind in ("TABLE", "SCHEMA"):
         if expression.args.get("exists") and isinstance(expression, exp.Create):
             raise SqlError(156, "Incorrect syntax near the keyword 'IF'.", level=15)
@@ -121,6 +158,8 @@ def _rules(expression: exp.Expression, sql: str) -> None:
         if name not in FUNCTIONS:
             text = f"'{name.lower()}' is not a recognized built-in function name."
             raise SqlError(195, text, line_of(sql, name), level=15)
+    shapes.conditions(expression)
+    shapes.ordered(expression)
     derived = [*expression.find_all(exp.CTE), *expression.find_all(exp.Subquery)]
     for outer in derived:
         inner = outer.this
@@ -148,7 +187,7 @@ def _rules(expression: exp.Expression, sql: str) -> None:
 def _names(found: Statement) -> None:
     expression = found.expression
     assert expression is not None
-    writes = isinstance(expression, exp.Create | exp.Drop | exp.Insert | exp.Update | exp.Delete)
+    writes = isinstance(expression, (exp.Create, exp.Drop, exp.Alter, *WRITES))
     target = expression.find(exp.Table) if writes else None
     known = {cte.alias.lower() for cte in expression.find_all(exp.CTE)}
     for table in list(expression.find_all(exp.Table)):
@@ -171,8 +210,10 @@ def _names(found: Statement) -> None:
 
 _VIEWS = {
     "schemas": "SELECT schema_name AS name, oid AS schema_id FROM duckdb_schemas() WHERE database_name = 'memory'",
-    "tables": "SELECT t.table_name AS name, t.schema_oid AS schema_id FROM duckdb_tables() AS t "
-    "WHERE t.database_name = 'memory'",
+    "tables": "SELECT t.table_name AS name, t.schema_oid AS schema_id, t.table_oid AS object_id "
+    "FROM duckdb_tables() AS t WHERE t.database_name = 'memory'",
+    "columns": "SELECT c.column_name AS name, c.table_oid AS object_id, c.column_index AS column_id "
+    "FROM duckdb_columns() AS c WHERE c.database_name = 'memory'",
     "databases": "SELECT 'shop' AS name, 1 AS snapshot_isolation_state, TRUE AS is_read_committed_snapshot_on",
 }
 
@@ -236,6 +277,7 @@ def _type(node: exp.Expression, sources: dict[str, Columns], utf8: bool) -> Kind
 def translate(expression: exp.Expression, constants: dict[str, exp.Expression]) -> str:
     """The statement in DuckDB's SQL; `constants` are calls that the account answers."""
     copy = expression.copy()
+    functions.marked(copy)
     for node in list(copy.walk(bfs=False))[::-1]:
         replacement = _rewrite(node, constants)
         if replacement is None:
@@ -265,4 +307,4 @@ def _rewrite(node: exp.Expression, constants: dict[str, exp.Expression]) -> exp.
         return constants[key].copy()
     if key == "SYSUTCDATETIME()":
         return exp.maybe_parse("CAST(now() AT TIME ZONE 'UTC' AS TIMESTAMP)", dialect="duckdb")
-    return node
+    return functions.rewritten(node)

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from ..engine import Cursor, Engine
 from ..statements import Statement
-from . import dialect
+from . import dialect, tables
 from .errors import SqlError, line_of, of_engine
 from .kinds import Kind
 from .kinds import of_engine as kind_of_engine
@@ -56,25 +56,30 @@ def run(database: Database, sql: str, statement: Statement | None, user: str, fo
     cursor = database.engine.cursor()
     if statement:
         cursor.attach(statement)
-    begun = False
+    begun, before = False, database.catalog
     try:
         results = []
-        for found in dialect.batch(sql, database.catalog, database.edition == "fabric"):
+        utf8 = database.edition == "fabric"
+        for read in dialect.batch(sql, database.catalog, utf8):
+            found = dialect.executed(read.text, database.catalog, utf8) if read.kind == "EXECUTE" else read
             if found.kind == "TRANSACTION":
                 cursor.wait_for_writers()
                 cursor.run("BEGIN")
-                begun = True
+                begun, before = True, dict(database.catalog)
             elif found.kind in ("COMMIT", "ROLLBACK"):
                 if not begun:
                     raise SqlError(
                         3902, f"The {found.kind} TRANSACTION request has no corresponding BEGIN TRANSACTION."
                     )
                 cursor.run(found.kind)
+                if found.kind == "ROLLBACK":
+                    database.catalog.clear()
+                    database.catalog.update(before)
                 begun = False
             elif found.kind == "USE":
                 _use(database.edition, found.text)
             elif found.kind != "SET":
-                if found.kind != "SELECT":
+                if found.kind not in ("SELECT", "THROW"):
                     cursor.wait_for_writers()
                 _check(database, found, cursor, user, force)
                 results.append(_execute(database, found, cursor, user))
@@ -84,6 +89,8 @@ def run(database: Database, sql: str, statement: Statement | None, user: str, fo
     finally:
         if begun:
             cursor.run("ROLLBACK")
+            database.catalog.clear()
+            database.catalog.update(before)
         cursor.close()
 
 
@@ -98,21 +105,28 @@ def _use(edition: str, name: str) -> None:
 
 
 def _check(database: Database, found: dialect.Statement, cursor: Cursor, user: str, force: bool) -> None:
-    assert found.expression is not None
-    if found.kind in ("CREATE TABLE", "CREATE SCHEMA"):
+    if found.kind in ("CREATE TABLE", "CREATE SCHEMA", "SELECT INTO"):
         if database.read_only and not force:
-            raise SqlError(262, f"{found.kind} permission denied in database '{DATABASE}'.", level=14)
+            what = found.kind.replace("SELECT INTO", "CREATE TABLE")
+            raise SqlError(262, f"{what} permission denied in database '{DATABASE}'.", level=14)
         _edition_rules(database.edition, found)
-        if found.kind == "CREATE TABLE":
+        if found.kind != "CREATE SCHEMA":
             assert found.target is not None
             if not database.has_schema(cursor, found.target[0]):
                 text = f'The specified schema name "{found.target[0]}" does not exist or you may not use it.'
                 raise SqlError(2760, text)
             if found.target in database.catalog:
                 raise SqlError(2714, f"There is already an object named '{found.target[1]}' in the database.")
-        return
-    writes = found.kind != "SELECT"
-    for name in [*found.reads, *([found.target] if found.target else [])]:
+        if found.kind != "SELECT INTO":
+            return
+    made = found.target if found.kind == "SELECT INTO" else None
+    # That it is gone already is no error to DROP TABLE IF EXISTS.
+    if found.kind == "DROP TABLE" and found.target not in database.catalog:
+        assert found.expression is not None
+        if found.expression.args.get("exists"):
+            return
+    writes = found.kind not in ("SELECT", "THROW")
+    for name in [*found.reads, *([found.target] if found.target and not made else [])]:
         shown = ".".join(name)
         if name not in database.catalog:
             said = shown if re.search(re.escape(name[0]), found.text, re.IGNORECASE) else name[1]
@@ -183,9 +197,24 @@ def _granted(database: Database, cursor: Cursor, place: str, kind: str, grant: s
 
 
 def _execute(database: Database, found: dialect.Statement, cursor: Cursor, user: str) -> Result:
+    if found.kind == "PROPERTY":
+        return Result()
     assert found.expression is not None
+    if found.kind in ("CREATE INDEX", "ALTER TABLE"):
+        tables.change(database.catalog, found, cursor)
+        return Result()
     text = dialect.translate(found.expression, _constants(database, found.expression, cursor, user))
+    if found.kind == "SELECT INTO":
+        assert found.target is not None
+        schema, name = (part.replace('"', '""') for part in found.target)
+        cursor.run(f'CREATE TABLE "{schema}"."{name}" AS {text}')
+        database.catalog[found.target] = found.columns
+        return Result()
     done = cursor.run(text)
+    if found.kind == "THROW":
+        if done.rows and found.throws:
+            raise found.throws
+        return Result()
     if found.kind == "CREATE TABLE":
         assert found.target is not None
         database.catalog[found.target] = found.columns

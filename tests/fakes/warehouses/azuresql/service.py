@@ -13,7 +13,7 @@ from ..fake import Front
 from ..statements import StatementBoard
 from ..tls import server_context
 from ..wire import Place, Response, Server
-from . import entra, execute, login
+from . import entra, execute, functions, login
 from .administration import Administration
 from .errors import SqlError, login_failed
 from .session import Session
@@ -81,7 +81,7 @@ class AzureSql:
 
     def __init__(self) -> None:
         self.board = StatementBoard()
-        self.database = execute.Database(Engine(()))
+        self.database = execute.Database(Engine(functions.MACROS))
         self.tokens = entra.Tokens()
         self.password = "pass;é=" + secrets.token_urlsafe(18)
         self.encryption = "on"
