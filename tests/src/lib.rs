@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod customers;
 pub mod destinations;
 pub mod diff_site;
+pub mod fake_site;
 pub mod guide;
 pub mod mariadb;
 pub mod memory;

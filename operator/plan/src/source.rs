@@ -69,7 +69,6 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         | Warehouse::Snowflake(_)
         | Warehouse::BigQuery(_)
         | Warehouse::Databricks(_)
-        | Warehouse::AzureSql(_)
         | Warehouse::ClickHouse(_)),
     ) = spec.warehouse()
     {

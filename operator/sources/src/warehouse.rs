@@ -119,7 +119,7 @@ pub async fn open(
             Arc::new(DatabricksWarehouse::open(databricks, schema, secrets, application_name).await?)
         }
         Connection::AzureSql(database) => {
-            Arc::new(AzureSqlWarehouse::open(database, schema, secrets, application_name).await?)
+            Arc::new(AzureSqlWarehouse::open(database, schema, source.diff, secrets, application_name).await?)
         }
         Connection::ClickHouse(clickhouse) => {
             Arc::new(ClickHouseWarehouse::open(clickhouse, schema, secrets, application_name).await?)

@@ -1,5 +1,6 @@
 //! The pushdown engine on a real Postgres: random histories, alone and beside the streaming engine, and what only a server can show.
 
+mod azuresql;
 mod faults;
 mod histories;
 mod life;
@@ -58,7 +59,11 @@ fn delivered(change: Change) -> Ack {
 
 /// Delivers everything of a run; returns what was found and what was sent, in the order of keys.
 async fn deliver(site: &DiffSite, run: &str) -> (Findings, Vec<Seen>) {
-    let mut extraction = site.open_run(run).await.unwrap();
+    deliver_all(site.open_run(run).await.unwrap()).await
+}
+
+/// The same of a run that is open.
+async fn deliver_all(mut extraction: Box<dyn Extraction>) -> (Findings, Vec<Seen>) {
     let found = extraction.findings().clone();
     let mut sent = Vec::new();
     loop {

@@ -186,9 +186,18 @@ impl Client {
 
     /// All rows of a statement of our own, as text.
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Error> {
-        let Answer::Columns(columns) = self.start(sql, PATIENCE).await? else { return Ok(Vec::new()) };
+        self.rows_within(sql, PATIENCE).await
+    }
+
+    /// The same of one that may take longer.
+    pub(super) async fn rows_within(
+        &mut self,
+        sql: &str,
+        patience: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let Answer::Columns(columns) = self.start(sql, patience).await? else { return Ok(Vec::new()) };
         let mut rows = Vec::new();
-        while let Some(row) = self.row(PATIENCE).await? {
+        while let Some(row) = self.row(patience).await? {
             let values: Option<Vec<_>> = row
                 .values(&columns)
                 .zip(&columns)

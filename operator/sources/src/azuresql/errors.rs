@@ -7,6 +7,7 @@ use backflow_core::plan::AzureSqlCredential;
 
 use super::client::Error;
 use super::connect::Connector;
+use super::objects::FENCED;
 use super::tokens::ServerError;
 use super::types::quote;
 use crate::rest::compose::Composed;
@@ -24,6 +25,16 @@ pub(super) fn is_conflict(error: &ServerError) -> bool {
 /// There is such an object, schema or row already.
 pub(super) fn is_there(error: &ServerError) -> bool {
     matches!(error.number, 2714 | 2759 | 2601 | 2627 | 15_530)
+}
+
+/// The claim is not the last one of its state.
+pub(super) fn is_fenced(error: &ServerError) -> bool {
+    error.number == FENCED
+}
+
+/// There is no such table.
+pub(super) fn is_gone(error: &ServerError) -> bool {
+    matches!(error.number, 208 | 3701)
 }
 
 /// A grant is missing.

@@ -7,9 +7,11 @@ mod client;
 mod connect;
 mod entra;
 mod errors;
+mod forms;
 mod login;
 mod objects;
 mod product;
+mod pushdown;
 mod rows;
 mod state;
 #[cfg(test)]
@@ -25,17 +27,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{AzureSql, ModelPlan};
+use backflow_core::extraction::Extraction;
+use backflow_core::plan::{AzureSql, DiffEngine, ModelPlan};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use tokio::sync::RwLock;
 
 use self::client::{Answer, Error};
 use self::connect::{Connector, Session};
+pub(crate) use self::objects::literal;
 use self::product::Kind;
 use self::rows::Reader;
 use self::state::AzureSqlTable;
+pub(crate) use self::types::quote;
 use crate::batch;
+use crate::diff::Request;
 use crate::model;
 use crate::rest::compose::Composed;
 use crate::sql::Lexis;
@@ -52,11 +58,14 @@ const USUAL: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 const MAY_SNAPSHOT: &str = "SELECT snapshot_isolation_state FROM sys.databases WHERE name = DB_NAME()";
 
 /// A database.
+#[derive(Clone)]
 pub(crate) struct AzureSqlWarehouse {
     connector: Arc<Connector>,
     state: Arc<PackedState>,
     table: Arc<AzureSqlTable>,
     server: String,
+    /// How changes are found.
+    diff: DiffEngine,
     /// Read-locked by every stream until its query has ended or is stopped.
     reading: Arc<RwLock<()>>,
 }
@@ -65,6 +74,7 @@ impl AzureSqlWarehouse {
     pub(crate) async fn open(
         plan: &AzureSql,
         schema: &str,
+        diff: DiffEngine,
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
@@ -75,7 +85,7 @@ impl AzureSqlWarehouse {
         let server = product.name.clone();
         let table = Arc::new(AzureSqlTable::new(Arc::clone(&connector), schema, product));
         let state = Arc::new(PackedState::in_table(Arc::clone(&table) as Arc<dyn ObjectTable>));
-        Ok(Self { connector, state, table, server, reading: Arc::default() })
+        Ok(Self { connector, state, table, server, diff, reading: Arc::default() })
     }
 
     async fn described(
@@ -115,7 +125,11 @@ impl Warehouse for AzureSqlWarehouse {
     }
 
     async fn check(&self) -> Result<String, Failure> {
-        self.table.check().await?;
+        let pushdown = self.diff == DiffEngine::Pushdown;
+        if pushdown {
+            self.may_compare()?;
+        }
+        self.table.check(pushdown).await?;
         self.server().await
     }
 
@@ -135,13 +149,7 @@ impl Warehouse for AzureSqlWarehouse {
                 let names = described.iter().map(|column| column.name.as_str());
                 return Err(model::unknown_column(&query.model, name, names));
             };
-            expressions.push(types::reading(column).ok_or_else(|| {
-                let (model, kind) = (&query.model.name, types::name(&column.kind));
-                let message = format!(
-                    "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; cast it to nvarchar in the SQL"
-                );
-                Failure::new(Code::SqlError, message)
-            })?);
+            expressions.push(types::reading(column).ok_or_else(|| types::unread(&query.model.name, column))?);
         }
         let composed =
             Composed::read(&query.model, Lexis::TransactSql, &expressions, query.filter.as_deref(), query.limit)?;
@@ -164,5 +172,10 @@ impl Warehouse for AzureSqlWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        self.may_compare()?;
+        crate::diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

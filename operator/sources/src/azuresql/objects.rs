@@ -1,5 +1,7 @@
 //! The statements over the table of objects, as text.
 
+use std::fmt::Write as _;
+
 use super::product::Kind;
 use super::types::quote;
 use crate::state_rows::SCHEMA_VERSION;
@@ -14,6 +16,9 @@ pub(super) struct Sql {
     name: String,
     kind: Kind,
 }
+
+/// What the server calls it when a claim is not the last one: the first number that it leaves to others.
+pub(super) const FENCED: u32 = 50_001;
 
 const COLUMNS: &str = "name, writing, part, parts, encoding, content, bytes";
 
@@ -136,18 +141,53 @@ impl Sql {
         )
     }
 
+    /// Statements that have their effect together, if neither an object of the name `next` nor a later one of its folder is there; and
+    /// the object that is to be it, if there is one. The turn is taken last: who makes an object waits for the check alone, and not for
+    /// the statements. `None`: nobody else knows of what they are about.
+    pub(super) fn moving(&self, statements: &[String], next: Option<&str>, part: Option<&Part>) -> String {
+        let (objects, turns) = (&self.objects, &self.turns);
+        let mut batch = "BEGIN TRY\nBEGIN TRANSACTION;\n".to_owned();
+        for statement in statements {
+            // As a text each is read when those before it have had their effect.
+            let _ = writeln!(batch, "EXECUTE ({});", literal(statement));
+        }
+        if let Some(next) = next {
+            let folder = next.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let _ = writeln!(
+                batch,
+                "UPDATE {turns} SET turn = turn + 1;\nIF EXISTS (SELECT 1 FROM {objects} WHERE {} AND name >= {}) \
+                 THROW {FENCED}, N'another claim', 1;",
+                begins_with(&format!("{folder}/")),
+                ascii(next)
+            );
+        }
+        if let Some(part) = part {
+            let _ = writeln!(batch, "INSERT INTO {objects} ({COLUMNS}, written_at) {};", self.values(part));
+        }
+        // A text that cannot be read ends nothing but itself, unless it is caught.
+        batch.push_str(
+            "COMMIT TRANSACTION;\nEND TRY\nBEGIN CATCH\nIF XACT_STATE() <> 0 ROLLBACK TRANSACTION;\nTHROW;\nEND CATCH",
+        );
+        batch
+    }
+
+    /// The columns of all tables of the schema that have this in their names: the table's name, and the column's.
+    pub(super) fn columns_of(&self, infix: &str) -> String {
+        format!(
+            "SELECT t.name AS name, c.name AS part FROM sys.tables AS t INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
+             INNER JOIN sys.columns AS c ON c.object_id = t.object_id WHERE s.name = {} AND t.name LIKE {} ESCAPE '!' \
+             ORDER BY t.name, c.column_id",
+            literal(&self.name),
+            literal(&format!("%{}%", escaped(infix)))
+        )
+    }
+
     pub(super) fn remove_others(&self, name: &str, writing: &str) -> String {
         format!("DELETE FROM {} WHERE name = {} AND writing <> {}", self.objects, ascii(name), ascii(writing))
     }
 
     pub(super) fn names(&self, prefix: &str) -> String {
-        // What a pattern would take for more than itself.
-        let escaped = prefix.replace('!', "!!").replace('_', "!_").replace('%', "!%").replace('[', "![");
-        let prefix = ascii(&format!("{escaped}%"));
-        format!(
-            "SELECT name, SUM(bytes) AS bytes FROM {} WHERE name LIKE {prefix} ESCAPE '!' GROUP BY name",
-            self.objects
-        )
+        format!("SELECT name, SUM(bytes) AS bytes FROM {} WHERE {} GROUP BY name", self.objects, begins_with(prefix))
     }
 
     pub(super) fn folders(&self) -> String {
@@ -160,8 +200,18 @@ impl Sql {
     }
 }
 
+/// Which names begin so.
+fn begins_with(prefix: &str) -> String {
+    format!("name LIKE {} ESCAPE '!'", ascii(&format!("{}%", escaped(prefix))))
+}
+
+/// A text for a pattern that means itself.
+fn escaped(text: &str) -> String {
+    text.replace('!', "!!").replace('_', "!_").replace('%', "!%").replace('[', "![")
+}
+
 /// A text as a string of SQL that holds any character.
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("N{}", ascii(text))
 }
 
@@ -214,6 +264,10 @@ mod tests {
         ]);
         all.extend([sql.remove_others(name, "0a"), sql.names("growth_crm!2e/[a]%"), sql.folders()]);
         all.push(sql.remove(&["it's".into(), "b".into()]));
+        let moves = ["DELETE FROM t WHERE name = N'it''s'".to_owned(), "DROP TABLE t".to_owned()];
+        let next = "growth_crm/head/00000000000000000002";
+        all.push(sql.moving(&moves, Some(next), Some(&Part { name: next.into(), ..part.clone() })));
+        all.extend([sql.moving(&moves[..1], None, None), sql.columns_of("_00")]);
         insta::assert_snapshot!(all.join(";\n\n"));
     }
 }

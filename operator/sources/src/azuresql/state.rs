@@ -10,13 +10,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 
-use super::client::Error;
-use super::connect::Connector;
+use super::client::{Error, PATIENCE};
+use super::connect::{Connector, LONGEST};
 use super::errors;
 use super::objects::Sql;
-use super::product::Product;
+use super::product::{Kind, Product};
 use super::tokens::ServerError;
+use crate::diff::pushdown::dialect::Dialect as _;
+use crate::diff::pushdown::dialects::tsql::TransactSql;
+use crate::diff::pushdown::tables;
+use crate::diff::pushdown::transport::Table;
+use crate::diff::pushdown::typed::key_part;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
+use crate::store::Along;
 use crate::store::table::{ObjectTable, Part};
 use crate::stream::Broken;
 
@@ -32,7 +38,7 @@ type Rows = Vec<Vec<Option<String>>>;
 pub(super) struct AzureSqlTable {
     connector: Arc<Connector>,
     product: Product,
-    sql: Sql,
+    pub(super) sql: Sql,
 }
 
 impl AzureSqlTable {
@@ -41,17 +47,65 @@ impl AzureSqlTable {
         Self { connector, product, sql }
     }
 
-    /// Proves that a run may use the tables, or may make them.
-    pub(super) async fn check(&self) -> Result<(), Failure> {
+    /// Proves that a run may use the tables, or may make them. `more`: it makes tables of its own, too.
+    pub(super) async fn check(&self, more: bool) -> Result<(), Failure> {
         let (schema, tables) = self.found().await?;
         if tables == 2 {
             self.check_version().await?;
+            if more {
+                self.may_make_tables().await?;
+            }
             return if self.all_granted(&self.sql.uses()).await? { Ok(()) } else { Err(self.denied()) };
         }
         match (self.all_granted(&self.sql.may_create(schema)).await?, schema) {
             (true, _) => Ok(()),
             (false, true) => Err(self.denied()),
             (false, false) => Err(self.missing()),
+        }
+    }
+
+    /// The tables that the pushdown engine has for a state.
+    pub(super) async fn own_tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
+        let mut found: Vec<Table> = Vec::new();
+        for row in self.run(&self.sql.columns_of(&tables::infix(state_key))).await? {
+            let [Some(name), Some(column)] = <[_; 2]>::try_from(row).map_err(|_| self.damaged())? else {
+                return Err(self.damaged());
+            };
+            if !tables::belongs(state_key, &name) {
+                continue;
+            }
+            if found.last().is_none_or(|table| table.name != name) {
+                found.push(Table { name, keys: Vec::new(), records: false });
+            }
+            let Some(table) = found.last_mut() else { continue };
+            table.records |= column == "record";
+            table.keys.extend(key_part(&column).is_some().then_some(column));
+        }
+        Ok(found)
+    }
+
+    /// What the server is.
+    pub(super) fn kind(&self) -> Kind {
+        self.product.kind
+    }
+
+    /// Refuses unless the user may make tables in the schema.
+    pub(super) async fn may_make_tables(&self) -> Result<(), Failure> {
+        if self.all_granted(&self.sql.may_create(true)).await? { Ok(()) } else { Err(self.denied()) }
+    }
+
+    /// A table of the schema, as SQL names it.
+    pub(super) fn table(&self, name: &str) -> String {
+        TransactSql.table(&self.sql.schema, name)
+    }
+
+    /// Adds an object and moves what goes along, unless another one is there: then nothing has moved. Who has added that has dropped tables,
+    /// and what is about them fails.
+    async fn move_with(&self, part: &Part, statements: &[String]) -> Result<(), Failure> {
+        let sql = self.sql.moving(statements, Some(&part.name), Some(part));
+        match self.attempt_within(&sql, LONGEST).await? {
+            Err(error) if !errors::is_fenced(&error) && !errors::is_gone(&error) => Err(self.failure(&error)),
+            _ => Ok(()),
         }
     }
 
@@ -82,10 +136,14 @@ impl AzureSqlTable {
     }
 
     async fn attempt(&self, sql: &str) -> Result<Result<Rows, ServerError>, Failure> {
+        self.attempt_within(sql, PATIENCE).await
+    }
+
+    async fn attempt_within(&self, sql: &str, patience: Duration) -> Result<Result<Rows, ServerError>, Failure> {
         let mut attempt = 1;
         loop {
             let mut session = self.connector.take().await?;
-            match session.client.rows(sql).await {
+            match session.client.rows_within(sql, patience).await {
                 Ok(rows) => {
                     self.connector.give_back(session).await;
                     return Ok(Ok(rows));
@@ -114,7 +172,7 @@ impl AzureSqlTable {
         })
     }
 
-    fn failure(&self, error: &ServerError) -> Failure {
+    pub(super) fn failure(&self, error: &ServerError) -> Failure {
         errors::state(error, &self.sql.schema, &self.product.user, &self.connector)
     }
 
@@ -175,6 +233,20 @@ impl ObjectTable for AzureSqlTable {
 
     async fn add_first(&self, part: &Part) -> Result<(), Failure> {
         self.run(&self.sql.add_first(part)).await.map(drop)
+    }
+
+    async fn add_first_along(&self, part: &Part, along: Along<'_>) -> Result<(), Failure> {
+        match along {
+            Along::Moved(statements) => self.move_with(part, statements).await,
+            Along::Cleared(state_key) => match self.own_tables(state_key).await?.as_slice() {
+                [] => self.add_first(part).await,
+                tables => {
+                    let drops: Vec<String> =
+                        tables.iter().map(|table| TransactSql.drop(&self.table(&table.name))).collect();
+                    self.move_with(part, &drops).await
+                }
+            },
+        }
     }
 
     async fn remove_others(&self, name: &str, writing: &str) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use backflow_core::code::{Code, Failure};
 use backflow_core::encode::Encoder;
 
 use super::tokens::Value;
@@ -77,7 +78,7 @@ pub(super) enum Wire {
 }
 
 /// A name in brackets.
-pub(super) fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     format!("[{}]", name.replace(']', "]]"))
 }
 
@@ -308,9 +309,13 @@ pub(super) fn wire(kind: &Kind) -> Option<Wire> {
 
 /// What a column is selected by, so that it arrives in a form that [`wire`] knows; `None` if there is none for values of its type.
 pub(super) fn reading(column: &Column) -> Option<String> {
-    let raw = format!("_m.{}", quote(&column.name));
-    Some(match &column.kind {
-        kind if wire(kind).is_some() => raw,
+    reading_of(&format!("_m.{}", quote(&column.name)), &column.kind)
+}
+
+/// The same of a value that is said so.
+pub(super) fn reading_of(raw: &str, kind: &Kind) -> Option<String> {
+    Some(match kind {
+        kind if wire(kind).is_some() => raw.to_owned(),
         // Text of a code page: the server makes it Unicode.
         Kind::Long { bytes: bytes @ 0..=4000, .. } => format!("CAST({raw} AS nvarchar({}))", bytes.max(&1)),
         Kind::Long { .. } | Kind::Old(0x23 | 0x63) | Kind::Xml => format!("CAST({raw} AS nvarchar(max))"),
@@ -322,6 +327,15 @@ pub(super) fn reading(column: &Column) -> Option<String> {
         },
         _ => return None,
     })
+}
+
+/// Why a column cannot be selected.
+pub(super) fn unread(model: &str, column: &Column) -> Failure {
+    let (name, kind) = (&column.name, name(&column.kind));
+    let message = format!(
+        "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; cast it to nvarchar in the SQL"
+    );
+    Failure::new(Code::SqlError, message)
 }
 
 /// Encodes one value; `None` if it is not in its type's form.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use backflow_core::code::Failure;
 use backflow_core::plan::{ModelPlan, ModelQuery};
 
+use crate::diff::pushdown::statement::Around;
 use crate::sql::{Lexis, Subject, check_expression, check_statement, main_select, table};
 
 /// A statement that holds the user's text.
@@ -32,7 +33,7 @@ fn relation(model: &ModelPlan, lexis: Lexis) -> Result<(String, bool), Failure> 
 impl Composed {
     /// Names and types of the model's columns, and no row. With the filter, so that what is wrong with it shows before any row.
     pub(crate) fn describe(model: &ModelPlan, lexis: Lexis, filter: Option<&str>) -> Result<Self, Failure> {
-        Self::around(model, lexis, "_m.*", filter, Some(0))
+        Self::selected(model, lexis, "_m.*", filter, Some(0))
     }
 
     /// `expressions` of its rows.
@@ -45,20 +46,41 @@ impl Composed {
     ) -> Result<Self, Failure> {
         // A model without a column that is used still has rows.
         let list = if expressions.is_empty() { "NULL".to_owned() } else { expressions.join(", ") };
-        Self::around(model, lexis, &list, filter, limit)
+        Self::selected(model, lexis, &list, filter, limit)
     }
 
-    fn around(
+    fn selected(
         model: &ModelPlan,
         lexis: Lexis,
         list: &str,
         filter: Option<&str>,
         limit: Option<u32>,
     ) -> Result<Self, Failure> {
-        let (text, user) = relation(model, lexis)?;
         let transact = lexis == Lexis::TransactSql;
         let top = limit.filter(|_| transact).map_or_else(String::new, |limit| format!("TOP ({limit}) "));
-        let select = format!("SELECT {top}{list} FROM");
+        let mut composed = Self::enclosed(model, lexis, &format!("SELECT {top}{list} FROM"), filter)?;
+        if let Some(limit) = limit.filter(|_| !transact) {
+            composed.sql.push_str(&format!(" LIMIT {limit}"));
+        }
+        Ok(composed)
+    }
+
+    /// A statement of the pushdown engine around the model.
+    pub(crate) fn around(
+        model: &ModelPlan,
+        lexis: Lexis,
+        around: &Around,
+        filter: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let mut composed = Self::enclosed(model, lexis, around.before.trim_end(), filter)?;
+        composed.sql.push_str(&around.after);
+        Ok(composed)
+    }
+
+    /// What ends in FROM, then the model, then the filter.
+    fn enclosed(model: &ModelPlan, lexis: Lexis, select: &str, filter: Option<&str>) -> Result<Self, Failure> {
+        let (text, user) = relation(model, lexis)?;
+        let transact = lexis == Lexis::TransactSql;
         let main = main_select(&text, lexis).filter(|_| transact);
         // What is in parentheses takes no WITH there: the model becomes the last of its own.
         let (before, text, after) = match main {
@@ -79,9 +101,6 @@ impl Composed {
             composed.sql.push_str(" WHERE (\n");
             composed.filter = composed.push(filter);
             composed.sql.push_str("\n)");
-        }
-        if let Some(limit) = limit.filter(|_| !transact) {
-            composed.sql.push_str(&format!(" LIMIT {limit}"));
         }
         Ok(composed)
     }

@@ -8,7 +8,7 @@ use backflow_core::code::{Code, Failure};
 
 use super::head::{Stored, damaged};
 use super::name;
-use super::objects::Objects;
+use super::objects::{Along, Objects};
 
 /// So many heads stay behind the newest: a reader that has seen an old list finds its way forward.
 const KEPT: usize = 16;
@@ -26,7 +26,7 @@ impl Chain<'_> {
         format!("{}/head", name::part(self.state_key))
     }
 
-    fn name(&self, number: u64) -> String {
+    pub(super) fn name(&self, number: u64) -> String {
         format!("{}/{}", self.folder(), name::number(number))
     }
 
@@ -66,9 +66,13 @@ impl Chain<'_> {
     }
 
     /// Makes `next` the newest head. Whether it is: otherwise another one has its number, or a greater one.
-    pub(super) async fn extend(&self, next: &mut Stored) -> Result<bool, Failure> {
-        let bytes = next.seal()?;
-        if !self.objects.create(&self.name(next.number), bytes).await? {
+    pub(super) async fn extend(&self, next: &mut Stored, along: Option<Along<'_>>) -> Result<bool, Failure> {
+        let (name, bytes) = (self.name(next.number), next.seal()?);
+        let created = match along {
+            Some(along) => self.objects.create_along(&name, bytes, along).await?,
+            None => self.objects.create(&name, bytes).await?,
+        };
+        if !created {
             return Ok(false);
         }
         let numbers = self.numbers().await?;

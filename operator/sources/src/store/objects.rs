@@ -16,6 +16,15 @@ pub(super) struct Found {
     pub(super) bytes: u64,
 }
 
+/// What else moves when an object is created, in a place that holds more than objects.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Along<'a> {
+    /// Tables that this state has go.
+    Cleared(&'a str),
+    /// These statements have their effect, unless an object of a later name in the same folder is there.
+    Moved(&'a [String]),
+}
+
 /// A bucket or a folder. Names are made of plain letters, digits, `.`, `_`, `-`, `!` and `/`.
 ///
 /// Every call ends by itself, tried again where that helps, and its failure names the place and the cure.
@@ -33,6 +42,12 @@ pub(super) trait Objects: Send + Sync {
     /// Writes an object if there is none of its name: whole, and lasting when this returns. Whether these bytes are there now: also
     /// if an earlier attempt wrote them and its answer was lost. After an error they may be there or not.
     async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Failure>;
+
+    /// As [`Objects::create`], with what goes along in the same transaction: if it is not these bytes that are there, nothing of that has
+    /// moved. A place that holds objects alone has nothing to clear.
+    async fn create_along(&self, name: &str, bytes: Bytes, _along: Along<'_>) -> Result<bool, Failure> {
+        self.create(name, bytes).await
+    }
 
     /// Writes an object, whole, and lasting when this returns; in place of one that is there.
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), Failure>;

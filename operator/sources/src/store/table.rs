@@ -24,7 +24,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::head::damaged;
-use super::objects::{Found, Objects};
+use super::objects::{Along, Found, Objects};
 
 /// Bytes of a part: with what encoding adds, below what any of the services takes for one statement.
 const PART: usize = 384 * 1024;
@@ -99,6 +99,20 @@ pub(crate) trait ObjectTable: Send + Sync {
     /// Adds a row if there is none of its name: of all writers at once, only one does.
     async fn add_first(&self, part: &Part) -> Result<(), Failure>;
 
+    /// As [`ObjectTable::add_first`], with what goes along in the same transaction.
+    async fn add_first_along(&self, part: &Part, along: Along<'_>) -> Result<(), Failure> {
+        match along {
+            Along::Cleared(_) => self.add_first(part).await,
+            Along::Moved(_) => Err(Failure::new(
+                Code::Internal,
+                format!(
+                    "{} moves nothing beside objects; this is an error of Backflow, please report it",
+                    self.place()
+                ),
+            )),
+        }
+    }
+
     /// Removes all rows of the name that are not of this writing.
     async fn remove_others(&self, name: &str, writing: &str) -> Result<(), Failure>;
 
@@ -164,6 +178,23 @@ fn join(parts: Vec<Part>, place: &str) -> Result<Option<(String, Bytes)>, Failur
     Ok(Some((writing, bytes.into())))
 }
 
+impl Table {
+    /// Adds an object unless there is one of its name.
+    async fn first(&self, name: &str, bytes: Bytes, along: Option<Along<'_>>) -> Result<bool, Failure> {
+        let [part] = <[Part; 1]>::try_from(split(name, &bytes)?).map_err(|parts| {
+            let message = format!("{} would have {} parts, and may have one; please report it", name, parts.len());
+            Failure::new(Code::Internal, message)
+        })?;
+        match along {
+            Some(along) => self.0.add_first_along(&part, along).await?,
+            None => self.0.add_first(&part).await?,
+        }
+        // Who has added it is known by looking, also if an answer was lost.
+        let found = join(self.0.parts(name).await?, &self.place())?;
+        Ok(found.is_some_and(|(writing, found)| writing == part.writing || found == bytes))
+    }
+}
+
 #[async_trait]
 impl Objects for Table {
     fn place(&self) -> String {
@@ -179,14 +210,11 @@ impl Objects for Table {
     }
 
     async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Failure> {
-        let [part] = <[Part; 1]>::try_from(split(name, &bytes)?).map_err(|parts| {
-            let message = format!("{} would have {} parts, and may have one; please report it", name, parts.len());
-            Failure::new(Code::Internal, message)
-        })?;
-        self.0.add_first(&part).await?;
-        // Who has added it is known by looking, also if an answer was lost.
-        let found = join(self.0.parts(name).await?, &self.place())?;
-        Ok(found.is_some_and(|(writing, found)| writing == part.writing || found == bytes))
+        self.first(name, bytes, None).await
+    }
+
+    async fn create_along(&self, name: &str, bytes: Bytes, along: Along<'_>) -> Result<bool, Failure> {
+        self.first(name, bytes, Some(along)).await
     }
 
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), Failure> {

@@ -3,3 +3,4 @@
 pub(crate) mod postgres;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tsql;

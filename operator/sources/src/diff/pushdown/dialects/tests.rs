@@ -1,6 +1,7 @@
 //! The text of every statement of every dialect.
 
 use super::postgres::Postgres;
+use super::tsql::TransactSql;
 use crate::diff::pushdown::codes::{entry, kind};
 use crate::diff::pushdown::dialect::{Chosen, Delta, Dialect};
 use crate::diff::pushdown::statement::{After, Applied, Doubt, Mark, Move};
@@ -181,4 +182,9 @@ fn lines(sql: &str) -> String {
 #[test]
 fn every_statement_of_postgres() {
     insta::assert_snapshot!(every(&Postgres));
+}
+
+#[test]
+fn every_statement_of_transact_sql() {
+    insta::assert_snapshot!(every(&TransactSql));
 }
