@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -58,6 +59,8 @@ def read(sql: str, project: str, dataset: str | None, parameters: tuple[Paramete
         position = _bind(statement, parameters, position)
         query = Query(statement, _statement_type(statement))
         _require_where(statement)
+        _require_equality(statement)
+        _require_order(statement)
         if query.statement_type not in ("CREATE_SCHEMA", "DROP_SCHEMA"):
             _qualify(query, project, dataset)
         queries.append(query)
@@ -109,6 +112,23 @@ def _require_where(statement: exp.Expression) -> None:
     """UPDATE and DELETE need a WHERE clause (page "Data manipulation language syntax")."""
     if isinstance(statement, exp.Update | exp.Delete) and statement.args.get("where") is None:
         raise errors.query(f"{statement.key.upper()} must have a WHERE clause at [1:1]")
+
+
+def _require_equality(statement: exp.Expression) -> None:
+    """A FULL JOIN compares a column of one side with one of the other (page "Query syntax")."""
+    for join in statement.find_all(exp.Join):
+        on = join.args.get("on")
+        parts = on.flatten() if isinstance(on, exp.And) else [on]
+        if join.side == "FULL" and not any(isinstance(part, exp.EQ) for part in parts):
+            text = "FULL OUTER JOIN cannot be used without a condition that is an equality of fields from both sides"
+            raise errors.query(f"{text} of the join.")
+
+
+def _require_order(statement: exp.Expression) -> None:
+    """LEAD and LAG are about an order (page "Navigation functions")."""
+    for window in statement.find_all(exp.Window):
+        if isinstance(window.this, exp.Lead | exp.Lag) and not window.args.get("order"):
+            raise errors.query(f"Window ORDER BY is required for analytic function {window.this.key} at [1:1]")
 
 
 def _qualify(query: Query, project: str, dataset: str | None) -> None:
@@ -190,12 +210,27 @@ def translate(query: Query) -> str:
             constraint.pop()
     for node in list(copy.find_all(exp.PrimaryKey, exp.ForeignKey)):
         node.pop()
+    for text in list(copy.find_all(exp.Format)):
+        text.replace(_printed(text))
+    for count in list(copy.find_all(exp.CountIf)):
+        # DuckDB's has no number for a condition that is NULL in all rows.
+        count.replace(exp.Count(this=exp.case().when(count.this, exp.Literal.number(1))))
+    for length in list(copy.find_all(exp.ByteLength)):
+        length.replace(exp.Anonymous(this="bq_byte_length", expressions=[length.this]))
     for node in list(copy.find_all(exp.Anonymous)):
         if node.name.upper() == "ARRAY_LENGTH":
             node.set("this", "bq_array_length")
     if isinstance(copy, exp.Create):
         copy.set("properties", None)
     return to_duckdb(copy)
+
+
+def _printed(text: exp.Format) -> exp.Expression:
+    """FORMAT of one number, in a form that C's printf has, too."""
+    pattern = text.this.name if text.this.is_string else ""
+    if not re.fullmatch(r"%(\.\d+)?[dfg]", pattern) or len(text.expressions) != 1:
+        raise errors.query("This fake prints one number, with a pattern such as %.17g")
+    return exp.Anonymous(this="printf", expressions=[text.this, *text.expressions])
 
 
 def _name_outputs(statement: exp.Expression) -> None:

@@ -41,4 +41,5 @@ MACROS = (
     END
     """,
     "CREATE MACRO bq_array_length(x) AS len(x)",
+    "CREATE MACRO bq_byte_length(x VARCHAR) AS strlen(x), (x BLOB) AS octet_length(x)",
 )

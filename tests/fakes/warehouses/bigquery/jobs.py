@@ -109,10 +109,15 @@ def _script(project: Project, queries: list[dialect.Query], cursor: Cursor, aske
     if asked.dry_run:
         return last
     cursor.wait_for_writers()
+    within = False
     for query in queries:
         if query.statement_type in TRANSACTION:
+            within = query.statement_type == "BEGIN_TRANSACTION"
             cursor.run(TRANSACTION[query.statement_type])
             continue
+        if within and query.statement_type not in ("SELECT", *CHANGES):
+            # Page "Multi-statement transactions": of DDL, only what is about temporary tables and functions.
+            raise errors.query(f"{query.statement_type} is not supported in a transaction")
         _check(project, query, cursor, asked, force)
         done = _execute(project, query, cursor)
         if query.statement_type == "SELECT":

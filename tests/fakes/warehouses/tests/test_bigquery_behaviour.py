@@ -126,6 +126,23 @@ def test_script_with_a_transaction(bigquery_fake: Running) -> None:
     assert rows(bigquery_fake, "SELECT 5 AS a; SELECT turn FROM shop.turns") == [["1"]]
 
 
+def test_script_that_fails_by_its_own_words_moves_nothing(bigquery_fake: Running) -> None:
+    rows(bigquery_fake, "CREATE TABLE shop.moved (a INT64)")
+    proof = "SELECT IF((SELECT COUNT(*) FROM shop.moved) = {}, TRUE, ERROR('not so'))"
+    script = "BEGIN TRANSACTION; INSERT INTO shop.moved (a) VALUES (1); {}; COMMIT TRANSACTION"
+    failed = query(bigquery_fake, script.format(proof.format(7)))
+    assert (failed.status_code, "not so" in failed.text) == (400, True)
+    assert rows(bigquery_fake, f"{script.format(proof.format(1))}; SELECT COUNT(*) FROM shop.moved") == [["1"]]
+
+
+def test_numbers_lengths_and_counts(bigquery_fake: Running) -> None:
+    printed = "FORMAT('%.17g', 0.1), FORMAT('%.17g', -0.0 + 0.0), FORMAT('%.17g', CAST('NaN' AS FLOAT64))"
+    assert rows(bigquery_fake, f"SELECT {printed}") == [["0.10000000000000001", "0", "nan"]]
+    counted = "SELECT COUNTIF(a IS NULL), COUNTIF(a > 1) FROM UNNEST([CAST(NULL AS INT64)]) AS a"
+    assert rows(bigquery_fake, counted) == [["1", "0"]]
+    assert rows(bigquery_fake, "SELECT BYTE_LENGTH('é'), OCTET_LENGTH(b'abc')") == [["2", "3"]]
+
+
 def test_dry_run_compiles_and_changes_nothing(bigquery_fake: Running) -> None:
     dry = query(bigquery_fake, "SELECT id, email FROM shop.customers", dryRun=True).json()
     assert [field["name"] for field in dry["schema"]["fields"]] == ["id", "email"]
