@@ -113,7 +113,7 @@ pub async fn open(
             Arc::new(SnowflakeWarehouse::open(snowflake, schema, secrets, application_name).await?)
         }
         Connection::BigQuery(bigquery) => {
-            Arc::new(BigQueryWarehouse::open(bigquery, schema, secrets, application_name).await?)
+            Arc::new(BigQueryWarehouse::open(bigquery, schema, source.diff, secrets, application_name).await?)
         }
         Connection::Databricks(databricks) => {
             Arc::new(DatabricksWarehouse::open(databricks, schema, secrets, application_name).await?)

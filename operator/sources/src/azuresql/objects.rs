@@ -141,24 +141,24 @@ impl Sql {
         )
     }
 
-    /// Statements that have their effect together, if neither an object of the name `next` nor a later one of its folder is there; and
-    /// the object that is to be it, if there is one. The turn is taken last: who makes an object waits for the check alone, and not for
-    /// the statements. `None`: nobody else knows of what they are about.
-    pub(super) fn moving(&self, statements: &[String], next: Option<&str>, part: Option<&Part>) -> String {
+    /// Statements that have their effect together, if no object after `last` is in its folder, or none at or after `part`, which becomes
+    /// the last then. The turn is taken last: who makes an object waits for the check alone, and not for the statements. Neither: nobody
+    /// else knows of what they are about.
+    pub(super) fn moving(&self, statements: &[String], last: Option<&str>, part: Option<&Part>) -> String {
         let (objects, turns) = (&self.objects, &self.turns);
         let mut batch = "BEGIN TRY\nBEGIN TRANSACTION;\n".to_owned();
         for statement in statements {
             // As a text each is read when those before it have had their effect.
             let _ = writeln!(batch, "EXECUTE ({});", literal(statement));
         }
-        if let Some(next) = next {
-            let folder = next.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if let Some((name, after)) = part.map(|part| (part.name.as_str(), ">=")).or(last.map(|last| (last, ">"))) {
+            let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
             let _ = writeln!(
                 batch,
-                "UPDATE {turns} SET turn = turn + 1;\nIF EXISTS (SELECT 1 FROM {objects} WHERE {} AND name >= {}) \
+                "UPDATE {turns} SET turn = turn + 1;\nIF EXISTS (SELECT 1 FROM {objects} WHERE {} AND name {after} {}) \
                  THROW {FENCED}, N'another claim', 1;",
                 begins_with(&format!("{folder}/")),
-                ascii(next)
+                ascii(name)
             );
         }
         if let Some(part) = part {

@@ -19,6 +19,7 @@ use super::client::{Answer, Client, Error};
 use super::connect::LONGEST;
 use super::forms::{Arrives, form, typed};
 use super::product::Kind;
+use super::state::texts;
 use super::types::{encode, wire};
 use super::{AzureSqlWarehouse, SNAPSHOT, USUAL, errors, types};
 use crate::diff::pushdown::dialects::tsql::{TransactSql, emptied};
@@ -84,14 +85,14 @@ impl AzureSqlWarehouse {
     }
 
     /// The name by which the server knows whether a claim is the last one; `None` for a DryRun, which has none.
-    fn next_head(&self, fence: Fence<'_>) -> Result<Option<String>, Failure> {
+    fn last_head(&self, fence: Fence<'_>) -> Result<Option<String>, Failure> {
         let Some(epoch) = fence.claim else { return Ok(None) };
-        self.state.next_head(fence.state_key, epoch).map(Some).ok_or_else(|| fenced(fence.state_key))
+        self.state.last_head(fence.state_key, epoch).map(Some).ok_or_else(|| fenced(fence.state_key))
     }
 
     /// Runs statements in one transaction, if the claim is still ours.
     async fn transaction(&self, fence: Fence<'_>, statements: &[String]) -> Result<Result<(), Error>, Failure> {
-        let batch = self.table.sql.moving(statements, self.next_head(fence)?.as_deref(), None);
+        let batch = self.table.sql.moving(statements, self.last_head(fence)?.as_deref(), None);
         match self
             .long(move |client| async move { client.rows_within(&batch, LONGEST).await.map(drop) }.boxed())
             .await?
@@ -196,8 +197,7 @@ impl Transport for AzureSqlWarehouse {
     }
 
     async fn fenced(&self, fence: Fence<'_>, statements: Vec<Statement>) -> Result<(), Failure> {
-        let statements: Vec<String> = statements.into_iter().map(|statement| statement.sql).collect();
-        self.transaction(fence, &statements).await?.map_err(|error| self.gone(&error, fence.state_key))
+        self.transaction(fence, &texts(&statements)).await?.map_err(|error| self.gone(&error, fence.state_key))
     }
 
     async fn make(
@@ -248,7 +248,6 @@ impl Transport for AzureSqlWarehouse {
 
     /// Given again after a lost answer, it finds its own head there: the statements have their effect once.
     async fn commit(&self, commit: Commit<'_>, statements: &[Statement], _again: bool) -> Result<(), Failure> {
-        let statements: Vec<String> = statements.iter().map(|statement| statement.sql.clone()).collect();
-        self.state.commit_along(commit, &statements).await
+        self.state.commit_with(commit, statements).await
     }
 }

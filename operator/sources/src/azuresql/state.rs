@@ -18,11 +18,11 @@ use super::product::{Kind, Product};
 use super::tokens::ServerError;
 use crate::diff::pushdown::dialect::Dialect as _;
 use crate::diff::pushdown::dialects::tsql::TransactSql;
+use crate::diff::pushdown::statement::Statement;
 use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
 use crate::diff::pushdown::typed::key_part;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
-use crate::store::Along;
 use crate::store::table::{ObjectTable, Part};
 use crate::stream::Broken;
 
@@ -101,8 +101,8 @@ impl AzureSqlTable {
 
     /// Adds an object and moves what goes along, unless another one is there: then nothing has moved. Who has added that has dropped tables,
     /// and what is about them fails.
-    async fn move_with(&self, part: &Part, statements: &[String]) -> Result<(), Failure> {
-        let sql = self.sql.moving(statements, Some(&part.name), Some(part));
+    async fn move_with(&self, part: &Part, with: &[Statement]) -> Result<(), Failure> {
+        let sql = self.sql.moving(&texts(with), None, Some(part));
         match self.attempt_within(&sql, LONGEST).await? {
             Err(error) if !errors::is_fenced(&error) && !errors::is_gone(&error) => Err(self.failure(&error)),
             _ => Ok(()),
@@ -193,6 +193,11 @@ impl AzureSqlTable {
     }
 }
 
+/// Statements whose values are in their texts.
+pub(super) fn texts(statements: &[Statement]) -> Vec<String> {
+    statements.iter().map(|statement| statement.sql.clone()).collect()
+}
+
 #[async_trait]
 impl ObjectTable for AzureSqlTable {
     fn place(&self) -> String {
@@ -235,18 +240,15 @@ impl ObjectTable for AzureSqlTable {
         self.run(&self.sql.add_first(part)).await.map(drop)
     }
 
-    async fn add_first_along(&self, part: &Part, along: Along<'_>) -> Result<(), Failure> {
-        match along {
-            Along::Moved(statements) => self.move_with(part, statements).await,
-            Along::Cleared(state_key) => match self.own_tables(state_key).await?.as_slice() {
-                [] => self.add_first(part).await,
-                tables => {
-                    let drops: Vec<String> =
-                        tables.iter().map(|table| TransactSql.drop(&self.table(&table.name))).collect();
-                    self.move_with(part, &drops).await
-                }
-            },
-        }
+    /// Who has added it is known by looking, also if an answer was lost.
+    async fn add_last(&self, part: &Part, with: &[Statement]) -> Result<bool, Failure> {
+        self.move_with(part, with).await?;
+        Ok(self.parts(&part.name).await?.iter().any(|found| found.writing == part.writing))
+    }
+
+    async fn forgetting(&self, state_key: &str) -> Result<Vec<Statement>, Failure> {
+        let tables = self.own_tables(state_key).await?.into_iter();
+        Ok(tables.map(|table| Statement::plain(TransactSql.drop(&self.table(&table.name)))).collect())
     }
 
     async fn remove_others(&self, name: &str, writing: &str) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 use backflow_core::code::{Code, Failure};
 
 use super::api::Api;
+use super::objects::NOT_LAST;
 use crate::rest::compose::Composed;
 use crate::rest::running;
 
@@ -38,6 +39,11 @@ impl SqlError {
     /// Another transaction came first.
     pub(super) fn is_conflict(&self) -> bool {
         self.message.contains("concurrent update")
+    }
+
+    /// A script has found a later claim of its state.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.message.contains(NOT_LAST)
     }
 
     /// What stands between `before` and the next of `ends`.

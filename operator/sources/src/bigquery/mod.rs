@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod errors;
 mod objects;
+mod pushdown;
 mod rows;
 mod state;
 #[cfg(test)]
@@ -15,27 +16,34 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::Failure;
-use backflow_core::plan::{BigQuery, ModelPlan};
+use backflow_core::extraction::Extraction;
+use backflow_core::plan::{BigQuery, DiffEngine, ModelPlan};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 
 use self::api::{Api, Statement};
+pub(crate) use self::objects::literal;
 use self::state::BigQueryTable;
+pub(crate) use self::types::quote;
+use crate::diff::Request;
 use crate::rest::read;
 use crate::store::PackedState;
 use crate::warehouse::{Query, Rows, Warehouse};
 
 /// A BigQuery project.
+#[derive(Clone)]
 pub(crate) struct BigQueryWarehouse {
     api: Arc<Api>,
     state: Arc<PackedState>,
     table: Arc<BigQueryTable>,
+    diff: DiffEngine,
 }
 
 impl BigQueryWarehouse {
     pub(crate) async fn open(
         plan: &BigQuery,
         dataset: &str,
+        diff: DiffEngine,
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
@@ -46,7 +54,7 @@ impl BigQueryWarehouse {
         compiled.map_err(|failed| failed.or_tell(|error| errors::state(error, &plan.project, &api)))?;
         let table = Arc::new(BigQueryTable::new(Arc::clone(&api), dataset));
         let state = Arc::new(PackedState::in_table(Arc::clone(&table) as Arc<dyn crate::store::table::ObjectTable>));
-        Ok(Self { api, state, table })
+        Ok(Self { api, state, table, diff })
     }
 }
 
@@ -58,7 +66,7 @@ impl Warehouse for BigQueryWarehouse {
     }
 
     async fn check(&self) -> Result<String, Failure> {
-        self.table.check().await?;
+        self.table.check(self.diff == DiffEngine::Pushdown).await?;
         self.server().await
     }
 
@@ -76,5 +84,9 @@ impl Warehouse for BigQueryWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        crate::diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

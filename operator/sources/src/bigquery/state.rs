@@ -2,6 +2,11 @@
 //!
 //! BigQuery checks no primary keys. So who creates an object first takes the turn of the one row of a second table in one transaction: of
 //! two that do so at once, one is refused and tries again.
+//!
+//! The pushdown engine's tables are in the same dataset. What moves them takes the turn in its transaction, too, and proves there that no
+//! later claim has begun: a commit by adding its head as the last, everything else by finding that its own is. No transaction makes or
+//! drops a table. So what is made is made before, empty or of no use to others until it is named; and what is dropped is dropped after,
+//! a delta emptied in the transaction: wherever a script ends, entries say what is so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +14,45 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
 
-use super::api::{Api, Statement};
+use super::api::{Api, Page, Raw, Statement};
 use super::errors::{self, Failed, SqlError};
 use super::objects::Sql;
+use crate::diff::pushdown::dialect::Dialect as _;
+use crate::diff::pushdown::dialects::bigquery::BigQuery;
+use crate::diff::pushdown::statement::{Bind, Statement as Step};
+use crate::diff::pushdown::tables;
+use crate::diff::pushdown::transport::Table;
+use crate::diff::pushdown::typed::key_part;
+use crate::rest::running::Running;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
 
 /// How often a transaction that another one came before is tried again, and after what pause.
 const CONFLICTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// The longest pause is so many of them.
+const LONGER: u32 = 10;
+
+fn is_conflict(failed: &Failed) -> bool {
+    matches!(failed, Failed::Sql(error) if error.is_conflict())
+}
+
+/// Lets the other transaction end: one that moves entries takes longer than one that adds a row.
+async fn pause(attempt: &mut u32) {
+    tokio::time::sleep(PAUSE.mul_f64((0.5 + fastrand::f64()) * f64::from((*attempt).min(LONGER)))).await;
+    *attempt += 1;
+}
+
+/// Values of statements, in the order in which a script has them: those that have some are moves, which stay in their order.
+fn values(steps: &[Step]) -> Vec<String> {
+    let binds = steps.iter().flat_map(|step| &step.binds);
+    let texts = binds.filter_map(|bind| match bind {
+        Bind::Texts(texts) => Some(texts.iter().flatten().map(|text| text.to_string())),
+        Bind::Numbers(_) => None,
+    });
+    texts.flatten().collect()
+}
 
 /// The dataset of the state.
 pub(super) struct BigQueryTable {
@@ -33,19 +68,24 @@ impl BigQueryTable {
         Self { name: format!("{}.{dataset}", api.plan.project), api, sql }
     }
 
-    /// Proves that a run may use the tables, or may make them: compiled, which checks permissions, and not run.
-    pub(super) async fn check(&self) -> Result<(), Failure> {
+    /// Proves that a run may use the tables, or may make them: compiled, which checks permissions, and not run. `makes`: also if they are
+    /// there, the account must be allowed to make others.
+    pub(super) async fn check(&self, makes: bool) -> Result<(), Failure> {
+        if makes {
+            self.check_making().await?;
+        }
         for statement in self.sql.uses() {
             match self.compile(statement).await? {
                 Ok(()) => {}
-                Err(error) if error.is_missing() => return self.check_making().await,
+                Err(error) if error.is_missing() => return if makes { Ok(()) } else { self.check_making().await },
                 Err(error) => return Err(self.failure(Failed::Sql(error))),
             }
         }
         Ok(())
     }
 
-    async fn check_making(&self) -> Result<(), Failure> {
+    /// Proves that the account may make tables.
+    pub(super) async fn check_making(&self) -> Result<(), Failure> {
         let [table, _] = self.sql.create_tables();
         match self.compile(table).await? {
             Ok(()) => return Ok(()),
@@ -68,7 +108,7 @@ impl BigQueryTable {
         }
     }
 
-    fn failure(&self, failed: Failed) -> Failure {
+    pub(super) fn failure(&self, failed: Failed) -> Failure {
         failed.or_tell(|error| errors::state(error, &self.name, &self.api))
     }
 
@@ -77,13 +117,85 @@ impl BigQueryTable {
         let mut attempt = 1;
         loop {
             match self.api.rows(&statement).await {
-                Err(Failed::Sql(error)) if error.is_conflict() && attempt < CONFLICTS => {
-                    attempt += 1;
-                    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-                }
+                Err(failed) if is_conflict(&failed) && attempt < CONFLICTS => pause(&mut attempt).await,
                 other => return other.map_err(|failed| self.failure(failed)),
             }
         }
+    }
+
+    /// Runs statements of the pushdown engine, those that move rows in one transaction; with `last`, if the object of that name is the last
+    /// of its folder. Whether it was. When this is dropped, the service is told to stop.
+    pub(super) async fn run_steps(&self, last: Option<&str>, steps: &[Step]) -> Result<bool, Failure> {
+        let sql = match last {
+            Some(name) => self.sql.while_last(name, steps),
+            None => steps.iter().map(|step| step.sql.as_str()).collect::<Vec<_>>().join(";\n"),
+        };
+        let statement = Statement { binds: values(steps), ..Statement::own(sql, &[]) };
+        let mut attempt = 1;
+        loop {
+            match self.output(statement.clone()).await {
+                Err(failed) if is_conflict(&failed) && attempt < CONFLICTS => pause(&mut attempt).await,
+                other => return self.unless_fenced(other.map(drop)),
+            }
+        }
+    }
+
+    async fn output(&self, statement: Statement) -> Result<Page, Failed> {
+        Running::start(&self.api, statement).await?.output().await
+    }
+
+    /// Rows of tables of the pushdown engine; `None`: one of them is not there. When this is dropped, the service is told to stop.
+    pub(super) async fn read(&self, sql: String) -> Result<Option<Raw>, Failure> {
+        match self.all_pages(sql).await {
+            Err(Failed::Sql(error)) if error.is_missing() => Ok(None),
+            other => other.map(Some).map_err(|failed| self.failure(failed)),
+        }
+    }
+
+    async fn all_pages(&self, sql: String) -> Result<Raw, Failed> {
+        let mut page = self.output(Statement::own(sql, &[])).await?;
+        let mut rows = std::mem::take(&mut page.rows);
+        while let Some(mut next) = self.api.next(&page).await? {
+            rows.append(&mut next.rows);
+            page = next;
+        }
+        Ok(rows)
+    }
+
+    fn unless_fenced(&self, ran: Result<(), Failed>) -> Result<bool, Failure> {
+        match ran {
+            Ok(()) => Ok(true),
+            Err(Failed::Sql(error)) if error.is_fenced() => Ok(false),
+            Err(failed) => Err(self.failure(failed)),
+        }
+    }
+
+    /// A table of the dataset, quoted.
+    pub(super) fn table(&self, name: &str) -> String {
+        self.sql.table(name)
+    }
+
+    /// The tables that the pushdown engine has for a state.
+    pub(super) async fn own_tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
+        let mut found: Vec<Table> = Vec::new();
+        for row in self.run(self.sql.columns(), &[&tables::infix(state_key)]).await? {
+            let [Some(name), Some(column)] = <[_; 2]>::try_from(row).map_err(|_| self.damaged())? else {
+                return Err(self.damaged());
+            };
+            if !tables::belongs(state_key, &name) {
+                continue;
+            }
+            if found.last().is_none_or(|table| table.name != name) {
+                found.push(Table { name, keys: Vec::new(), records: false });
+            }
+            if let Some(table) = found.last_mut() {
+                table.records |= column == "record";
+                if key_part(&column).is_some() {
+                    table.keys.push(column);
+                }
+            }
+        }
+        Ok(found)
     }
 
     async fn make(&self) -> Result<(), Failure> {
@@ -146,6 +258,24 @@ impl ObjectTable for BigQueryTable {
         let encoding = part.encoding.as_str();
         let binds = [part.name.as_str(), &part.writing, number, parts, encoding, &part.content, bytes];
         self.run(self.sql.add(), &binds).await.map(drop)
+    }
+
+    async fn add_last(&self, part: &Part, with: &[Step]) -> Result<bool, Failure> {
+        let statement = Statement { binds: values(with), ..Statement::own(self.sql.add_last(part, with), &[]) };
+        let mut attempt = 1;
+        loop {
+            match self.api.rows(&statement).await {
+                Err(failed) if is_conflict(&failed) && attempt < CONFLICTS => pause(&mut attempt).await,
+                other => return self.unless_fenced(other.map(drop)),
+            }
+        }
+    }
+
+    /// Emptied together with the head that says that they are gone, then dropped.
+    async fn forgetting(&self, state_key: &str) -> Result<Vec<Step>, Failure> {
+        let names = self.own_tables(state_key).await?.into_iter().map(|table| self.table(&table.name));
+        let steps = names.flat_map(|table| [format!("DELETE FROM {table} WHERE TRUE"), BigQuery.drop(&table)]);
+        Ok(steps.map(Step::plain).collect())
     }
 
     async fn add_first(&self, part: &Part) -> Result<(), Failure> {

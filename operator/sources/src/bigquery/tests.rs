@@ -2,7 +2,7 @@
 
 use backflow_core::cell::Cell;
 use backflow_core::code::Code;
-use backflow_core::plan::ModelQuery;
+use backflow_core::plan::{DiffEngine, ModelQuery};
 use backflow_core::secret::SecretRef;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -86,7 +86,9 @@ fn model() -> ModelPlan {
 async fn open(answers: impl IntoIterator<Item = Answer>) -> (Script, BigQueryWarehouse) {
     let script = Script::start(std::iter::once(described()).chain(answers)).await;
     let warehouse =
-        BigQueryWarehouse::open(&plan(&script.endpoint), "_backflow", &Key, "backflow/Run.1").await.unwrap();
+        BigQueryWarehouse::open(&plan(&script.endpoint), "_backflow", DiffEngine::Streaming, &Key, "backflow/Run.1")
+            .await
+            .unwrap();
     (script, warehouse)
 }
 
@@ -230,7 +232,10 @@ async fn web_pages_and_other_projects_are_told() {
         (refused(403, "accessNotConfigured", "s3cr3t"), Code::PermissionDenied),
     ] {
         let script = Script::start([answer]).await;
-        let failure = BigQueryWarehouse::open(&plan(&script.endpoint), "_backflow", &Key, "x").await.err().unwrap();
+        let failure = BigQueryWarehouse::open(&plan(&script.endpoint), "_backflow", DiffEngine::Streaming, &Key, "x")
+            .await
+            .err()
+            .unwrap();
         assert_eq!(failure.code, code, "{failure}");
         assert!(!failure.message.contains("s3cr3t"), "{failure}");
     }
@@ -244,7 +249,11 @@ async fn keys_of_another_form_are_told_with_their_cure() {
         (r#"{"type": "service_account", "client_email": "a"}"#, "no private_key"),
         (r#"{"type": "service_account", "client_email": "a", "private_key": "s3cr3t"}"#, "no PEM"),
     ] {
-        let failure = BigQueryWarehouse::open(&plan("http://127.0.0.1:1"), "d", &Text(text), "x").await.err().unwrap();
+        let failure =
+            BigQueryWarehouse::open(&plan("http://127.0.0.1:1"), "d", DiffEngine::Streaming, &Text(text), "x")
+                .await
+                .err()
+                .unwrap();
         assert_eq!(failure.code, Code::AuthenticationFailed);
         assert!(failure.message.contains(said) && !failure.message.contains("s3cr3t"), "{failure}");
     }
@@ -256,10 +265,10 @@ async fn the_machines_identity_is_lent_and_acts_as_another() {
     let made = Answer::json(200, &json!({"accessToken": "made", "expireTime": "2030-01-01T00:00:00Z"}));
     let script = Script::start([lent.clone(), described(), lent, made, described(), Answer::text(404, "no")]).await;
     let own = BigQuery { service_account_key: None, ..plan(&script.endpoint) };
-    BigQueryWarehouse::open(&own, "_backflow", &Key, "x").await.unwrap();
+    BigQueryWarehouse::open(&own, "_backflow", DiffEngine::Streaming, &Key, "x").await.unwrap();
     let other = BigQuery { impersonate: Some("etl@p.iam.gserviceaccount.com".into()), ..own.clone() };
-    BigQueryWarehouse::open(&other, "_backflow", &Key, "x").await.unwrap();
-    let failure = BigQueryWarehouse::open(&own, "_backflow", &Key, "x").await.err().unwrap();
+    BigQueryWarehouse::open(&other, "_backflow", DiffEngine::Streaming, &Key, "x").await.unwrap();
+    let failure = BigQueryWarehouse::open(&own, "_backflow", DiffEngine::Streaming, &Key, "x").await.err().unwrap();
     assert_eq!(failure.code, Code::AuthenticationFailed);
     assert!(failure.message.contains("worker.serviceAccountName"), "{failure}");
     let asked = script.asked();

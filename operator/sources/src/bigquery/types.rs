@@ -22,7 +22,7 @@ pub(super) struct Field {
 
 /// How a value arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Bool,
     Int,
     Float,
@@ -42,13 +42,23 @@ pub(super) enum Wire {
 }
 
 /// A name in backticks. The characters that would have to be escaped are in no name of a column.
-pub(super) fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`"))
 }
 
 impl Field {
     fn repeated(&self) -> bool {
         self.mode.as_deref() == Some("REPEATED")
+    }
+
+    /// A single GEOGRAPHY.
+    pub(super) fn is_place(&self) -> bool {
+        self.kind == "GEOGRAPHY" && !self.repeated()
+    }
+
+    /// A single RANGE.
+    pub(super) fn is_range(&self) -> bool {
+        self.kind == "RANGE" && !self.repeated()
     }
 }
 
@@ -71,7 +81,13 @@ impl Described for Field {
     }
 
     fn reading(&self) -> Option<Reading<Wire>> {
-        let raw = format!("_m.{}", quote(&self.name));
+        self.reading_of(&format!("_m.{}", quote(&self.name)))
+    }
+}
+
+impl Field {
+    /// How it is read where SQL calls it `raw`.
+    pub(super) fn reading_of(&self, raw: &str) -> Option<Reading<Wire>> {
         let json = |expression| Some(Reading { expression, wire: Wire::Json });
         if self.repeated() {
             return json(format!("TO_JSON_STRING({raw})"));
@@ -96,7 +112,7 @@ impl Described for Field {
             }
             _ => return None,
         };
-        Some(Reading { expression: raw, wire })
+        Some(Reading { expression: raw.to_owned(), wire })
     }
 }
 

@@ -55,7 +55,8 @@ pub(crate) async fn describe<S: Models>(service: &Arc<S>, model: &ModelPlan) -> 
     Ok(columns.iter().map(|column| Column { kind: column.kind(), name: column.name().to_owned() }).collect())
 }
 
-async fn columns<S: Models>(
+/// The columns of the model under a filter, as the service describes them.
+pub(crate) async fn columns<S: Models>(
     service: &Arc<S>,
     model: &ModelPlan,
     filter: Option<&str>,
@@ -76,13 +77,7 @@ pub(crate) async fn rows<S: Models>(service: &Arc<S>, query: Query) -> Result<Ro
         let Some(column) = described.iter().find(|column| column.name() == name) else {
             return Err(model::unknown_column(&model, name, described.iter().map(Described::name)));
         };
-        let reading = column.reading().ok_or_else(|| {
-            let (model, kind, cure) = (&model.name, column.kind(), column.cure());
-            let message = format!(
-                "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; {cure} in the SQL"
-            );
-            Failure::new(Code::SqlError, message)
-        })?;
+        let reading = column.reading().ok_or_else(|| unread(&model, column))?;
         expressions.push(reading.expression);
         wires.push(reading.wire);
     }
@@ -91,6 +86,14 @@ pub(crate) async fn rows<S: Models>(service: &Arc<S>, query: Query) -> Result<Ro
     let running = started.map_err(|failed| failed.or_tell(|error| service.failure(error, &model.name, &composed)))?;
     let service = Arc::clone(service);
     Ok(batch::read(Reader { service, running, model: model.name, columns: names, wires, composed }))
+}
+
+/// That a column is of a type whose values are not read.
+pub(crate) fn unread(model: &ModelPlan, column: &impl Described) -> Failure {
+    let (model, name, kind, cure) = (&model.name, column.name(), column.kind(), column.cure());
+    let message =
+        format!("model \"{model}\": column \"{name}\" has the type {kind}, which is not read; {cure} in the SQL");
+    Failure::new(Code::SqlError, message)
 }
 
 /// A read of a model that has begun.

@@ -8,7 +8,8 @@ use backflow_core::code::{Code, Failure};
 
 use super::head::{Stored, damaged};
 use super::name;
-use super::objects::{Along, Objects};
+use super::objects::Objects;
+use crate::diff::pushdown::statement::Statement;
 
 /// So many heads stay behind the newest: a reader that has seen an old list finds its way forward.
 const KEPT: usize = 16;
@@ -65,15 +66,18 @@ impl Chain<'_> {
         Err(damaged(&format!("{} in {} is listed and is not there", self.name(last), self.objects.place())))
     }
 
-    /// Makes `next` the newest head. Whether it is: otherwise another one has its number, or a greater one.
-    pub(super) async fn extend(&self, next: &mut Stored, along: Option<Along<'_>>) -> Result<bool, Failure> {
-        let (name, bytes) = (self.name(next.number), next.seal()?);
-        let created = match along {
-            Some(along) => self.objects.create_along(&name, bytes, along).await?,
-            None => self.objects.create(&name, bytes).await?,
+    /// Makes `next` the newest head, in one transaction with the statements. Whether it is: otherwise another one has its number, or a
+    /// greater one, and no statement has run.
+    pub(super) async fn extend(&self, next: &mut Stored, with: &[Statement]) -> Result<bool, Failure> {
+        let bytes = next.seal()?;
+        let name = self.name(next.number);
+        let created = match with {
+            [] => self.objects.create(&name, bytes).await?,
+            with => self.objects.create_with(&name, bytes, with).await?,
         };
-        if !created {
-            return Ok(false);
+        // With statements, that it is the newest was proven together with its creation.
+        if !created || !with.is_empty() && !next.number.is_multiple_of(KEPT as u64) {
+            return Ok(created);
         }
         let numbers = self.numbers().await?;
         if numbers.last().is_some_and(|&newest| newest > next.number) {

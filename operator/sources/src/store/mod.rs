@@ -29,7 +29,6 @@ use backflow_core::secret::Secrets;
 
 use self::cloud::Cloud;
 use self::directory::Directory;
-pub(crate) use self::objects::Along;
 use self::objects::Objects;
 pub(crate) use self::packed::PackedState;
 

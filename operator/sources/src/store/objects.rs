@@ -1,8 +1,10 @@
 //! What the packed state asks of the place where it lives: objects with names, and one write that only one writer can win.
 
 use async_trait::async_trait;
-use backflow_core::code::Failure;
+use backflow_core::code::{Code, Failure};
 use bytes::Bytes;
+
+use crate::diff::pushdown::statement::Statement;
 
 /// The largest object that is read: far above what the engine writes, and a bound for what somebody else may have put there.
 pub(super) const LARGEST: u64 = 512 << 20;
@@ -14,15 +16,6 @@ pub(super) struct Found {
     pub(super) name: String,
     /// Its length in bytes.
     pub(super) bytes: u64,
-}
-
-/// What else moves when an object is created, in a place that holds more than objects.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Along<'a> {
-    /// Tables that this state has go.
-    Cleared(&'a str),
-    /// These statements have their effect, unless an object of a later name in the same folder is there.
-    Moved(&'a [String]),
 }
 
 /// A bucket or a folder. Names are made of plain letters, digits, `.`, `_`, `-`, `!` and `/`.
@@ -43,10 +36,16 @@ pub(super) trait Objects: Send + Sync {
     /// if an earlier attempt wrote them and its answer was lost. After an error they may be there or not.
     async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Failure>;
 
-    /// As [`Objects::create`], with what goes along in the same transaction: if it is not these bytes that are there, nothing of that has
-    /// moved. A place that holds objects alone has nothing to clear.
-    async fn create_along(&self, name: &str, bytes: Bytes, _along: Along<'_>) -> Result<bool, Failure> {
-        self.create(name, bytes).await
+    /// As [`Objects::create`], in one transaction with statements of the warehouse that the place is in: all of it happens, or nothing.
+    /// Nothing does if an object of the same folder has a later name.
+    async fn create_with(&self, name: &str, _bytes: Bytes, _with: &[Statement]) -> Result<bool, Failure> {
+        let message = format!("{} runs no statements, and was given some with {name}; please report it", self.place());
+        Err(Failure::new(Code::Internal, message))
+    }
+
+    /// Statements that remove what the pushdown engine has of a state here, beside the objects.
+    async fn forgetting(&self, _state_key: &str) -> Result<Vec<Statement>, Failure> {
+        Ok(Vec::new())
     }
 
     /// Writes an object, whole, and lasting when this returns; in place of one that is there.

@@ -15,10 +15,11 @@ use bytes::Bytes;
 
 use super::chain::{Chain, not_conditional, tidy};
 use super::head::{Listed, Stored};
-use super::objects::{Along, Objects};
+use super::objects::Objects;
 use super::rejects::Rejects;
 use super::table::{ObjectTable, Table};
 use super::{listing, name, parts, runs};
+use crate::diff::pushdown::statement::Statement;
 use crate::state_rows::fenced;
 
 /// State in a bucket or a folder.
@@ -162,28 +163,23 @@ impl PackedState {
         self.objects.remove(vec![parts::segment(&lost.state_key, segment, lost.claim)]).await
     }
 
-    /// As [`StateStore::commit`], with these statements in the same transaction, in a table of a warehouse that has such.
-    pub(crate) async fn commit_along(&self, commit: Commit<'_>, statements: &[String]) -> Result<(), Failure> {
-        // The last one of a run leaves no files of rejects behind that are not current. There are no partitions.
-        let keep: Option<&[PartitionId]> = if commit.run.phase == Phase::Running { None } else { Some(&[]) };
-        self.step(commit, keep, Some(Along::Moved(statements))).await
+    /// Name of the head that this process wrote last by a claim: while there is none after it, the claim is its own. `None`: it has no
+    /// such claim.
+    pub(crate) fn last_head(&self, state_key: &str, epoch: u64) -> Option<String> {
+        let of =
+            |stored: &Stored| stored.head.as_ref().is_some_and(|head| head.epoch == epoch).then_some(stored.number);
+        Some(self.chain(state_key).name(self.known(state_key, of).flatten()?))
     }
 
-    /// The name of the head that would come after the one that this process wrote last, if it holds the claim: while neither that one nor
-    /// a later one is there, the claim is the last.
-    pub(crate) fn next_head(&self, state_key: &str, epoch: u64) -> Option<String> {
-        let of =
-            |stored: &Stored| stored.head.as_ref().is_some_and(|head| head.epoch == epoch).then_some(stored.number + 1);
-        self.known(state_key, of).flatten().map(|number| self.chain(state_key).name(number))
+    /// As [`StateStore::commit`], in one transaction with these statements.
+    pub(crate) async fn commit_with(&self, commit: Commit<'_>, statements: &[Statement]) -> Result<(), Failure> {
+        // The last one of a run leaves no files of rejects behind that are not current. There are no partitions.
+        let keep: Option<&[PartitionId]> = if commit.run.phase == Phase::Running { None } else { Some(&[]) };
+        self.step(commit, keep, statements).await
     }
 
     /// A commit, or with `keep` a fold.
-    async fn step(
-        &self,
-        commit: Commit<'_>,
-        keep: Option<&[PartitionId]>,
-        along: Option<Along<'_>>,
-    ) -> Result<(), Failure> {
+    async fn step(&self, commit: Commit<'_>, keep: Option<&[PartitionId]>, with: &[Statement]) -> Result<(), Failure> {
         let key = commit.state_key;
         let mut held = self.take(key, commit.head.epoch)?;
         let mut next = match self.write(&mut held, &commit, keep).await {
@@ -194,7 +190,7 @@ impl PackedState {
             }
         };
         failpoint::hit("inside-commit");
-        if !self.chain(key).extend(&mut next, along).await? {
+        if !self.chain(key).extend(&mut next, with).await? {
             if commit.segment.is_some() {
                 tidy(self.withdraw(&next, commit.head.segment).await);
             }
@@ -252,7 +248,8 @@ impl StateStore for PackedState {
         }
         next.head = Some(head.clone());
         next.run = Some(run.clone());
-        if !chain.extend(&mut next, reset.then_some(Along::Cleared(state_key))).await? {
+        let forgetting = if reset { self.objects.forgetting(state_key).await? } else { Vec::new() };
+        if !chain.extend(&mut next, &forgetting).await? {
             return Err(fenced(state_key));
         }
         runs::prune(&*self.objects, &next, run.number).await;
@@ -292,7 +289,7 @@ impl StateStore for PackedState {
     }
 
     async fn commit(&self, commit: Commit<'_>) -> Result<(), Failure> {
-        self.step(commit, None, None).await
+        self.step(commit, None, &[]).await
     }
 
     async fn put_partition(&self, state_key: &str, epoch: u64, id: PartitionId, bytes: &[u8]) -> Result<(), Failure> {
@@ -302,7 +299,7 @@ impl StateStore for PackedState {
     }
 
     async fn fold(&self, commit: Commit<'_>, keep: &[PartitionId]) -> Result<(), Failure> {
-        self.step(commit, Some(keep), None).await
+        self.step(commit, Some(keep), &[]).await
     }
 
     async fn forget(&self, state_key: &str, expected: u64) -> Result<bool, Failure> {
@@ -312,7 +309,7 @@ impl StateStore for PackedState {
             return Err(fenced(state_key));
         }
         let mut next = Stored::new(state_key, number + 1);
-        if !chain.extend(&mut next, Some(Along::Cleared(state_key))).await? {
+        if !chain.extend(&mut next, &self.objects.forgetting(state_key).await?).await? {
             return Err(fenced(state_key));
         }
         self.held().remove(state_key);

@@ -24,7 +24,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::head::damaged;
-use super::objects::{Along, Found, Objects};
+use super::objects::{Found, Objects};
+use crate::diff::pushdown::statement::Statement;
 
 /// Bytes of a part: with what encoding adds, below what any of the services takes for one statement.
 const PART: usize = 384 * 1024;
@@ -99,18 +100,16 @@ pub(crate) trait ObjectTable: Send + Sync {
     /// Adds a row if there is none of its name: of all writers at once, only one does.
     async fn add_first(&self, part: &Part) -> Result<(), Failure>;
 
-    /// As [`ObjectTable::add_first`], with what goes along in the same transaction.
-    async fn add_first_along(&self, part: &Part, along: Along<'_>) -> Result<(), Failure> {
-        match along {
-            Along::Cleared(_) => self.add_first(part).await,
-            Along::Moved(_) => Err(Failure::new(
-                Code::Internal,
-                format!(
-                    "{} moves nothing beside objects; this is an error of Backflow, please report it",
-                    self.place()
-                ),
-            )),
-        }
+    /// As [`ObjectTable::add_first`], with these statements in the same transaction, unless a row of the same folder has a later name.
+    /// Whether the row is there: the statements have run if it is, and not if it is not.
+    async fn add_last(&self, part: &Part, _with: &[Statement]) -> Result<bool, Failure> {
+        let message = format!("{} runs no statements with {}; please report it", self.place(), part.name);
+        Err(Failure::new(Code::Internal, message))
+    }
+
+    /// See [`Objects::forgetting`].
+    async fn forgetting(&self, _state_key: &str) -> Result<Vec<Statement>, Failure> {
+        Ok(Vec::new())
     }
 
     /// Removes all rows of the name that are not of this writing.
@@ -152,6 +151,15 @@ fn split(name: &str, bytes: &[u8]) -> Result<Vec<Part>, Failure> {
     Ok(chunks.iter().enumerate().map(of).collect())
 }
 
+/// The same of an object that must not be written in parts.
+fn whole(name: &str, bytes: &[u8]) -> Result<Part, Failure> {
+    let [part] = <[Part; 1]>::try_from(split(name, bytes)?).map_err(|parts| {
+        let message = format!("{} would have {} parts, and may have one; please report it", name, parts.len());
+        Failure::new(Code::Internal, message)
+    })?;
+    Ok(part)
+}
+
 /// The newest writing of which all parts are there, with its bytes.
 fn join(parts: Vec<Part>, place: &str) -> Result<Option<(String, Bytes)>, Failure> {
     let mut writings: Vec<(String, BTreeMap<usize, Part>)> = Vec::new();
@@ -178,23 +186,6 @@ fn join(parts: Vec<Part>, place: &str) -> Result<Option<(String, Bytes)>, Failur
     Ok(Some((writing, bytes.into())))
 }
 
-impl Table {
-    /// Adds an object unless there is one of its name.
-    async fn first(&self, name: &str, bytes: Bytes, along: Option<Along<'_>>) -> Result<bool, Failure> {
-        let [part] = <[Part; 1]>::try_from(split(name, &bytes)?).map_err(|parts| {
-            let message = format!("{} would have {} parts, and may have one; please report it", name, parts.len());
-            Failure::new(Code::Internal, message)
-        })?;
-        match along {
-            Some(along) => self.0.add_first_along(&part, along).await?,
-            None => self.0.add_first(&part).await?,
-        }
-        // Who has added it is known by looking, also if an answer was lost.
-        let found = join(self.0.parts(name).await?, &self.place())?;
-        Ok(found.is_some_and(|(writing, found)| writing == part.writing || found == bytes))
-    }
-}
-
 #[async_trait]
 impl Objects for Table {
     fn place(&self) -> String {
@@ -210,11 +201,19 @@ impl Objects for Table {
     }
 
     async fn create(&self, name: &str, bytes: Bytes) -> Result<bool, Failure> {
-        self.first(name, bytes, None).await
+        let part = whole(name, &bytes)?;
+        self.0.add_first(&part).await?;
+        // Who has added it is known by looking, also if an answer was lost.
+        let found = join(self.0.parts(name).await?, &self.place())?;
+        Ok(found.is_some_and(|(writing, found)| writing == part.writing || found == bytes))
     }
 
-    async fn create_along(&self, name: &str, bytes: Bytes, along: Along<'_>) -> Result<bool, Failure> {
-        self.first(name, bytes, Some(along)).await
+    async fn create_with(&self, name: &str, bytes: Bytes, with: &[Statement]) -> Result<bool, Failure> {
+        self.0.add_last(&whole(name, &bytes)?, with).await
+    }
+
+    async fn forgetting(&self, state_key: &str) -> Result<Vec<Statement>, Failure> {
+        self.0.forgetting(state_key).await
     }
 
     async fn put(&self, name: &str, bytes: Bytes) -> Result<(), Failure> {

@@ -92,6 +92,9 @@ pub(crate) trait Dialect: Send + Sync + Sized {
     /// Column of the row hash.
     const HASH: &'static str;
 
+    /// Whether a statement costs less that names a range of places.
+    const DIVIDED: bool = false;
+
     /// A name as SQL takes it.
     fn quote(&self, name: &str) -> String;
 
@@ -172,6 +175,19 @@ pub(crate) trait Dialect: Send + Sync + Sized {
 
     /// How many rows meet a condition.
     fn count_if(&self, condition: &str) -> String;
+
+    /// Two numbers, neither of them NULL, as one value.
+    fn pair(&self, one: &str, other: &str) -> String {
+        format!("concat({one}, '/', {other})")
+    }
+
+    /// The columns `nth`, which every row of the model has, and `last`: the `nth` of the rows that are `last` make, together, how many
+    /// rows there are.
+    fn counted(&self, _keys: &[String]) -> String {
+        let order = self.any_order();
+        let last = self.truth(&format!("lead(1) OVER ({order}) IS NULL"));
+        format!("row_number() OVER ({order}) AS nth, {last} AS last")
+    }
 
     /// A key column, ordered as its values are, the greatest first.
     fn by_value(&self, table: &str, key: &KeyColumn) -> String;

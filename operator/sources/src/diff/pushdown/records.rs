@@ -42,7 +42,7 @@ pub(super) async fn look<T: Transport>(
     asked: Option<&NamedKeys>,
 ) -> Result<(), Failure> {
     let dialect = transport.dialect();
-    let mut after = After { kind: 0, place: -1, rows: ROWS, bytes: BYTES };
+    let mut after = After { kind: 0, place: -1, upto: None, rows: ROWS, bytes: BYTES };
     loop {
         let sql = dialect.candidates(delta.names, delta.row, after);
         let rows = transport.page(fence.state_key, sql, &shape.candidates).await?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use async_trait::async_trait;
-use backflow_core::cell::Column;
+use backflow_core::cell::{Cell, Column};
 use backflow_core::change::{Change, ChangeKind, Memory};
 use backflow_core::code::Failure;
 use backflow_core::extraction::{Ack, Checkpoint, Extraction, Findings, Verdict};
@@ -20,7 +20,7 @@ use super::super::hash::key_hash;
 use super::super::progress::Meter;
 use super::super::run::{CLEARED_PER_COMMIT, unix_seconds};
 use super::codes::{entry, kind};
-use super::dialect::Dialect as _;
+use super::dialect::{BUCKET, BUCKETS, Dialect};
 use super::page::{Shape, number_of};
 use super::statement::{After, Applied, Doubt, Move, Statement};
 use super::summary::Summary;
@@ -32,6 +32,12 @@ const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The order of delivery.
 pub(super) const KINDS: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
+
+/// So many places in a row have about twice the changes of a page, of this many in all; `None`: it takes all places.
+fn slice(found: u64, max: usize) -> Option<i64> {
+    let buckets = (2 * max as u64).saturating_mul(BUCKETS).div_ceil(found.max(1)).saturating_add(1);
+    (buckets < BUCKETS).then(|| (buckets * BUCKET) as i64)
+}
 
 /// How far pages of one kind were handed out.
 #[derive(Clone, Copy, Debug)]
@@ -96,9 +102,14 @@ impl<T: Transport> Pushdown<T> {
             return Ok(Vec::new());
         }
         let place = before.map_or(-1, |before| before.place);
-        let after = After { kind: number_of(kind), place, rows: max, bytes: PAGE_BYTES };
-        let sql = self.transport.dialect().page(&self.names, self.columns.len(), after, self.head.epoch);
-        let rows = self.transport.page(&self.state_key, sql, &self.shape.page).await?;
+        let mut after = After { kind: number_of(kind), place, upto: None, rows: max, bytes: PAGE_BYTES };
+        if T::Dialect::DIVIDED {
+            after.upto = slice(found, max).map(|places| place + places);
+        }
+        let mut rows = self.rows(after).await?;
+        if rows.is_empty() && after.upto.is_some() {
+            rows = self.rows(After { upto: None, ..after }).await?;
+        }
         let mut page = Vec::with_capacity(rows.len());
         for cells in rows {
             let paged = self.shape.change(kind, cells)?;
@@ -123,6 +134,11 @@ impl<T: Transport> Pushdown<T> {
             }
         }
         Ok(page)
+    }
+
+    async fn rows(&self, after: After) -> Result<Vec<Vec<Cell>>, Failure> {
+        let sql = self.transport.dialect().page(&self.names, self.columns.len(), after, self.head.epoch);
+        self.transport.page(&self.state_key, sql, &self.shape.page).await
     }
 
     /// What an acknowledgement makes of the state.
@@ -189,7 +205,7 @@ impl<T: Transport> Pushdown<T> {
             return Ok(removes);
         }
         for kind in [kind::REFRESHED, kind::BURIED] {
-            let mut after = After { kind, place: -1, rows: CLEARED_PER_COMMIT, bytes: usize::MAX };
+            let mut after = After { kind, place: -1, upto: None, rows: CLEARED_PER_COMMIT, bytes: usize::MAX };
             loop {
                 let sql = self.transport.dialect().cleared(&self.names, after);
                 let rows = self.transport.page(&self.state_key, sql, &self.shape.cleared).await?;

@@ -43,6 +43,8 @@ pub(crate) struct After {
     pub kind: u8,
     /// The place of the last change that was read, -1 at first.
     pub place: i64,
+    /// No change beyond this place, where that makes it cheaper.
+    pub upto: Option<i64>,
     /// Changes at most.
     pub rows: usize,
     /// Bytes of rows, about.

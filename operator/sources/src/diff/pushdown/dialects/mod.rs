@@ -1,5 +1,6 @@
 //! The spelling of each warehouse.
 
+pub(crate) mod bigquery;
 pub(crate) mod postgres;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! The text of every statement of every dialect.
 
+use super::bigquery::BigQuery;
 use super::postgres::Postgres;
 use super::tsql::TransactSql;
 use crate::diff::pushdown::codes::{entry, kind};
@@ -140,7 +141,7 @@ fn doubts<D: Dialect>(dialect: &D, names: &Names) -> Vec<String> {
 
 fn every<D: Dialect>(dialect: &D) -> String {
     let names = &names(dialect);
-    let after = After { kind: kind::UPDATED, place: 17, rows: 1000, bytes: 2_000_000 };
+    let after = After { kind: kind::UPDATED, place: 17, upto: None, rows: 1000, bytes: 2_000_000 };
     let mut all = deltas(dialect);
     all.extend(dialect.create_entries(names, "Backflow: the entries of state o'hara/crm"));
     all.extend(dialect.create_held(names, "Backflow: the records of state o'hara/crm"));
@@ -187,4 +188,9 @@ fn every_statement_of_postgres() {
 #[test]
 fn every_statement_of_transact_sql() {
     insta::assert_snapshot!(every(&TransactSql));
+}
+
+#[test]
+fn every_statement_of_bigquery() {
+    insta::assert_snapshot!(every(&BigQuery));
 }

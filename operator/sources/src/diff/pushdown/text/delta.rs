@@ -97,10 +97,8 @@ fn model<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
         let values: Vec<String> = columns.iter().map(|at| fill(&delta.columns[*at].hash, &raw(*at))).collect();
         let _ = write!(out, "{} AS h{number}, ", dialect.row_hash(&values));
     }
-    // The last row is always in the delta, and says how many there were.
-    let order = dialect.any_order();
-    let last = dialect.truth(&format!("lead(1) OVER ({order}) IS NULL"));
-    let _ = write!(out, "row_number() OVER ({order}) AS nth, {last} AS last");
+    // A last row is always in the delta, and says how many there were.
+    out.push_str(&dialect.counted(&keys));
     if delta.exact {
         let _ = write!(out, ", count(*) OVER (PARTITION BY {}) AS copies", keys.join(", "));
     }

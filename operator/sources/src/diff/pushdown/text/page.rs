@@ -32,7 +32,8 @@ pub(in super::super) fn candidates<D: Dialect>(dialect: &D, names: &Names, row: 
 const ENTRY_OF: &str = "e.born = s.entry_born AND e.place = s.entry_place";
 
 pub(in super::super) fn page<D: Dialect>(dialect: &D, names: &Names, row: usize, after: After, freed: u64) -> String {
-    let After { kind, place, rows, bytes } = after;
+    let After { kind, place, upto, rows, bytes } = after;
+    let upto = upto.map_or_else(String::new, |upto| format!(" AND place <= {upto}"));
     let (delta, hash) = (&names.delta, D::HASH);
     let columns = key_and_row(names, row, "");
     let keys: String = names.key_names().map(|name| format!("s.{name}, ")).collect();
@@ -61,7 +62,7 @@ pub(in super::super) fn page<D: Dialect>(dialect: &D, names: &Names, row: usize,
          FROM (SELECT d.*, sum(d.size) OVER (ORDER BY d.place) - d.size AS before FROM \
          (SELECT place, entry_born, entry_place, rev, {hash}, unsent, known, rejected, duplicate, extra, moved, record, match_key, group_key, \
          remote_id, size{columns} FROM {delta} \
-         WHERE kind = {kind} AND place > {place}{free} ORDER BY place {limit}) AS d) AS s\
+         WHERE kind = {kind} AND place > {place}{upto}{free} ORDER BY place {limit}) AS d) AS s\
          {entry} WHERE s.before < {bytes} ORDER BY s.place",
         limit = dialect.limit(rows),
         entry = dialect.looked_up(&names.entries, "e", ENTRY_OF, true),

@@ -21,9 +21,10 @@ pub(in super::super) fn summary<D: Dialect>(
     let long: Vec<String> = names.keys.iter().filter(|key| key.long).map(|key| dialect.key_size(key)).collect();
     let key_size = if long.is_empty() { "0".to_owned() } else { long.join(" + ") };
     let met = format!(
-        "{} + count(DISTINCT CASE WHEN kind = {} AND {known} THEN concat(entry_born, '/', entry_place) END)",
+        "{} + count(DISTINCT CASE WHEN kind = {} AND {known} THEN {} END)",
         of(&format!("{model} AND {known} AND {compared}")),
-        kind::DUPLICATE_KEY
+        kind::DUPLICATE_KEY,
+        dialect.pair("entry_born", "entry_place")
     );
     let numbers = [
         "0".to_owned(),
