@@ -33,7 +33,7 @@ impl Reporter for Quiet {
 }
 
 /// The key of a state that nobody has yet.
-fn new_key() -> String {
+pub(crate) fn new_key() -> String {
     static STATES: AtomicU64 = AtomicU64::new(0);
     format!("site/{}", STATES.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,10 +1,10 @@
-//! A Mapping of a table in the fake of a warehouse, as the pushdown engine sees it: no destination, and a clock that tests move.
+//! A Mapping of a model in a fake warehouse, as a diff engine sees it: the same as [`crate::diff_site`] of a Postgres.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check fails by panicking, as any test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking, as any test")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use backflow_core::cell::Cell;
@@ -19,40 +19,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::diff_site::Quiet;
+use crate::diff_site::{Quiet, new_key};
 use crate::oracle::{Asked, Engine, name_of};
 use crate::warehouse::{FakeWarehouse, Service};
 use crate::webhook::Webhook;
 
-/// What a site says to a warehouse in its own words.
-#[derive(Clone, Copy, Debug)]
-pub struct Words {
-    /// The service.
-    pub service: Service,
-    /// Makes the empty table of the model: an integer `id`, texts `name` and `plan`.
-    pub table: &'static str,
-    /// Its name.
-    pub model: &'static str,
-    /// What stands before a text in quotes.
-    pub text: &'static str,
-    /// The table of objects of the state.
-    pub objects: &'static str,
-    /// Matches statements that write an object of the state.
-    pub writes: &'static str,
-    /// What such a statement fails with.
-    pub fault: fn() -> Value,
-}
-
-/// The key of a state that nobody has yet.
-fn new_key() -> String {
-    static STATES: AtomicU64 = AtomicU64::new(0);
-    format!("site/{}", STATES.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A fake with a model and a state schema.
+/// A fake with a model and a state; several sites may share one.
 pub struct FakeSite {
-    words: Words,
-    fake: Arc<FakeWarehouse>,
+    /// The fake.
+    pub fake: Arc<FakeWarehouse>,
     warehouse: Arc<dyn Warehouse>,
     scratch: TempDir,
     clock: Arc<AtomicI64>,
@@ -66,47 +41,73 @@ pub struct FakeSite {
 }
 
 impl FakeSite {
-    /// A fake of its own with the empty table of the model.
+    /// A fake of its own, with a model of the columns `id`, `name` and `plan`, in no row.
     ///
     /// # Errors
     /// What the fake says.
-    pub async fn new(words: Words) -> anyhow::Result<Self> {
-        let fake = Arc::new(FakeWarehouse::start(words.service, words.table).await?);
-        Self::over(words, fake, DiffEngine::Pushdown).await
+    pub async fn new(service: Service, engine: DiffEngine) -> anyhow::Result<Self> {
+        let fake = Arc::new(FakeWarehouse::start(service, "").await?);
+        let mut site = Self::over(&fake, engine).await?;
+        site.put_rows(&[]);
+        Ok(site)
     }
 
-    /// Another connection, with another state of the same model.
+    /// As [`FakeSite::new`], with a table of the model, `model`, that `create` makes.
+    ///
+    /// # Errors
+    /// What the fake says.
+    pub async fn with_table(service: Service, create: &str) -> anyhow::Result<Self> {
+        let fake = Arc::new(FakeWarehouse::start(service, create).await?);
+        let mut site = Self::over(&fake, DiffEngine::Pushdown).await?;
+        site.select("SELECT * FROM model -- all of it");
+        Ok(site)
+    }
+
+    /// Runs SQL with all rights.
+    ///
+    /// # Panics
+    /// If the fake refuses it.
+    pub async fn sql(&self, sql: &str) {
+        self.fake.sql(sql).await.expect(sql);
+    }
+
+    /// Another state of the same model.
     ///
     /// # Errors
     /// What the fake says.
     pub async fn beside(&self, engine: DiffEngine) -> anyhow::Result<Self> {
-        let beside = Self::over(self.words, Arc::clone(&self.fake), engine).await?;
-        Ok(Self { clock: Arc::clone(&self.clock), ..beside })
+        let mut beside = Self::over(&self.fake, engine).await?;
+        beside.clock = Arc::clone(&self.clock);
+        beside.plan.model = self.plan.model.clone();
+        Ok(beside)
     }
 
-    async fn over(words: Words, fake: Arc<FakeWarehouse>, engine: DiffEngine) -> anyhow::Result<Self> {
+    /// The same state, by a connection as the plan's Source says it now.
+    ///
+    /// # Errors
+    /// What the fake says.
+    pub async fn reopened(&self) -> anyhow::Result<Self> {
+        let mut again = self.beside(self.plan.source.diff).await?;
+        again.warehouse = warehouse::open(&self.plan.source, &*self.fake, "backflow/site").await?;
+        again.plan = self.plan.clone();
+        again.used.clone_from(&self.used);
+        Ok(again)
+    }
+
+    async fn over(fake: &Arc<FakeWarehouse>, engine: DiffEngine) -> anyhow::Result<Self> {
         let Webhook { destination, mut mapping, .. } = Webhook::new("http://127.0.0.1:9/");
         mapping.state_key = new_key();
         mapping.fingerprint = "f0".into();
         mapping.scratch_bytes = 1 << 30;
         let mut source = fake.source();
         source.diff = engine;
-        let warehouse = warehouse::open(&source, &*fake, "backflow/site").await?;
-        let plan = SyncPlan {
-            mode: Mode::Incremental,
-            source,
-            model: ModelPlan {
-                name: "model".into(),
-                query: ModelQuery::Sql(format!("SELECT * FROM {} -- all of it", words.model)),
-                primary_key: vec!["id".into()],
-            },
-            mapping,
-            destination,
-            options: RunOptions::default(),
-        };
+        let warehouse = warehouse::open(&source, &**fake, "backflow/site").await?;
+        let model =
+            ModelPlan { name: "model".into(), query: ModelQuery::Sql(String::new()), primary_key: vec!["id".into()] };
+        let plan =
+            SyncPlan { mode: Mode::Incremental, source, model, mapping, destination, options: RunOptions::default() };
         Ok(Self {
-            words,
-            fake,
+            fake: Arc::clone(fake),
             warehouse,
             scratch: tempfile::tempdir()?,
             clock: Arc::new(AtomicI64::new(1_800_000_000)),
@@ -123,44 +124,30 @@ impl FakeSite {
         self.faults = Some(None);
     }
 
-    /// The fake.
-    #[must_use]
-    pub fn fake(&self) -> &FakeWarehouse {
-        &self.fake
-    }
-
     /// The warehouse.
     #[must_use]
     pub fn warehouse(&self) -> &Arc<dyn Warehouse> {
         &self.warehouse
     }
 
-    /// Runs SQL with all rights.
-    ///
-    /// # Panics
-    /// If the fake refuses it.
-    pub async fn sql(&self, sql: &str) {
-        self.fake.sql(sql).await.expect(sql);
+    /// Makes the model this SELECT.
+    pub fn select(&mut self, sql: impl Into<String>) {
+        self.plan.model.query = ModelQuery::Sql(sql.into());
     }
 
-    /// Names of the tables in the state schema that are none of the store's.
-    ///
-    /// # Panics
-    /// If the fake does not say.
-    pub async fn own_tables(&self) -> Vec<String> {
-        let all = self.fake.list("/tables").await.unwrap();
-        let names = all.iter().filter_map(|table| table.as_str()?.rsplit('.').next().map(str::to_owned));
-        let kinds = ["entries_", "held_", "delta_", "found_", "marks_", "dry_"];
-        names.filter(|name| kinds.iter().any(|kind| name.to_lowercase().starts_with(kind))).collect()
-    }
-
-    /// Statements about tables of the engine that have arrived.
-    ///
-    /// # Panics
-    /// If the fake does not say.
-    pub async fn statements(&self) -> usize {
-        let ours = |sql: &str| sql.contains("entries_") || sql.contains("delta_");
-        self.fake.list("/statements").await.unwrap().iter().filter(|one| one["sql"].as_str().is_some_and(ours)).count()
+    /// Makes the model hold these rows of `id`, `name` and `plan`.
+    pub fn put_rows(&mut self, rows: &[Vec<Cell>]) {
+        let (number, text) = types(self.fake.service);
+        let mut sql = format!(
+            "SELECT id, name, plan FROM (SELECT CAST(NULL AS {number}) AS id, CAST(NULL AS {text}) AS name, CAST(NULL AS {text}) AS plan, \
+             0 AS there"
+        );
+        for row in rows {
+            let cells: Vec<String> = row.iter().map(|cell| literal(self.fake.service, cell)).collect();
+            sql.push_str(&format!(" UNION ALL SELECT {}, 1", cells.join(", ")));
+        }
+        sql.push_str(") AS given WHERE there = 1");
+        self.select(sql);
     }
 
     /// Opens a run over the model as it is.
@@ -184,34 +171,81 @@ impl FakeSite {
         diff::open(&*self.warehouse, self.warehouse.state(), request).await
     }
 
-    /// Makes the model hold these rows of `id`, `name` and `plan`.
-    ///
-    /// # Panics
-    /// If the fake refuses them.
-    pub async fn put_rows(&self, rows: &[Vec<Cell>]) {
-        let said = |cell: &Cell| match cell {
-            Cell::Int(number) => number.to_string(),
-            Cell::Text(text) => format!("{}'{text}'", self.words.text),
-            _ => "NULL".to_owned(),
-        };
-        let row = |row: &Vec<Cell>| format!("({})", row.iter().map(said).collect::<Vec<_>>().join(", "));
-        let model = self.words.model;
-        let mut sql = format!("DELETE FROM {model}");
-        if !rows.is_empty() {
-            sql.push_str(&format!(
-                ";\nINSERT INTO {model} VALUES {}",
-                rows.iter().map(row).collect::<Vec<_>>().join(", ")
-            ));
-        }
-        self.sql(&sql).await;
-    }
-
     /// Removes the state.
     ///
     /// # Errors
     /// As [`diff::forget`].
     pub async fn forget(&self) -> Result<bool, Failure> {
         diff::forget(&*self.warehouse.state(), &self.plan.mapping.state_key, "cluster", false).await
+    }
+
+    /// Names of the tables that the engine has beside the store's.
+    ///
+    /// # Panics
+    /// If the fake does not say.
+    pub async fn own_tables(&self) -> Vec<String> {
+        let kinds = ["entries_", "held_", "delta_", "found_", "marks_", "dry_"];
+        let all = self.fake.list("/tables").await.unwrap();
+        let names = all.iter().filter_map(|table| table.as_str()?.rsplit('.').next());
+        names.filter(|name| kinds.iter().any(|kind| name.to_lowercase().starts_with(kind))).map(str::to_owned).collect()
+    }
+
+    /// Statements about tables of the engine that the fake was given so far.
+    ///
+    /// # Panics
+    /// If the fake does not say.
+    pub async fn statements(&self) -> usize {
+        let all = self.fake.list("/statements").await.unwrap();
+        let ours = |sql: &str| ["entries_", "delta_"].iter().any(|table| sql.to_lowercase().contains(table));
+        all.iter().filter(|statement| statement["sql"].as_str().is_some_and(ours)).count()
+    }
+
+    /// Objects of the state, by name.
+    async fn objects(&self) -> Vec<(String, String)> {
+        let folder = self.plan.mapping.state_key.replace('/', "_");
+        let sql = format!("SELECT name, content FROM _backflow.objects WHERE name LIKE '{folder}/%'");
+        let model = ModelPlan { name: "objects".into(), query: ModelQuery::Sql(sql), primary_key: vec!["name".into()] };
+        let columns = vec!["name".into(), "content".into()];
+        let rows = self.warehouse.rows(Query { model, columns, filter: None, limit: None }).await.unwrap();
+        let batches: Vec<_> = rows.try_collect().await.unwrap();
+        let mut objects = Vec::new();
+        for row in batches.into_iter().flatten() {
+            let [Cell::Text(name), Cell::Text(content)] = row.as_slice() else { panic!("an object is two texts") };
+            objects.push((name.to_string(), content.to_string()));
+        }
+        objects.sort();
+        objects
+    }
+}
+
+/// Types of whole numbers and of texts.
+fn types(service: Service) -> (&'static str, &'static str) {
+    match service {
+        Service::BigQuery => ("INT64", "STRING"),
+        Service::Databricks => ("BIGINT", "STRING"),
+        Service::Snowflake | Service::ClickHouse => ("BIGINT", "VARCHAR"),
+        Service::AzureSql => ("BIGINT", "NVARCHAR(MAX)"),
+    }
+}
+
+fn literal(service: Service, cell: &Cell) -> String {
+    match cell {
+        Cell::Int(number) => number.to_string(),
+        Cell::Text(text) => match service {
+            Service::Snowflake | Service::AzureSql => format!("'{}'", text.replace('\'', "''")),
+            _ => format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
+        },
+        _ => "NULL".into(),
+    }
+}
+
+/// What adds a head fails, and is not tried again.
+fn fault(service: Service) -> Value {
+    match service {
+        Service::AzureSql => {
+            json!({"kind": "error", "number": 50_100, "body": r"INSERT INTO \[_backflow\]\.\[objects\]"})
+        }
+        _ => json!({"kind": "html", "status": 404, "body": "INSERT.*/head/"}),
     }
 }
 
@@ -224,12 +258,11 @@ impl Engine for FakeSite {
         self.plan.options.retry_rejected = asked.retry_rejected;
         let by_name = |row: &[Cell]| Memory { match_key: name_of(row), ..Memory::default() };
         self.identify = asked.matched.then(|| Arc::new(by_name) as Identify);
-        self.put_rows(rows).await;
+        self.put_rows(rows);
         if let Some(faults) = self.faults.take() {
             self.fake.calm().await.unwrap();
             if let Some(writes) = faults {
-                let mut fault = (self.words.fault)();
-                fault["body"] = json!(self.words.writes);
+                let mut fault = fault(self.fake.service);
                 fault["skip"] = json!(writes);
                 fault["times"] = Value::Null;
                 self.fake.fault(fault).await.unwrap();
@@ -246,31 +279,24 @@ impl Engine for FakeSite {
         self.clock.fetch_add(days * 86_400, Ordering::Relaxed);
     }
 
-    /// The list is what its files say, one after another: the last run has left none that is not current.
     async fn rejects(&mut self) -> usize {
-        let folder = format!("{}/rejects/", self.plan.mapping.state_key.replace('/', "_"));
-        let sql = format!(
-            "SELECT name, content FROM {} WHERE name LIKE '{folder}%' AND encoding = 'text'",
-            self.words.objects
-        );
-        let model = ModelPlan { name: "rejects".into(), query: ModelQuery::Sql(sql), primary_key: vec!["name".into()] };
-        let columns = vec!["name".to_owned(), "content".to_owned()];
-        let query = Query { model, columns, filter: None, limit: None };
-        let batches: Vec<_> = self.warehouse.rows(query).await.unwrap().try_collect().await.unwrap();
-        let mut files: Vec<Vec<Cell>> =
-            batches.iter().flat_map(|batch| batch.rows().map(|row| row.cells(2)).collect::<Vec<_>>()).collect();
-        files.sort_by_key(|file| format!("{:?}", file[0]));
-        let mut keys = BTreeSet::new();
-        for file in files {
-            let Cell::Text(lines) = &file[1] else { panic!("a file is a text") };
-            for line in lines.lines() {
-                let line: Value = serde_json::from_str(line).unwrap();
-                match line["removed"].as_str() {
-                    Some(key) => drop(keys.remove(key)),
-                    None => drop(keys.insert(line["key"].as_str().unwrap().to_owned())),
+        let objects = self.objects().await;
+        let lines = |text: &str| -> Vec<Value> {
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
+        };
+        let newest = objects.iter().rfind(|(name, _)| name.contains("/head/")).expect("a state has a head");
+        let mut listed = BTreeSet::new();
+        for file in lines(&newest.1)[0]["rejects"]["files"].as_array().into_iter().flatten() {
+            let name = format!("/rejects/{}", file.as_str().unwrap());
+            let (_, content) =
+                objects.iter().find(|(object, _)| object.ends_with(&name)).expect("a file that is named");
+            for line in lines(content) {
+                match (line["key"].as_str(), line["removed"].as_str()) {
+                    (Some(key), _) => drop(listed.insert(key.to_owned())),
+                    (_, removed) => drop(listed.remove(removed.unwrap())),
                 }
             }
         }
-        keys.len()
+        listed.len()
     }
 }

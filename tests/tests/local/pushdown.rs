@@ -1,6 +1,7 @@
 //! The pushdown engine on a real Postgres: random histories, alone and beside the streaming engine, and what only a server can show.
 
 mod azuresql;
+mod bigquery;
 mod faults;
 mod histories;
 mod life;

@@ -1,8 +1,7 @@
 //! The pushdown engine in the fake of Azure SQL.
 
-use backflow_core::cell::Cell;
 use backflow_core::plan::{Mode, ModelQuery};
-use backflow_tests::fake_site::{FakeSite, Words};
+use backflow_tests::fake_site::FakeSite;
 use backflow_tests::oracle::World;
 use backflow_tests::warehouse::Service;
 use serde_json::json;
@@ -10,18 +9,10 @@ use serde_json::json;
 use super::histories::every_history;
 use super::*;
 
-const WORDS: Words = Words {
-    service: Service::AzureSql,
-    table: "CREATE TABLE model (id bigint, name nvarchar(100), [plan] nvarchar(100));",
-    model: "model",
-    text: "N",
-    objects: "_backflow.objects",
-    writes: r"INSERT INTO \[_backflow\]\.\[objects\]",
-    fault: || json!({"kind": "error", "number": 50_100}),
-};
+const TABLE: &str = "CREATE TABLE model (id bigint, name nvarchar(100), [plan] nvarchar(100));";
 
 async fn site() -> FakeSite {
-    FakeSite::new(WORDS).await.unwrap()
+    FakeSite::with_table(Service::AzureSql, TABLE).await.unwrap()
 }
 
 async fn run(site: &FakeSite, name: &str) -> (Findings, Vec<Seen>) {
@@ -38,8 +29,8 @@ async fn refused(site: &FakeSite, name: &str) -> Failure {
 }
 
 async fn numbered(site: &FakeSite, ids: std::ops::RangeInclusive<i64>) {
-    let row = |id| vec![Cell::Int(id), Cell::Text("name".into()), Cell::Null];
-    site.put_rows(&ids.map(row).collect::<Vec<_>>()).await;
+    let rows: Vec<String> = ids.map(|id| format!("({id}, N'name', NULL)")).collect();
+    site.sql(&format!("DELETE FROM model;\nINSERT INTO model VALUES {}", rows.join(", "))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,7 +214,7 @@ async fn azure_sql_knows_keys_of_every_type_when_they_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_sql_compares_and_a_dedicated_pool_does_not() {
     let site = site().await;
-    site.fake().settings(json!({"edition": "pool"})).await.unwrap();
+    site.fake.settings(json!({"edition": "pool"})).await.unwrap();
     let pool = site.beside(DiffEngine::Pushdown).await.unwrap();
     is(&refused(&pool, "run-1").await, Code::PlanInvalid, &["Synapse", "Streaming"]);
 }
