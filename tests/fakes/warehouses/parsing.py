@@ -46,9 +46,10 @@ def strict(dialect: type[Dialect], name: str) -> type[Dialect]:
 
 def parse(sql: str, dialect: type[Dialect]) -> list[exp.Expression]:
     """The statements of a text. Anything that is not fully understood is refused."""
+    if len(sql) > REMEMBERED:
+        return _parse(sql, dialect)
     # Clients give most of their statements again and again, with other values for the same places.
-    parsed = _parse_once(sql, dialect) if len(sql) <= REMEMBERED else _parse(sql, dialect)
-    return [statement.copy() for statement in parsed]
+    return [statement.copy() for statement in _parse_once(sql, dialect)]
 
 
 def _parse(sql: str, dialect: type[Dialect]) -> list[exp.Expression]:

@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 
 from ..names import encode
-from ..parsing import SyntaxRefused, called, parse, strict, to_duckdb
+from ..parsing import CALLED, SyntaxRefused, parse, strict, to_duckdb
 from . import errors
 from .functions import FUNCTIONS
 
@@ -53,14 +53,9 @@ def read(sql: str, project: str, dataset: str | None, parameters: tuple[Paramete
     position = 0
     queries = []
     for statement in statements:
-        for name in called(statement):
-            if name not in FUNCTIONS:
-                raise errors.query(f"Function not found: {name} at [1:1]")
+        _check(statement)
         position = _bind(statement, parameters, position)
         query = Query(statement, _statement_type(statement))
-        _require_where(statement)
-        _require_equality(statement)
-        _require_order(statement)
         if query.statement_type not in ("CREATE_SCHEMA", "DROP_SCHEMA"):
             _qualify(query, project, dataset)
         queries.append(query)
@@ -108,27 +103,26 @@ def _statement_type(statement: exp.Expression) -> str:
     raise errors.query(f"Syntax error: {statement.key.upper()} is no statement that this fake runs")
 
 
-def _require_where(statement: exp.Expression) -> None:
-    """UPDATE and DELETE need a WHERE clause (page "Data manipulation language syntax")."""
+def _check(statement: exp.Expression) -> None:
+    """Refuses what GoogleSQL has not, node by node."""
+    # Page "Data manipulation language syntax".
     if isinstance(statement, exp.Update | exp.Delete) and statement.args.get("where") is None:
         raise errors.query(f"{statement.key.upper()} must have a WHERE clause at [1:1]")
-
-
-def _require_equality(statement: exp.Expression) -> None:
-    """A FULL JOIN compares a column of one side with one of the other (page "Query syntax")."""
-    for join in statement.find_all(exp.Join):
-        on = join.args.get("on")
-        parts = on.flatten() if isinstance(on, exp.And) else [on]
-        if join.side == "FULL" and not any(isinstance(part, exp.EQ) for part in parts):
-            text = "FULL OUTER JOIN cannot be used without a condition that is an equality of fields from both sides"
-            raise errors.query(f"{text} of the join.")
-
-
-def _require_order(statement: exp.Expression) -> None:
-    """LEAD and LAG are about an order (page "Navigation functions")."""
-    for window in statement.find_all(exp.Window):
-        if isinstance(window.this, exp.Lead | exp.Lag) and not window.args.get("order"):
-            raise errors.query(f"Window ORDER BY is required for analytic function {window.this.key} at [1:1]")
+    for node in statement.walk():
+        name = node.meta.get(CALLED) if node._meta else None
+        if name and name not in FUNCTIONS:
+            raise errors.query(f"Function not found: {name} at [1:1]")
+        match node:
+            # Page "Query syntax".
+            case exp.Join() if node.side == "FULL":
+                on = node.args.get("on")
+                parts = on.flatten() if isinstance(on, exp.And) else [on]
+                if not any(isinstance(part, exp.EQ) for part in parts):
+                    text = "FULL OUTER JOIN cannot be used without a condition that is an equality of fields from both"
+                    raise errors.query(f"{text} sides of the join.")
+            # Page "Navigation functions".
+            case exp.Window() if isinstance(node.this, exp.Lead | exp.Lag) and not node.args.get("order"):
+                raise errors.query(f"Window ORDER BY is required for analytic function {node.this.key} at [1:1]")
 
 
 def _qualify(query: Query, project: str, dataset: str | None) -> None:
@@ -201,28 +195,39 @@ def translate(query: Query) -> str:
     """The statement in DuckDB's SQL."""
     copy = query.expression.copy()
     _name_outputs(copy)
-    for node in list(copy.find_all(exp.DataType)):
-        kind = node.this.name if isinstance(node.this, exp.DataType.Type) else str(node.this)
-        if kind in _TYPES and not node.expressions:
-            node.replace(exp.DataType.build(_TYPES[kind], dialect="duckdb"))
-    for constraint in list(copy.find_all(exp.ColumnConstraint)):
-        if not isinstance(constraint.kind, exp.NotNullColumnConstraint | exp.DefaultColumnConstraint):
-            constraint.pop()
-    for node in list(copy.find_all(exp.PrimaryKey, exp.ForeignKey)):
-        node.pop()
-    for text in list(copy.find_all(exp.Format)):
-        text.replace(_printed(text))
-    for count in list(copy.find_all(exp.CountIf)):
-        # DuckDB's has no number for a condition that is NULL in all rows.
-        count.replace(exp.Count(this=exp.case().when(count.this, exp.Literal.number(1))))
-    for length in list(copy.find_all(exp.ByteLength)):
-        length.replace(exp.Anonymous(this="bq_byte_length", expressions=[length.this]))
-    for node in list(copy.find_all(exp.Anonymous)):
-        if node.name.upper() == "ARRAY_LENGTH":
-            node.set("this", "bq_array_length")
+    for node in list(copy.walk()):
+        said = _said(node)
+        if said is None:
+            node.pop()
+        elif said is not node:
+            node.replace(said)
     if isinstance(copy, exp.Create):
         copy.set("properties", None)
     return to_duckdb(copy)
+
+
+def _said(node: exp.Expression) -> exp.Expression | None:
+    """What DuckDB says instead; None: nothing."""
+    match node:
+        case exp.DataType():
+            kind = node.this.name if isinstance(node.this, exp.DataType.Type) else str(node.this)
+            if kind in _TYPES and not node.expressions:
+                return exp.DataType.build(_TYPES[kind], dialect="duckdb")
+        case exp.ColumnConstraint():
+            kept = isinstance(node.kind, exp.NotNullColumnConstraint | exp.DefaultColumnConstraint)
+            return node if kept else None
+        case exp.PrimaryKey() | exp.ForeignKey():
+            return None
+        case exp.Format():
+            return _printed(node)
+        case exp.ByteLength():
+            return exp.Anonymous(this="bq_byte_length", expressions=[node.this])
+        case exp.CountIf():
+            # DuckDB's has no number for a condition that is NULL in all rows.
+            return exp.Count(this=exp.case().when(node.this, exp.Literal.number(1)))
+        case exp.Anonymous() if node.name.upper() == "ARRAY_LENGTH":
+            node.set("this", "bq_array_length")
+    return node
 
 
 def _printed(text: exp.Format) -> exp.Expression:
