@@ -1,6 +1,6 @@
 //! A Mapping of a model in a fake warehouse, as a diff engine sees it: the same as [`crate::diff_site`] of a Postgres.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking, as any test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check fails by panicking, as any test")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -193,7 +193,7 @@ impl Known {
     /// they go round as often as the others would, so that they do not crowd at the front.
     fn home(&self, key: u128) -> usize {
         let turned = ((key >> 64) as u64).wrapping_mul(self.rounds);
-        (u128::from(turned) * self.slots.len() as u128 >> 64) as usize
+        ((u128::from(turned) * self.slots.len() as u128) >> 64) as usize
     }
 
     /// The slot that has the fingerprint, or the empty one where it belongs. There always is one.

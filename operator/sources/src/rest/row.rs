@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use backflow_core::cell::Cell;
 use backflow_core::code::{Code, Failure};
 use backflow_core::encode::Encoder;
 use serde::de::Visitor;
@@ -36,6 +37,13 @@ pub(crate) trait Wire: Copy + Send + Sync + 'static {
 
     /// Writes a value's encoding; `None` if it is not in its type's form: then something may have been written.
     fn encode(self, text: &str, out: Encoder<'_>) -> Option<()>;
+
+    /// The value by itself.
+    fn cell(self, text: &str) -> Option<Cell> {
+        let mut out = Vec::new();
+        self.encode(text, Encoder::new(&mut out))?;
+        Cell::decode(&mut out.as_slice())
+    }
 }
 
 /// A column as it is selected.
