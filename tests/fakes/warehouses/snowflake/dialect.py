@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sqlglot import exp
+from sqlglot.dialects.snowflake import Snowflake
+from sqlglot.time import format_time
 
 from ..names import encode
 from ..parsing import CALLED
@@ -74,6 +76,10 @@ def _rewrite(node: exp.Expression, session: Session) -> exp.Expression:
         node.pop()
     if isinstance(node, exp.PrimaryKey | exp.ForeignKey | exp.Constraint) and isinstance(node.parent, exp.Schema):
         node.pop()
+    if isinstance(node, exp.Bracket) and len(node.expressions) == 1:
+        return _element(node)
+    if isinstance(node, exp.TableFromRows | exp.Lateral) and isinstance(node.this, exp.Explode):
+        return _flatten(node)
     if isinstance(node, exp.AutoIncrementColumnConstraint | exp.GeneratedAsIdentityColumnConstraint):
         raise unsupported("AUTOINCREMENT in this fake")
     return node
@@ -121,7 +127,37 @@ def _to_varchar(node: exp.Expression, session: Session) -> exp.Expression:
     pattern = node.args.get("format") or arguments[1]
     if not isinstance(pattern, exp.Literal) or not pattern.is_string:
         raise unsupported("TO_VARCHAR with a format that is no literal, in this fake")
-    return formats.to_varchar(arguments[0], pattern.this)
+    text = pattern.this
+    if isinstance(node, exp.TimeToStr):
+        # Of a value whose type it knows, the parser translates the format; here it is wanted as it was written.
+        text = format_time(text, Snowflake.INVERSE_TIME_MAPPING, Snowflake.INVERSE_TIME_TRIE) or text
+    return formats.to_varchar(arguments[0], text)
+
+
+def _element(node: exp.Bracket) -> exp.Expression:
+    """An element of an ARRAY, by its position from 0; NULL if there is none."""
+    position = node.expressions[0]
+    if not isinstance(position, exp.Literal) or position.is_string:
+        raise unsupported("an element that is not named by a number, in this fake")
+    return exp.func("json_extract", node.this.copy(), exp.Literal.string(f"$[{position.name}]"))
+
+
+def _flatten(node: exp.TableFromRows | exp.Lateral) -> exp.Expression:
+    """FLATTEN of an ARRAY: of its columns there is VALUE alone."""
+    argument = node.this.this
+    alias = node.args.get("alias")
+    if not isinstance(argument, exp.Kwarg) or argument.name.upper() != "INPUT" or alias is None:
+        raise unsupported("FLATTEN but of an INPUT, with a name, in this fake")
+    elements = exp.cast(argument.expression.copy(), exp.DataType.build("JSON[]", dialect="duckdb"))
+    rows = exp.select(exp.alias_(exp.Unnest(expressions=[elements]), exp.to_identifier("VALUE", quoted=True)))
+    named = exp.TableAlias(this=alias.this.copy())
+    if isinstance(node, exp.Lateral):
+        return exp.Lateral(this=exp.Subquery(this=rows), alias=named)
+    return exp.Subquery(this=rows, alias=named)
+
+
+def _octets(node: exp.Expression, session: Session) -> exp.Expression:
+    return exp.func("sf_octets", _arguments(node)[0].copy())
 
 
 def _object(node: exp.Expression, session: Session) -> exp.Expression:
@@ -179,6 +215,7 @@ _REWRITES = {
     "OBJECT_CONSTRUCT_KEEP_NULL": _object,
     "TO_JSON": _to_json,
     "HASH": _hash,
+    "OCTET_LENGTH": _octets,
     "CURRENT_ACCOUNT": _account,
     "CURRENT_ACCOUNT_NAME": _account,
     "CURRENT_USER": _user,

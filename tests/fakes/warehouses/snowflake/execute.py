@@ -35,6 +35,7 @@ class Execution:
 
     def __init__(self, session: Session, cursor: Cursor, nullable: bool = True) -> None:
         self._session, self._cursor, self._nullable = session, cursor, nullable
+        self._in_transaction = False
 
     def run(self, checked: Checked, literals: list[exp.Expression]) -> Result:
         """Runs one statement."""
@@ -60,6 +61,7 @@ class Execution:
         tables = catalog.resolve(statement, session, cursor, statement.key.upper())
         if isinstance(statement, exp.Create | exp.Drop | exp.Alter):
             self._may_write(tables)
+            self._end_transaction("COMMIT")  # as every definition does (page "Transactions")
             return self._definition(statement, tables)
         if isinstance(statement, WRITES):
             self._may_write(tables)
@@ -202,11 +204,20 @@ class Execution:
     def _session_statement(self, statement: exp.Expression) -> Result:
         """Statements that only a request with several of them may have."""
         if isinstance(statement, exp.Transaction | exp.Commit | exp.Rollback):
-            self._cursor.run({"transaction": "BEGIN", "commit": "COMMIT", "rollback": "ROLLBACK"}[statement.key])
+            if not isinstance(statement, exp.Transaction):
+                self._end_transaction(statement.key.upper())
+            elif not self._in_transaction:
+                self._cursor.run("BEGIN")
+                self._in_transaction = True
             return _status("Statement executed successfully.")
         if isinstance(statement, exp.Use):
             return self._use(statement)
         raise unsupported(f"{statement.key.upper()} in this fake")
+
+    def _end_transaction(self, how: str) -> None:
+        if self._in_transaction:
+            self._cursor.run(how)
+            self._in_transaction = False
 
     def _use(self, statement: exp.Use) -> Result:
         kind = str(statement.args.get("kind") or "DATABASE").upper()

@@ -34,6 +34,9 @@ def to_varchar(value: exp.Expression, pattern: str) -> exp.Expression:
     """DuckDB's expression for TO_VARCHAR(value, pattern) of a date or timestamp."""
     pieces: list[exp.Expression] = []
     text = ""
+    elements = _elements(pattern)
+    if not any(kind == "element" and part[0] in "YD" for kind, part in elements):
+        value = exp.func("sf_moment", value.copy())
 
     def flush() -> None:
         nonlocal text
@@ -41,7 +44,7 @@ def to_varchar(value: exp.Expression, pattern: str) -> exp.Expression:
             pieces.append(exp.func("strftime", value.copy(), exp.Literal.string(text)))
         text = ""
 
-    for kind, part in _elements(pattern):
+    for kind, part in elements:
         if kind == "text":
             text += part.replace("%", "%%")
         elif part.startswith("TZ"):

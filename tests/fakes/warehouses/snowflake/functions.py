@@ -51,8 +51,8 @@ FUNCTIONS = frozenset(
     """.split()
 )
 
-# Timestamps become text with milliseconds, as by Snowflake's default output formats: a hash over such a text
-# misses a change of one microsecond, and a fake with more digits would hide that.
+# Timestamps become text with milliseconds, as by Snowflake's default output formats, and floats with 15 digits: a hash
+# over such a text misses a change of one microsecond or of one ulp, and a fake with more digits would hide that.
 MACROS = (
     """
     CREATE MACRO sf_text(x) AS CASE typeof(x)
@@ -63,6 +63,7 @@ MACROS = (
         WHEN 'JSON' THEN to_json(x) ->> '$'
         WHEN 'BLOB' THEN hex(TRY_CAST(x AS BLOB))
         WHEN 'TIME' THEN left(CAST(x AS VARCHAR), 8)
+        WHEN 'DOUBLE' THEN regexp_replace(printf('%.15g', TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)), '-?nan', 'NaN')
         ELSE CAST(x AS VARCHAR)
     END
     """,
@@ -76,6 +77,18 @@ MACROS = (
     CREATE MACRO sf_hash(x) AS CASE
         WHEN hash(x) > 9223372036854775807 THEN CAST(hash(x) - 9223372036854775808 AS BIGINT) - 9223372036854775807 - 1
         ELSE CAST(hash(x) AS BIGINT)
+    END
+    """,
+    """
+    CREATE MACRO sf_octets(x) AS CASE typeof(x)
+        WHEN 'BLOB' THEN octet_length(TRY_CAST(x AS BLOB)) ELSE strlen(CAST(x AS VARCHAR))
+    END
+    """,
+    # What has no date is formatted as of some day.
+    """
+    CREATE MACRO sf_moment(x) AS CASE typeof(x)
+        WHEN 'TIME' THEN TRY_CAST('1970-01-01 ' || CAST(x AS VARCHAR) AS TIMESTAMP)
+        ELSE TRY_CAST(CAST(x AS VARCHAR) AS TIMESTAMP)
     END
     """,
     "CREATE MACRO sf_offset(x) AS rpad(replace(strftime(x, '%z'), ':', ''), 5, '0')",

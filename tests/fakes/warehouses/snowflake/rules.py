@@ -19,6 +19,8 @@ MAX_IDENTIFIER = 255
 # Only inside a request with several statements (page "Introduction to the SQL API", limitations).
 SESSION_KINDS: tuple[type[exp.Expression], ...] = (exp.Use, exp.Set, exp.Transaction, exp.Commit, exp.Rollback)
 WRITES: tuple[type[exp.Expression], ...] = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
+# Window functions that mean nothing without an order.
+RANKS: tuple[type[exp.Expression], ...] = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.Ntile, exp.Lead, exp.Lag)
 # Statements that the parser does not know.
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(USING\s+(TEXT|JSON|TABULAR)\s+)?", re.IGNORECASE)
 _GRANTS = re.compile(r'SHOW\s+GRANTS\s+TO\s+ROLE\s+(?P<quote>"?)(?P<name>[\w$]+)"?;?', re.IGNORECASE)
@@ -74,6 +76,11 @@ def _check(statement: exp.Expression, alone: bool) -> Checked:
     for name in called(statement):
         if name not in FUNCTIONS:
             raise compilation("002140", "42601", f"Unknown function {name}")
+    for window in statement.find_all(exp.Window):
+        if isinstance(window.this, RANKS) and not window.args.get("order"):
+            name = window.this.sql_name() if isinstance(window.this, exp.Func) else ""
+            detail = f"Window function type [{name}] requires ORDER BY in window specification."
+            raise compilation("002303", "42601", detail)
     for identifier in statement.find_all(exp.Identifier):
         if len(identifier.name) > MAX_IDENTIFIER:
             raise compilation("000700", "42601", "Identifier is longer than 255 characters.")

@@ -57,6 +57,24 @@ def test_default_text_of_a_timestamp_has_milliseconds_only(snowflake: Running) -
     assert rows(snowflake, f"SELECT {objects} AS same") == [["true"]]
 
 
+def test_text_of_a_float_has_15_digits_only(snowflake: Running) -> None:
+    first, second = "0.1::FLOAT", "0.10000000000000002::FLOAT"
+    texts = f"{first}::VARCHAR AS one, TO_VARCHAR({second}) AS other, 'NaN'::FLOAT::VARCHAR AS nan"
+    assert rows(snowflake, f"SELECT {texts}, {first} = {second} AS same") == [["0.1", "0.1", "NaN", "false"]]
+
+
+def test_rows_are_made_of_json(snowflake: Running) -> None:
+    text = """SELECT f.value[0]::NUMBER(18, 0) AS a, f.value[1]::VARCHAR AS b, f.value[9]::VARCHAR AS c
+        FROM TABLE(FLATTEN(INPUT => PARSE_JSON('[[1,"it''s \\\\"x\\\\""],[2,null]]'))) AS f ORDER BY 1"""
+    assert rows(snowflake, text) == [["1", 'it\'s "x"', None], ["2", None, None]]
+
+
+def test_a_definition_ends_the_transaction_that_it_is_in(snowflake: Running) -> None:
+    text = "BEGIN; INSERT INTO customers (id) VALUES (99); CREATE TABLE t (a INT); ROLLBACK"
+    assert submit(snowflake, text, parameters={"MULTI_STATEMENT_COUNT": "4"}).status_code == 200
+    assert rows(snowflake, "SELECT COUNT(*) AS n FROM customers WHERE id = 99") == [["1"]]
+
+
 def test_values_have_the_encodings_of_the_documents(snowflake: Running) -> None:
     cells = (
         "1.0::NUMBER(4,1) AS a, 'x' AS b, NULL AS c, FALSE AS d, '2019-03-27'::DATE AS e, '23:01:59'::TIME AS f, "

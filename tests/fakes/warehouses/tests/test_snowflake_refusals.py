@@ -170,6 +170,8 @@ def test_unknown_and_foreign_handles(snowflake: Running) -> None:
         ("SELECT 1 +", "001003", "42000"),
         ("SELCT 1", "001003", "42000"),
         ("SELECT farm_fingerprint('x')", "002140", "42601"),
+        ("SELECT ROW_NUMBER() OVER (PARTITION BY id) FROM customers", "002303", "42601"),
+        ("SELECT LEAD(1) OVER () FROM customers", "002303", "42601"),
         ("SELECT xxhash64(1)", "002140", "42601"),
         ("SELECT * FROM nowhere", "002003", "42S02"),
         ("SELECT * FROM nowhere.customers", "002003", "02000"),
