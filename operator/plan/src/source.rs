@@ -66,7 +66,6 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
     }
     if let Some(
         warehouse @ (Warehouse::Redshift(_)
-        | Warehouse::Snowflake(_)
         | Warehouse::BigQuery(_)
         | Warehouse::Databricks(_)
         | Warehouse::ClickHouse(_)),

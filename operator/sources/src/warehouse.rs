@@ -110,7 +110,7 @@ pub async fn open(
             Arc::new(RedshiftWarehouse::open(redshift, schema, secrets, application_name).await?)
         }
         Connection::Snowflake(snowflake) => {
-            Arc::new(SnowflakeWarehouse::open(snowflake, schema, secrets, application_name).await?)
+            Arc::new(SnowflakeWarehouse::open(snowflake, schema, source.diff, secrets, application_name).await?)
         }
         Connection::BigQuery(bigquery) => {
             Arc::new(BigQueryWarehouse::open(bigquery, schema, source.diff, secrets, application_name).await?)

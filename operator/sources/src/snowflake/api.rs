@@ -43,25 +43,37 @@ pub(super) struct Statement {
     pub(super) binds: Vec<String>,
     /// How many statements it is; several run one after another, until one fails, and take no binds.
     pub(super) count: usize,
-    /// Runs by itself, and is cancelled when it is dropped.
+    /// Runs by itself from the first moment, so that it can be cancelled at once.
     pub(super) detached: bool,
+    /// May take as long as a read of a model.
+    pub(super) long: bool,
 }
 
 impl Statement {
     /// One of our own.
     pub(super) fn own(sql: impl Into<String>, binds: &[&str]) -> Self {
         let binds = binds.iter().map(|bind| (*bind).to_owned()).collect();
-        Self { sql: sql.into(), binds, count: 1, detached: false }
+        Self { sql: sql.into(), binds, count: 1, ..Self::default() }
     }
 
     /// Several of our own.
     pub(super) fn several(statements: &[String]) -> Self {
-        Self { sql: statements.join(";\n"), binds: Vec::new(), count: statements.len(), detached: false }
+        Self { sql: statements.join(";\n"), count: statements.len(), ..Self::default() }
     }
 
     /// A read of a model.
     pub(super) fn model(sql: String) -> Self {
-        Self { sql, binds: Vec::new(), count: 1, detached: true }
+        Self { detached: true, ..Self::long(&[sql]) }
+    }
+
+    /// Some that may take long.
+    pub(super) fn long(statements: &[String]) -> Self {
+        Self { long: true, ..Self::several(statements) }
+    }
+
+    /// The longest that it may take; the service cancels it then.
+    fn seconds(&self) -> u64 {
+        if self.long { MODEL_SECONDS } else { STATE_SECONDS }
     }
 }
 
@@ -130,6 +142,12 @@ impl Api {
 
     async fn all(&self, statement: &Statement) -> Result<(Vec<RowType>, Vec<Vec<Option<String>>>), Failed> {
         let result = self.wait(self.submit(statement).await?, statement).await?;
+        let rows = self.whole(&result).await?;
+        Ok((result.columns, rows))
+    }
+
+    /// All rows of a result.
+    pub(super) async fn whole(&self, result: &ResultSet) -> Result<Vec<Vec<Option<String>>>, Failure> {
         let mut rows = Vec::new();
         let mut bytes = 0;
         let mut push = |row: &[u8]| -> Result<(), Failure> {
@@ -142,12 +160,12 @@ impl Api {
             match &result.first {
                 Some(first) if page == 0 => first.iter().try_for_each(|row| push(row))?,
                 _ => {
-                    let mut page = self.page(&result, page, 0).await?;
+                    let mut page = self.page(result, page, 0).await?;
                     while page.piece(&mut push).await? {}
                 }
             }
         }
-        Ok((result.columns, rows))
+        Ok(rows)
     }
 
     /// A page of a result, from row `skip` of it.
@@ -179,7 +197,7 @@ impl Api {
         }
         let mut body = json!({
             "statement": statement.sql,
-            "timeout": if statement.detached { MODEL_SECONDS } else { STATE_SECONDS },
+            "timeout": statement.seconds(),
             "database": plan.database,
             "warehouse": plan.warehouse,
             "parameters": parameters,
@@ -251,7 +269,7 @@ impl Api {
 
     /// Waits until a statement has ended.
     pub(super) async fn wait(&self, mut answer: Answer, statement: &Statement) -> Result<ResultSet, Failed> {
-        let seconds = if statement.detached { MODEL_SECONDS } else { STATE_SECONDS };
+        let seconds = statement.seconds();
         let looks = async {
             let (mut pause, longest) = LOOK;
             while answer.status == 202 {

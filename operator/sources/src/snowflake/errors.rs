@@ -37,6 +37,16 @@ impl SqlError {
         self.code == "003001" || self.state == "42501"
     }
 
+    /// A text was to be a number.
+    pub(super) fn is_no_number(&self) -> bool {
+        self.code == "100038"
+    }
+
+    /// The role lacks a grant on this schema.
+    pub(super) fn is_denied_on(&self, schema: &str) -> bool {
+        self.is_denied() && self.quoted("on schema '") == Some(schema)
+    }
+
     /// The same statement may come through in a moment: the limit of statements that wait for one lock, an error of the service itself.
     pub(super) fn is_passing(&self) -> bool {
         matches!(self.code.as_str(), "000603" | "000625")

@@ -10,10 +10,12 @@ mod errors;
 mod grants;
 mod key;
 mod objects;
+mod pushdown;
 mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod types;
 
 use std::sync::Arc;
@@ -21,12 +23,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{ModelPlan, Snowflake};
+use backflow_core::extraction::Extraction;
+use backflow_core::plan::{DiffEngine, ModelPlan, Snowflake};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 
 use self::api::{Api, Statement};
 use self::state::SnowflakeTable;
+use crate::diff::{self, Request};
 use crate::rest::read;
 use crate::sql::quote;
 use crate::store::PackedState;
@@ -37,12 +41,14 @@ use crate::warehouse::{Query, Rows, Warehouse};
 const SESSION: &str = "SELECT CURRENT_VERSION(), CURRENT_ROLE(), CURRENT_WAREHOUSE(), CURRENT_DATABASE()";
 
 /// A Snowflake account.
+#[derive(Clone)]
 pub(crate) struct SnowflakeWarehouse {
     api: Arc<Api>,
     state: Arc<PackedState>,
     table: Arc<SnowflakeTable>,
     /// Of the server, and the role that the session has.
     session: Session,
+    diff: DiffEngine,
 }
 
 /// What the server says of a session.
@@ -56,6 +62,7 @@ impl SnowflakeWarehouse {
     pub(crate) async fn open(
         plan: &Snowflake,
         schema: &str,
+        diff: DiffEngine,
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
@@ -63,7 +70,7 @@ impl SnowflakeWarehouse {
         let session = session(&api).await?;
         let table = Arc::new(SnowflakeTable::new(Arc::clone(&api), schema));
         let state = Arc::new(PackedState::in_table(Arc::clone(&table) as Arc<dyn ObjectTable>));
-        Ok(Self { api, state, table, session })
+        Ok(Self { api, state, table, session, diff })
     }
 }
 
@@ -105,7 +112,7 @@ impl Warehouse for SnowflakeWarehouse {
     }
 
     async fn check(&self) -> Result<String, Failure> {
-        self.table.check(&self.session.role).await?;
+        self.table.check(&self.session.role, self.diff == DiffEngine::Pushdown).await?;
         self.server().await
     }
 
@@ -123,5 +130,9 @@ impl Warehouse for SnowflakeWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

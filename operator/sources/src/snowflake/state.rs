@@ -12,6 +12,13 @@ use super::api::{Api, Statement};
 use super::errors::{self, Failed, SqlError};
 use super::grants;
 use super::objects::Sql;
+use crate::diff::pushdown::dialect::Dialect as _;
+use crate::diff::pushdown::dialects::snowflake::Snowflake;
+use crate::diff::pushdown::statement::Statement as Step;
+use crate::diff::pushdown::tables;
+use crate::diff::pushdown::transport::Table;
+use crate::diff::pushdown::typed::key_part;
+use crate::rest::running::Running;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
 
@@ -24,30 +31,33 @@ const ATTEMPTS: u32 = 10;
 /// The state schema of a database.
 pub(super) struct SnowflakeTable {
     api: Arc<Api>,
-    /// Its name, not quoted.
-    name: String,
-    sql: Sql,
+    pub(super) sql: Sql,
 }
 
 impl SnowflakeTable {
     pub(super) fn new(api: Arc<Api>, schema: &str) -> Self {
         let sql = Sql::new(&api.plan.database, schema);
-        Self { api, name: schema.to_owned(), sql }
+        Self { api, sql }
     }
 
-    /// Proves that a run may use the tables, or may make them, without a virtual warehouse.
-    pub(super) async fn check(&self, role: &str) -> Result<(), Failure> {
+    /// Proves that a run may use the tables, or may make them, without a virtual warehouse. `more`: it makes others beside them.
+    pub(super) async fn check(&self, role: &str, more: bool) -> Result<(), Failure> {
         let database = self.api.plan.database.as_str();
+        let schema = [database, self.sql.name.as_str()];
         match self.api.columns(&Statement::own(self.sql.show(), &[]), &["name"]).await {
             Ok(tables) if !tables.is_empty() => {
                 // Compiled, which checks the grants, and not run.
                 for statement in self.sql.uses() {
                     self.run(&Statement::own(format!("EXPLAIN USING TEXT {statement}"), &[])).await?;
                 }
-                Ok(())
+                if !more {
+                    return Ok(());
+                }
+                let may = grants::has(&self.api, role, &["CREATE TABLE"], "SCHEMA", &schema).await;
+                self.unless_denied(may, errors::state_denied)
             }
             Ok(_) => {
-                let may = grants::has(&self.api, role, &["CREATE TABLE"], "SCHEMA", &[database, &self.name]).await;
+                let may = grants::has(&self.api, role, &["CREATE TABLE"], "SCHEMA", &schema).await;
                 self.unless_denied(may, errors::state_denied)
             }
             Err(Failed::Sql(error)) if error.is_missing() => {
@@ -69,7 +79,7 @@ impl SnowflakeTable {
         }
     }
 
-    fn failure(&self, failed: Failed) -> Failure {
+    pub(super) fn failure(&self, failed: Failed) -> Failure {
         failed.or_tell(|error| errors::state(error, &self.sql.schema, &self.api.plan))
     }
 
@@ -89,7 +99,8 @@ impl SnowflakeTable {
     async fn tried(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
         let mut attempt = 1;
         loop {
-            match self.api.rows(statement).await {
+            let rows = if statement.long { self.running(statement).await } else { self.api.rows(statement).await };
+            match rows {
                 Err(Failed::Sql(error)) if error.is_passing() && attempt < ATTEMPTS => {
                     attempt += 1;
                     tokio::time::sleep(self.api.pause()).await;
@@ -97,6 +108,52 @@ impl SnowflakeTable {
                 other => return other,
             }
         }
+    }
+
+    async fn running(&self, statement: &Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
+        let result = Running::start(&self.api, statement.clone()).await?.output().await?;
+        Ok(self.api.whole(&result).await?)
+    }
+
+    /// The rows of statements that may take long, and that are cancelled when this is dropped.
+    pub(super) async fn long(&self, statements: &[String]) -> Result<Vec<Vec<Option<String>>>, Failed> {
+        self.tried(&Statement::long(statements)).await
+    }
+
+    /// The tables that the pushdown engine has of a state. Names are in lower case there.
+    pub(super) async fn own_tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
+        let infix = tables::infix(state_key).to_ascii_uppercase();
+        let rows = self.run(&Statement::own(self.sql.own_tables(&infix), &[])).await?;
+        let mut found: Vec<Table> = Vec::new();
+        for row in rows {
+            let [Some(table), Some(column)] = row.as_slice() else { return Err(self.damaged()) };
+            let [table, column] = [table, column].map(|name| name.to_ascii_lowercase());
+            if !tables::belongs(state_key, &table) {
+                continue;
+            }
+            if found.last().is_none_or(|last| last.name != table) {
+                found.push(Table { name: table, keys: Vec::new(), records: false });
+            }
+            let Some(last) = found.last_mut() else { continue };
+            match column.as_str() {
+                "record" => last.records = true,
+                key if key_part(key).is_some() => last.keys.push(column),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Refuses what is too long for one request.
+    fn bounded(&self, statement: &Statement, part: &Part) -> Result<(), Failure> {
+        if statement.sql.len() <= LONGEST {
+            return Ok(());
+        }
+        let message = format!(
+            "{} has {} bytes, more than one statement of Snowflake may have; please report it",
+            part.name, part.bytes
+        );
+        Err(Failure::new(Code::Internal, message))
     }
 
     async fn make(&self) -> Result<(), Failure> {
@@ -170,14 +227,28 @@ impl ObjectTable for SnowflakeTable {
 
     async fn add_first(&self, part: &Part) -> Result<(), Failure> {
         let statement = Statement::several(&self.sql.add_first(part));
-        if statement.sql.len() > LONGEST {
-            let message = format!(
-                "{} has {} bytes, more than one statement of Snowflake may have; please report it",
-                part.name, part.bytes
-            );
-            return Err(Failure::new(Code::Internal, message));
-        }
+        self.bounded(&statement, part)?;
         self.run(&statement).await.map(drop)
+    }
+
+    async fn add_last(&self, part: &Part, with: &[Step]) -> Result<bool, Failure> {
+        let steps: Vec<String> = with.iter().map(|step| step.sql.clone()).collect();
+        let statement = Statement::long(&self.sql.add_last(part, &steps));
+        self.bounded(&statement, part)?;
+        let Err(failed) = self.tried(&statement).await else { return Ok(true) };
+        // Another one is there, or this one was written and its answer lost; and what fails after the transaction's end changes nothing of it.
+        let there = self.parts(&part.name).await.map(|parts| parts.iter().any(|found| found.writing == part.writing));
+        match (there, failed) {
+            (Ok(true), _) => Ok(true),
+            (Ok(false), Failed::Sql(error)) if error.is_no_number() => Ok(false),
+            (_, failed) => Err(self.failure(failed)),
+        }
+    }
+
+    async fn forgetting(&self, state_key: &str) -> Result<Vec<Step>, Failure> {
+        let tables = self.own_tables(state_key).await?.into_iter();
+        let drop = |table: Table| Snowflake.drop(&Snowflake.table(&self.sql.schema, &table.name));
+        Ok(tables.map(|table| Step::plain(drop(table))).collect())
     }
 
     async fn remove_others(&self, name: &str, writing: &str) -> Result<(), Failure> {

@@ -76,9 +76,12 @@ fn described() -> Answer {
 /// Opens a warehouse whose server answers the session, then these.
 async fn open(answers: impl IntoIterator<Item = Answer>) -> (Script, SnowflakeWarehouse) {
     let script = Script::start(std::iter::once(session()).chain(answers)).await;
-    let warehouse =
-        SnowflakeWarehouse::open(&plan(&script.endpoint), "_BACKFLOW", &Token, "backflow/run-1").await.unwrap();
+    let warehouse = connect(&script, DiffEngine::Streaming).await.unwrap();
     (script, warehouse)
+}
+
+async fn connect(script: &Script, diff: DiffEngine) -> Result<SnowflakeWarehouse, Failure> {
+    SnowflakeWarehouse::open(&plan(&script.endpoint), "_BACKFLOW", diff, &Token, "backflow/run-1").await
 }
 
 async fn read(warehouse: &SnowflakeWarehouse, filter: Option<&str>) -> Result<Vec<Vec<Cell>>, Failure> {
@@ -284,8 +287,7 @@ async fn what_the_service_refuses_is_told_with_its_cure() {
     ];
     for (answers, code, said) in cases {
         let script = Script::start(answers).await;
-        let opened = SnowflakeWarehouse::open(&plan(&script.endpoint), "_BACKFLOW", &Token, "backflow/run-1").await;
-        let failure = opened.err().unwrap();
+        let failure = connect(&script, DiffEngine::Streaming).await.err().unwrap();
         assert_eq!(failure.code, code, "{failure}");
         assert!(failure.message.contains(said) && !failure.message.contains("s3cr3t"), "{failure}");
         assert_eq!(script.left(), 0, "{failure}");
@@ -389,4 +391,17 @@ async fn a_check_of_tables_that_are_there_has_their_use_compiled() {
         .skip(2)
         .all(|asked| asked.body["statement"].as_str().unwrap().starts_with("EXPLAIN USING TEXT "));
     assert!(explained, "nothing is run");
+}
+
+#[tokio::test]
+async fn a_check_of_pushdown_looks_whether_tables_may_be_made() {
+    let tables = result(&[("created_on", "TIMESTAMP_LTZ"), ("name", "TEXT")], &[1], json!([["1", "TURNS"]]));
+    let compiled = std::iter::repeat_with(|| result(&[("content", "TEXT")], &[1], json!([["GlobalStats: …"]])));
+    for (privilege, may) in [("CREATE TABLE", true), ("USAGE", false)] {
+        let last = grants(json!([["1", privilege, "SCHEMA", "ANALYTICS._BACKFLOW"]]));
+        let answers = [session(), tables.clone()].into_iter().chain(compiled.clone().take(4)).chain([last]);
+        let script = Script::start(answers).await;
+        let checked = connect(&script, DiffEngine::Pushdown).await.unwrap().check().await;
+        assert_eq!((checked.is_ok(), script.left()), (may, 0), "{checked:?}");
+    }
 }

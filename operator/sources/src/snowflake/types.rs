@@ -14,7 +14,7 @@ use crate::sql::quote;
 
 /// How a value arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     /// `true` or `false`.
     Bool,
     /// Digits, with a point if there is a scale.
@@ -59,8 +59,14 @@ impl Described for RowType {
     }
 
     fn reading(&self) -> Option<Reading<Wire>> {
-        let raw = format!("_m.{}", quote(&self.name));
-        let plain = |wire| Some(Reading { expression: raw.clone(), wire });
+        self.reading_of(&format!("_m.{}", quote(&self.name)))
+    }
+}
+
+impl RowType {
+    /// How a column of this type is read, where `raw` is the column.
+    pub(super) fn reading_of(&self, raw: &str) -> Option<Reading<Wire>> {
+        let plain = |wire| Some(Reading { expression: raw.to_owned(), wire });
         let json = |expression: String| Some(Reading { expression, wire: Wire::Json });
         match extended(self).to_ascii_uppercase().as_str() {
             "BOOLEAN" => plain(Wire::Bool),

@@ -2,6 +2,7 @@
 
 pub(crate) mod bigquery;
 pub(crate) mod postgres;
+pub(crate) mod snowflake;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tsql;

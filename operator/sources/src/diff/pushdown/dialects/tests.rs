@@ -2,6 +2,7 @@
 
 use super::bigquery::BigQuery;
 use super::postgres::Postgres;
+use super::snowflake::Snowflake;
 use super::tsql::TransactSql;
 use crate::diff::pushdown::codes::{entry, kind};
 use crate::diff::pushdown::dialect::{Chosen, Delta, Dialect};
@@ -193,4 +194,9 @@ fn every_statement_of_transact_sql() {
 #[test]
 fn every_statement_of_bigquery() {
     insta::assert_snapshot!(every(&BigQuery));
+}
+
+#[test]
+fn every_statement_of_snowflake() {
+    insta::assert_snapshot!(every(&Snowflake));
 }
