@@ -29,6 +29,8 @@ pub struct FakeSite {
     /// The fake.
     pub fake: Arc<FakeWarehouse>,
     warehouse: Arc<dyn Warehouse>,
+    /// The model is a table.
+    tabled: bool,
     scratch: TempDir,
     clock: Arc<AtomicI64>,
     faults: Option<Option<u64>>,
@@ -60,6 +62,7 @@ impl FakeSite {
         let fake = Arc::new(FakeWarehouse::start(service, create).await?);
         let mut site = Self::over(&fake, DiffEngine::Pushdown).await?;
         site.select("SELECT * FROM model -- all of it");
+        site.tabled = true;
         Ok(site)
     }
 
@@ -79,6 +82,7 @@ impl FakeSite {
         let mut beside = Self::over(&self.fake, engine).await?;
         beside.clock = Arc::clone(&self.clock);
         beside.plan.model = self.plan.model.clone();
+        beside.tabled = self.tabled;
         Ok(beside)
     }
 
@@ -109,6 +113,7 @@ impl FakeSite {
         Ok(Self {
             fake: Arc::clone(fake),
             warehouse,
+            tabled: false,
             scratch: tempfile::tempdir()?,
             clock: Arc::new(AtomicI64::new(1_800_000_000)),
             faults: None,
@@ -138,9 +143,10 @@ impl FakeSite {
     /// Makes the model hold these rows of `id`, `name` and `plan`.
     pub fn put_rows(&mut self, rows: &[Vec<Cell>]) {
         let (number, text) = types(self.fake.service);
+        let [id, name, plan] = ["id", "name", "plan"].map(|column| quoted(self.fake.service, column));
         let mut sql = format!(
-            "SELECT id, name, plan FROM (SELECT CAST(NULL AS {number}) AS id, CAST(NULL AS {text}) AS name, CAST(NULL AS {text}) AS plan, \
-             0 AS there"
+            "SELECT {id}, {name}, {plan} FROM (SELECT CAST(NULL AS {number}) AS {id}, CAST(NULL AS {text}) AS {name}, \
+             CAST(NULL AS {text}) AS {plan}, 0 AS there"
         );
         for row in rows {
             let cells: Vec<String> = row.iter().map(|cell| literal(self.fake.service, cell)).collect();
@@ -148,6 +154,20 @@ impl FakeSite {
         }
         sql.push_str(") AS given WHERE there = 1");
         self.select(sql);
+    }
+
+    /// Makes the table of the model hold these rows.
+    ///
+    /// # Panics
+    /// If the fake refuses them.
+    pub async fn fill(&self, rows: &[Vec<Cell>]) {
+        let mut sql = "DELETE FROM model".to_owned();
+        for (at, row) in rows.iter().enumerate() {
+            let cells: Vec<String> = row.iter().map(|cell| literal(self.fake.service, cell)).collect();
+            sql.push_str(if at == 0 { ";\nINSERT INTO model VALUES " } else { ", " });
+            sql.push_str(&format!("({})", cells.join(", ")));
+        }
+        self.sql(&sql).await;
     }
 
     /// Opens a run over the model as it is.
@@ -200,10 +220,17 @@ impl FakeSite {
         all.iter().filter(|statement| statement["sql"].as_str().is_some_and(ours)).count()
     }
 
-    /// Objects of the state, by name.
-    async fn objects(&self) -> Vec<(String, String)> {
-        let folder = self.plan.mapping.state_key.replace('/', "_");
-        let sql = format!("SELECT name, content FROM _backflow.objects WHERE name LIKE '{folder}/%'");
+    /// Objects of the state in one of its folders: names and contents.
+    ///
+    /// # Panics
+    /// If they cannot be read.
+    pub async fn objects(&self, folder: &str) -> Vec<(String, String)> {
+        let state = self.plan.mapping.state_key.replace('/', "_");
+        let service = self.fake.service;
+        let table = if service == Service::Snowflake { "_BACKFLOW.OBJECTS" } else { "_backflow.objects" };
+        let [name, content] = ["name", "content"].map(|column| quoted(service, column));
+        let sql =
+            format!("SELECT name AS {name}, content AS {content} FROM {table} WHERE name LIKE '{state}/{folder}/%'");
         let model = ModelPlan { name: "objects".into(), query: ModelQuery::Sql(sql), primary_key: vec!["name".into()] };
         let columns = vec!["name".into(), "content".into()];
         let rows = self.warehouse.rows(Query { model, columns, filter: None, limit: None }).await.unwrap();
@@ -215,6 +242,15 @@ impl FakeSite {
         }
         objects.sort();
         objects
+    }
+}
+
+/// A name in lower case.
+fn quoted(service: Service, name: &str) -> String {
+    match service {
+        Service::Snowflake => format!("\"{name}\""),
+        Service::AzureSql => format!("[{name}]"),
+        Service::BigQuery | Service::Databricks | Service::ClickHouse => name.to_owned(),
     }
 }
 
@@ -245,6 +281,7 @@ fn fault(service: Service) -> Value {
         Service::AzureSql => {
             json!({"kind": "error", "number": 50_100, "body": r"INSERT INTO \[_backflow\]\.\[objects\]"})
         }
+        Service::Snowflake => json!({"kind": "html", "status": 400, "body": "INSERT INTO.*/head/"}),
         _ => json!({"kind": "html", "status": 404, "body": "INSERT.*/head/"}),
     }
 }
@@ -258,7 +295,11 @@ impl Engine for FakeSite {
         self.plan.options.retry_rejected = asked.retry_rejected;
         let by_name = |row: &[Cell]| Memory { match_key: name_of(row), ..Memory::default() };
         self.identify = asked.matched.then(|| Arc::new(by_name) as Identify);
-        self.put_rows(rows);
+        if self.tabled {
+            self.fill(rows).await;
+        } else {
+            self.put_rows(rows);
+        }
         if let Some(faults) = self.faults.take() {
             self.fake.calm().await.unwrap();
             if let Some(writes) = faults {
@@ -280,16 +321,15 @@ impl Engine for FakeSite {
     }
 
     async fn rejects(&mut self) -> usize {
-        let objects = self.objects().await;
         let lines = |text: &str| -> Vec<Value> {
             text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
         };
-        let newest = objects.iter().rfind(|(name, _)| name.contains("/head/")).expect("a state has a head");
+        let (_, newest) = self.objects("head").await.pop().expect("a state has a head");
+        let files = self.objects("rejects").await;
         let mut listed = BTreeSet::new();
-        for file in lines(&newest.1)[0]["rejects"]["files"].as_array().into_iter().flatten() {
+        for file in lines(&newest)[0]["rejects"]["files"].as_array().into_iter().flatten() {
             let name = format!("/rejects/{}", file.as_str().unwrap());
-            let (_, content) =
-                objects.iter().find(|(object, _)| object.ends_with(&name)).expect("a file that is named");
+            let (_, content) = files.iter().find(|(object, _)| object.ends_with(&name)).expect("a file that is named");
             for line in lines(content) {
                 match (line["key"].as_str(), line["removed"].as_str()) {
                     (Some(key), _) => drop(listed.insert(key.to_owned())),

@@ -6,6 +6,7 @@ mod faults;
 mod histories;
 mod life;
 mod records;
+mod snowflake;
 mod twins;
 mod values;
 

@@ -156,6 +156,11 @@ def _flatten(node: exp.TableFromRows | exp.Lateral) -> exp.Expression:
     return exp.Subquery(this=rows, alias=named)
 
 
+def _count_if(node: exp.Expression, session: Session) -> exp.Expression:
+    """0 of no rows, and not NULL."""
+    return exp.func("count", exp.Case().when(_arguments(node)[0].copy(), exp.Literal.number(1)))
+
+
 def _octets(node: exp.Expression, session: Session) -> exp.Expression:
     return exp.func("sf_octets", _arguments(node)[0].copy())
 
@@ -214,6 +219,7 @@ _REWRITES = {
     "OBJECT_CONSTRUCT": _object,
     "OBJECT_CONSTRUCT_KEEP_NULL": _object,
     "TO_JSON": _to_json,
+    "COUNT_IF": _count_if,
     "HASH": _hash,
     "OCTET_LENGTH": _octets,
     "CURRENT_ACCOUNT": _account,

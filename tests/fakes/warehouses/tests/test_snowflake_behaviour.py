@@ -63,6 +63,10 @@ def test_text_of_a_float_has_15_digits_only(snowflake: Running) -> None:
     assert rows(snowflake, f"SELECT {texts}, {first} = {second} AS same") == [["0.1", "0.1", "NaN", "false"]]
 
 
+def test_nothing_is_counted_as_none(snowflake: Running) -> None:
+    assert rows(snowflake, "SELECT COUNT_IF(id > 0) AS n FROM customers WHERE FALSE") == [["0"]]
+
+
 def test_rows_are_made_of_json(snowflake: Running) -> None:
     text = """SELECT f.value[0]::NUMBER(18, 0) AS a, f.value[1]::VARCHAR AS b, f.value[9]::VARCHAR AS c
         FROM TABLE(FLATTEN(INPUT => PARSE_JSON('[[1,"it''s \\\\"x\\\\""],[2,null]]'))) AS f ORDER BY 1"""

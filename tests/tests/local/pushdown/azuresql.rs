@@ -1,5 +1,6 @@
 //! The pushdown engine in the fake of Azure SQL.
 
+use backflow_core::cell::Cell;
 use backflow_core::plan::{Mode, ModelQuery};
 use backflow_tests::fake_site::FakeSite;
 use backflow_tests::oracle::World;
@@ -29,8 +30,8 @@ async fn refused(site: &FakeSite, name: &str) -> Failure {
 }
 
 async fn numbered(site: &FakeSite, ids: std::ops::RangeInclusive<i64>) {
-    let rows: Vec<String> = ids.map(|id| format!("({id}, N'name', NULL)")).collect();
-    site.sql(&format!("DELETE FROM model;\nINSERT INTO model VALUES {}", rows.join(", "))).await;
+    let row = |id| vec![Cell::Int(id), Cell::Text("name".into()), Cell::Null];
+    site.fill(&ids.map(row).collect::<Vec<_>>()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
