@@ -399,7 +399,7 @@ async fn a_check_of_pushdown_looks_whether_tables_may_be_made() {
     let compiled = std::iter::repeat_with(|| result(&[("content", "TEXT")], &[1], json!([["GlobalStats: …"]])));
     for (privilege, may) in [("CREATE TABLE", true), ("USAGE", false)] {
         let last = grants(json!([["1", privilege, "SCHEMA", "ANALYTICS._BACKFLOW"]]));
-        let answers = [session(), tables.clone()].into_iter().chain(compiled.clone().take(4)).chain([last]);
+        let answers = [session(), tables.clone()].into_iter().chain(compiled.take(4)).chain([last]);
         let script = Script::start(answers).await;
         let checked = connect(&script, DiffEngine::Pushdown).await.unwrap().check().await;
         assert_eq!((checked.is_ok(), script.left()), (may, 0), "{checked:?}");
