@@ -51,6 +51,7 @@ def read(
         if name not in FUNCTIONS:
             text = f"Cannot resolve routine `{name.lower()}` on search path."
             raise StatementError("UNRESOLVED_ROUTINE", "42883", text)
+    _check_windows(statement)
     _bind(statement, parameters)
     if not found.kind.endswith("SCHEMA"):
         _qualify(found, catalog, schema, read_only)
@@ -74,6 +75,17 @@ def _kind(statement: exp.Expression) -> str:
         raise StatementError("PARSE_SYNTAX_ERROR", "42601", f"Syntax error at or near '{near}'.")
     text = f"Syntax error: {statement.key.upper()} is no statement that this fake runs."
     raise StatementError("PARSE_SYNTAX_ERROR", "42601", text)
+
+
+_ORDERED = (exp.RowNumber, exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.Lead, exp.Lag)
+
+
+def _check_windows(statement: exp.Expression) -> None:
+    """Functions that are about an order of rows need one."""
+    for window in statement.find_all(exp.Window):
+        if isinstance(window.this, _ORDERED) and not window.args.get("order"):
+            text = f"Window function {window.this.sql(dialect='databricks')} requires window to be ordered."
+            raise StatementError("_LEGACY_ERROR_TEMP_1037", "42K0E", text)
 
 
 def _bind(statement: exp.Expression, parameters: dict[str, tuple[str | None, str]]) -> None:
@@ -168,6 +180,15 @@ def translate(found: Statement) -> str:
     return to_duckdb(copy)
 
 
+def matches(merge: exp.Merge) -> str:
+    """How many rows of a MERGE's target have more than one of its source, in DuckDB's SQL."""
+    copy = Statement(merge.copy(), "MERGE").expression
+    target, alias = copy.this, copy.this.alias_or_name
+    inner = exp.select(exp.column("rowid", table=alias)).from_(target).join(copy.args["using"], on=copy.args["on"])
+    inner = inner.group_by(exp.column("rowid", table=alias)).having("COUNT(*) > 1")
+    return translate(Statement(exp.select("COUNT(*)").from_(inner.subquery("twice")), "SELECT"))
+
+
 def _name_outputs(statement: exp.Expression) -> None:
     """Unnamed outputs are named by their text; a Delta table takes no such name."""
     creates = isinstance(statement, exp.Create)
@@ -188,6 +209,8 @@ def _rewrite(node: exp.Expression) -> exp.Expression:
     name = node.meta.get(CALLED) if node._meta else None
     if name == "TO_JSON":
         return _to_json(node)
+    if name == "FROM_JSON":
+        return _from_json(node)
     if name == "XXHASH64":
         items = [exp.cast(item.copy(), "text") for item in _arguments(node)]
         return exp.func("db_hash", exp.Array(expressions=items))
@@ -211,6 +234,15 @@ def _arguments(node: exp.Expression) -> list[exp.Expression]:
             if isinstance(item, exp.Expression):
                 found.append(item)
     return found
+
+
+def _from_json(node: exp.Expression) -> exp.Expression:
+    """JSON of a schema that is a literal. What is not of it is NULL there unless the mode is FAILFAST, as here always."""
+    arguments = _arguments(node)
+    if _options(arguments[2] if len(arguments) > 2 else None).get("mode") != "FAILFAST":
+        raise StatementError("UNSUPPORTED_FEATURE", "0A000", "from_json of another mode than FAILFAST in this fake.")
+    kind = exp.DataType.build(arguments[1].name, dialect="databricks")
+    return exp.cast(exp.cast(arguments[0].copy(), "json"), kind)
 
 
 def _to_json(node: exp.Expression) -> exp.Expression:

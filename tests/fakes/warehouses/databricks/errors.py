@@ -59,6 +59,7 @@ _ENGINE = (
      "The value '{0}' of the type \"STRING\" cannot be cast to \"{1}\" because it is malformed."),
     (r"NOT NULL constraint failed: (\S+)", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED", "23502",
      "NOT NULL constraint violated for column: {0}."),
+    (r"Invalid Input Error: raised: (.*)", "USER_RAISED_EXCEPTION", "P0001", "{0}"),
     (r"(?i)division by zero", "DIVIDE_BY_ZERO", "22012", "Division by zero."),
 )  # fmt: skip
 

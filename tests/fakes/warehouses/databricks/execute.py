@@ -126,6 +126,7 @@ def _execute(workspace: Workspace, found: dialect.Statement, cursor: Cursor) -> 
         return Result([], [])
     sql = dialect.translate(found)
     if found.kind == "MERGE":
+        _check_matches(found, cursor)
         actions = [row[0] for row in cursor.run(f"{sql} RETURNING merge_action").rows]
         counts = {name: actions.count(action) for name, action in _MERGED.items()}
         return _counts({"num_affected_rows": len(actions), **counts})
@@ -139,6 +140,15 @@ def _execute(workspace: Workspace, found: dialect.Statement, cursor: Cursor) -> 
     if found.kind != "SELECT":
         return Result([], [])
     return Result(values.columns(rows.columns), [[values.encode(cell) for cell in row] for row in rows.rows])
+
+
+def _check_matches(found: dialect.Statement, cursor: Cursor) -> None:
+    """Which of two rows of the source changes one of the target is not known, unless all that match are deleted."""
+    matched = [when for when in found.expression.args["whens"].expressions if when.args.get("matched")]
+    deletes = len(matched) == 1 and not matched[0].args.get("condition") and isinstance(matched[0].args["then"], exp.Var)
+    if matched and not deletes and cursor.run(dialect.matches(found.expression)).rows[0][0]:
+        text = "Cannot perform Merge as multiple source rows matched and attempted to modify the same target row."
+        raise StatementError("DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE", "21506", text)
 
 
 _MERGED = {"num_updated_rows": "UPDATE", "num_deleted_rows": "DELETE", "num_inserted_rows": "INSERT"}
@@ -177,12 +187,17 @@ def _target(workspace: Workspace, found: dialect.Statement, cursor: Cursor) -> b
 
 
 def _check_columns(found: dialect.Statement, cursor: Cursor) -> None:
-    """A table has no two columns of one name."""
+    """A table has no two columns of one name, and none without a type."""
     inner = dialect.Statement(found.expression.expression, "SELECT")
-    names = [str(row[0]).lower() for row in cursor.run("DESCRIBE " + dialect.translate(inner)).rows]
+    described = cursor.run("DESCRIBE " + dialect.translate(inner)).rows
+    names = [str(row[0]).lower() for row in described]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise StatementError("COLUMN_ALREADY_EXISTS", "42711", f"The column `{twice}` already exists.")
+    void = next((row[0] for row in described if row[1] == '"NULL"'), None)
+    if void:
+        text = f"Column `{void}` has a data type of void, which is not supported by Delta."
+        raise StatementError("DELTA_UNSUPPORTED_DATA_TYPES", "0AKDC", text)
 
 
 def _schema(workspace: Workspace, found: dialect.Statement, cursor: Cursor) -> Result:

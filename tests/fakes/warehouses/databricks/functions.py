@@ -71,4 +71,11 @@ MACROS = (
     """,
     "CREATE MACRO is_account_group_member(name) AS name = 'account users'",
     "CREATE MACRO pmod(a, b) AS ((a % b) + b) % b",
+    "CREATE MACRO raise_error(text) AS error('raised: ' || text)",
+    """
+    CREATE MACRO octet_length(x) AS CASE typeof(x)
+        WHEN 'BLOB' THEN strlen(hex(TRY_CAST(x AS BLOB))) // 2
+        ELSE strlen(CAST(x AS VARCHAR))
+    END
+    """,
 )

@@ -51,6 +51,29 @@ def test_a_run_finds_changes_and_commits_them(databricks: Running, databricks_co
     assert rows(databricks, names) == [["c"], ["d"]]
 
 
+def test_a_merge_is_all_or_nothing_and_takes_rows_of_json(databricks: Running) -> None:
+    rows(databricks, "CREATE TABLE f (k BIGINT, v STRING) USING DELTA CLUSTER BY (k) COMMENT 'it\\'s'")
+    kind = "ARRAY<STRUCT<c1: BIGINT, c2: STRING>>"
+    given = f"SELECT r.c1, r.c2 FROM (SELECT explode(from_json(:rows, '{kind}', map('mode', 'FAILFAST'))) AS r) AS g"
+    merge = f"""MERGE INTO f AS e USING ({given}) AS s ON e.k = s.c1
+        WHEN MATCHED THEN UPDATE SET v = CASE WHEN e.k = 2 AND s.c2 IS NULL THEN raise_error('no') ELSE s.c2 END
+        WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.c1, s.c2)"""
+
+    def merged(text: str) -> requests.Response:
+        return execute(databricks, merge, parameters=[{"name": "rows", "value": text}])
+
+    first = merged('[{"c1": 9007199254740993, "c2": null}, {"c1": 2, "c2": "it\'s \\"é"}]')
+    assert first.json()["status"]["state"] == "SUCCEEDED", first.text
+    assert rows(databricks, "SELECT * FROM f ORDER BY k") == [["2", "it's \"é"], ["9007199254740993", None]]
+    raised = merged('[{"c1": 9007199254740993, "c2": "x"}, {"c1": 2, "c2": null}]')
+    assert error(raised) == ("USER_RAISED_EXCEPTION", "P0001")
+    twice = merged('[{"c1": 2, "c2": "x"}, {"c1": 2, "c2": "y"}]')
+    assert error(twice) == ("DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE", "21506")
+    assert rows(databricks, "SELECT v FROM f ORDER BY k") == [["it's \"é"], [None]]
+    lengths = "SELECT octet_length('é') AS a, octet_length(CAST('ab' AS BINARY)) AS b"
+    assert rows(databricks, lengths) == [["2", "2"]]
+
+
 def test_traps_of_spark_are_there(databricks: Running) -> None:
     first, second = "TIMESTAMP '2020-01-01 00:00:00.123001'", "TIMESTAMP '2020-01-01 00:00:00.123002'"
     plain = f"to_json(struct({first} AS t)) = to_json(struct({second} AS t))"
