@@ -230,6 +230,13 @@ pub(super) fn state(error: &SqlError, schema: &str, api: &Api) -> Failure {
     )
 }
 
+/// Nobody says which tables there are.
+pub(super) fn without_information(api: &Api) -> Failure {
+    let sentence = "its catalog has no information_schema, by which Pushdown finds its tables: name a catalog of Unity Catalog in \
+                    databricks.catalog, or use diff Auto or Streaming";
+    failure(api, Code::PlanInvalid, sentence)
+}
+
 /// The principal may not make or use tables in the state schema.
 pub(super) fn state_denied(schema: &str, api: &Api) -> Failure {
     let principal = api.credential.principal();

@@ -9,6 +9,7 @@ mod auth;
 mod errors;
 mod grants;
 mod objects;
+mod pushdown;
 mod result;
 mod rows;
 mod sql_error;
@@ -16,6 +17,7 @@ mod state;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod types;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::Column;
 use backflow_core::code::Failure;
+use backflow_core::extraction::Extraction;
 use backflow_core::plan::{Databricks, ModelPlan};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
@@ -30,12 +33,14 @@ use backflow_core::state::StateStore;
 use self::answer::WarehouseInfo;
 use self::api::Api;
 use self::state::DatabricksTable;
+use crate::diff::Request;
 use crate::rest::read;
 use crate::store::PackedState;
 use crate::store::table::ObjectTable;
 use crate::warehouse::{Query, Rows, Warehouse};
 
 /// A SQL warehouse.
+#[derive(Clone)]
 pub(crate) struct DatabricksWarehouse {
     api: Arc<Api>,
     state: Arc<PackedState>,
@@ -90,5 +95,9 @@ impl Warehouse for DatabricksWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        crate::diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

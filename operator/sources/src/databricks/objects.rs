@@ -12,6 +12,7 @@ pub(super) struct Sql {
     /// Quoted, with its catalog if there is one.
     pub(super) schema: String,
     objects: String,
+    information: String,
 }
 
 const COLUMNS: &str = "name, writing, part, parts, encoding, content, bytes";
@@ -21,7 +22,11 @@ impl Sql {
     pub(super) fn new(catalog: Option<&str>, schema: &str) -> Self {
         let catalog = catalog.map(|catalog| quote(catalog) + ".").unwrap_or_default();
         let schema = format!("{catalog}{}", quote(schema));
-        Self { objects: format!("{schema}.{}", quote("objects")), schema }
+        Self {
+            information: format!("{catalog}information_schema"),
+            objects: format!("{schema}.{}", quote("objects")),
+            schema,
+        }
     }
 
     pub(super) fn create_schema(&self) -> String {
@@ -92,6 +97,15 @@ impl Sql {
         format!("SELECT DISTINCT SPLIT_PART(name, '/', 1) FROM {} WHERE name <> 'turn'", self.objects)
     }
 
+    /// The columns of tables with this in their names.
+    pub(super) fn own_columns(&self) -> String {
+        format!(
+            "SELECT c.table_name, c.column_name FROM {}.columns AS c WHERE c.table_schema = :schema AND contains(c.table_name, :infix) \
+             ORDER BY c.table_name, c.ordinal_position",
+            self.information
+        )
+    }
+
     /// The names stand in the statement: how many parameters one may have is not documented.
     pub(super) fn remove(&self, names: &[String]) -> String {
         let names = names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ");
@@ -127,6 +141,7 @@ mod tests {
         assert_eq!(Sql::new(None, "_backflow").schema, "`_backflow`");
         let mut all = vec![sql.create_schema(), sql.create_table(), sql.first_turn(), sql.version()];
         all.extend(sql.uses());
+        all.push(sql.own_columns());
         all.extend([sql.parts(), sql.add(), sql.add_first(), sql.remove_others(), sql.names(), sql.folders()]);
         all.push(sql.remove(&["growth_crm/head/1".into(), "it's\\".into()]));
         insta::assert_snapshot!(all.join(";\n\n"));

@@ -62,6 +62,21 @@ impl SqlError {
         self.is(&["NO_SUCH_CATALOG_EXCEPTION", "CATALOG_NOT_FOUND"])
     }
 
+    /// A table of this name is there already.
+    pub(super) fn is_there(&self) -> bool {
+        self.is(&["TABLE_OR_VIEW_ALREADY_EXISTS"])
+    }
+
+    /// A table of entries or records is another claim's, or has no claim yet.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.is(&["USER_RAISED_EXCEPTION", "DELTA_NOT_NULL_CONSTRAINT_VIOLATED"])
+    }
+
+    /// The grant to make tables is missing.
+    pub(super) fn is_making_denied(&self) -> bool {
+        self.is_denied() && self.message.contains("CREATE TABLE")
+    }
+
     /// A grant is missing.
     pub(super) fn is_denied(&self) -> bool {
         self.is(&["INSUFFICIENT_PERMISSIONS", "PERMISSION_DENIED", "UNAUTHORIZED_ACCESS"])

@@ -3,6 +3,7 @@
 //! Databricks checks no primary keys, and a transaction is one statement over one table. So who creates an object first does it by a MERGE
 //! that also counts up one row of the same table: of two that do so at once, one finds that row changed, is refused, and tries again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use super::objects::{Sql, binds};
 use super::sql_error::{Failed, SqlError};
 use super::statement::Statement;
 use super::{errors, grants};
+use crate::diff::pushdown::dialect::Dialect as _;
+use crate::diff::pushdown::dialects::databricks::Databricks;
+use crate::diff::pushdown::tables;
+use crate::diff::pushdown::transport::Table;
+use crate::diff::pushdown::typed::key_part;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
 
@@ -62,6 +68,42 @@ impl DatabricksTable {
         }
     }
 
+    /// The schema, quoted, with its catalog if there is one.
+    pub(super) fn schema(&self) -> &str {
+        &self.sql.schema
+    }
+
+    /// What an error of a statement over the schema means.
+    pub(super) fn refused(&self, error: &SqlError) -> Failure {
+        errors::state(error, &self.sql.schema, &self.api)
+    }
+
+    /// The tables that the pushdown engine has for a state; `None` where there is no information schema to ask.
+    pub(super) async fn own_tables(&self, state_key: &str) -> Result<Option<Vec<Table>>, Failure> {
+        // Unity Catalog keeps all names in lower case.
+        let binds = [("schema", self.name.to_lowercase()), ("infix", tables::infix(state_key))];
+        let rows = match self.tried(Statement::own(self.sql.own_columns()).with(binds)).await {
+            Ok(rows) => rows,
+            Err(Failed::Sql(error)) if error.is_missing() => return Ok(None),
+            Err(failed) => return Err(self.failure(failed)),
+        };
+        let mut found: BTreeMap<String, Table> = BTreeMap::new();
+        for row in rows {
+            let [Some(name), Some(column)] = <[_; 2]>::try_from(row).map_err(|_| self.damaged())? else {
+                return Err(self.damaged());
+            };
+            if !tables::belongs(state_key, &name) {
+                continue;
+            }
+            let table = found.entry(name.clone()).or_insert(Table { name, keys: Vec::new(), records: false });
+            table.records |= column == "record";
+            if key_part(&column).is_some() {
+                table.keys.push(column);
+            }
+        }
+        Ok(Some(found.into_values().collect()))
+    }
+
     fn failure(&self, failed: Failed) -> Failure {
         failed.or_tell(|error| errors::state(error, &self.sql.schema, &self.api))
     }
@@ -79,7 +121,7 @@ impl DatabricksTable {
     }
 
     /// The rows of a statement, which is given again while nothing of it came through.
-    async fn tried(&self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
+    pub(super) async fn tried(&self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, Failed> {
         let mut attempt = 1;
         loop {
             match self.api.rows(statement.clone()).await {
@@ -171,5 +213,12 @@ impl ObjectTable for DatabricksTable {
 
     async fn remove(&self, names: &[String]) -> Result<(), Failure> {
         self.run(Statement::own(self.sql.remove(names))).await.map(drop)
+    }
+
+    async fn forgotten(&self, state_key: &str) -> Result<(), Failure> {
+        for table in self.own_tables(state_key).await?.unwrap_or_default() {
+            self.run(Statement::own(Databricks.drop(&Databricks.table(&self.sql.schema, &table.name)))).await?;
+        }
+        Ok(())
     }
 }

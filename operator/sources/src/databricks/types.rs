@@ -19,7 +19,7 @@ const PRINTED: &str = "map('ignoreNullFields', 'false', 'timeZone', 'UTC', \
 
 /// How a value arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Bool,
     Int,
     Float,
@@ -35,11 +35,42 @@ pub(super) enum Wire {
     /// `INTERVAL '1-2' YEAR TO MONTH`.
     Interval,
     Json,
+    /// Hexadecimal digits of bytes.
+    Hex,
 }
 
 /// A name in backticks.
 pub(super) fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+impl ColumnInfo {
+    /// The type in capital letters, without digits, members, collation: `DECIMAL(10,2)`, `ARRAY<INT>`, `STRING COLLATE UTF8_LCASE`.
+    pub(super) fn plain(&self) -> String {
+        self.type_text.split(['(', '<', ' ']).next().unwrap_or_default().to_ascii_uppercase()
+    }
+
+    /// How what `raw` stands for is read.
+    pub(super) fn reading_of(&self, raw: &str) -> Option<Reading<Wire>> {
+        let own = || raw.to_owned();
+        let (expression, wire) = match self.plain().as_str() {
+            "BOOLEAN" => (own(), Wire::Bool),
+            "TINYINT" | "SMALLINT" | "INT" | "INTEGER" | "BIGINT" | "BYTE" | "SHORT" | "LONG" => (own(), Wire::Int),
+            "FLOAT" | "DOUBLE" | "REAL" => (own(), Wire::Float),
+            "DECIMAL" | "DEC" | "NUMERIC" => (own(), Wire::Decimal),
+            "STRING" | "CHAR" | "VARCHAR" | "VOID" => (own(), Wire::Text),
+            "BINARY" => (format!("base64({raw})"), Wire::Bytes),
+            "DATE" => (own(), Wire::Date),
+            "TIMESTAMP" | "TIMESTAMP_LTZ" => (format!("unix_micros({raw})"), Wire::Instant),
+            "TIMESTAMP_NTZ" => (format!("CAST({raw} AS STRING)"), Wire::Naive),
+            "INTERVAL" => (format!("CAST({raw} AS STRING)"), Wire::Interval),
+            "ARRAY" | "MAP" | "STRUCT" => (format!("to_json({raw}, {PRINTED})"), Wire::Json),
+            "VARIANT" => (format!("to_json({raw})"), Wire::Json),
+            "GEOGRAPHY" | "GEOMETRY" => (format!("st_asgeojson({raw})"), Wire::Json),
+            _ => return None,
+        };
+        Some(Reading { expression, wire })
+    }
 }
 
 impl Described for ColumnInfo {
@@ -54,27 +85,7 @@ impl Described for ColumnInfo {
     }
 
     fn reading(&self) -> Option<Reading<Wire>> {
-        let raw = format!("_m.{}", quote(&self.name));
-        let kind = self.type_text.to_ascii_uppercase();
-        // Without digits, members, collation: `DECIMAL(10,2)`, `ARRAY<INT>`, `STRING COLLATE UTF8_LCASE`.
-        let plain = kind.split(['(', '<', ' ']).next().unwrap_or_default();
-        let (expression, wire) = match plain {
-            "BOOLEAN" => (raw, Wire::Bool),
-            "TINYINT" | "SMALLINT" | "INT" | "INTEGER" | "BIGINT" | "BYTE" | "SHORT" | "LONG" => (raw, Wire::Int),
-            "FLOAT" | "DOUBLE" | "REAL" => (raw, Wire::Float),
-            "DECIMAL" | "DEC" | "NUMERIC" => (raw, Wire::Decimal),
-            "STRING" | "CHAR" | "VARCHAR" | "VOID" => (raw, Wire::Text),
-            "BINARY" => (format!("base64({raw})"), Wire::Bytes),
-            "DATE" => (raw, Wire::Date),
-            "TIMESTAMP" | "TIMESTAMP_LTZ" => (format!("unix_micros({raw})"), Wire::Instant),
-            "TIMESTAMP_NTZ" => (format!("CAST({raw} AS STRING)"), Wire::Naive),
-            "INTERVAL" => (format!("CAST({raw} AS STRING)"), Wire::Interval),
-            "ARRAY" | "MAP" | "STRUCT" => (format!("to_json({raw}, {PRINTED})"), Wire::Json),
-            "VARIANT" => (format!("to_json({raw})"), Wire::Json),
-            "GEOGRAPHY" | "GEOMETRY" => (format!("st_asgeojson({raw})"), Wire::Json),
-            _ => return None,
-        };
-        Some(Reading { expression, wire })
+        self.reading_of(&format!("_m.{}", quote(&self.name)))
     }
 }
 
@@ -97,6 +108,11 @@ impl row::Wire for Wire {
             }
             Self::Interval => out.time(&interval(text)?),
             Self::Json => out.json(text),
+            Self::Hex => {
+                let digits = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok());
+                let bytes: Option<Vec<u8>> = digits.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect();
+                out.bytes(&bytes?);
+            }
         }
         Some(())
     }

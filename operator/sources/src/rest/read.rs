@@ -68,6 +68,14 @@ pub(crate) async fn columns<S: Models>(
     Ok(columns)
 }
 
+/// That values of a column have no known form.
+pub(crate) fn unread(model: &ModelPlan, column: &impl Described) -> Failure {
+    let (model, name, kind, cure) = (&model.name, column.name(), column.kind(), column.cure());
+    let message =
+        format!("model \"{model}\": column \"{name}\" has the type {kind}, which is not read; {cure} in the SQL");
+    Failure::new(Code::SqlError, message)
+}
+
 /// Reads a model.
 pub(crate) async fn rows<S: Models>(service: &Arc<S>, query: Query) -> Result<Rows, Failure> {
     let Query { model, columns: names, filter, limit } = query;

@@ -59,4 +59,9 @@ pub(super) trait Objects: Send + Sync {
 
     /// Removes objects. One that is not there is no error.
     async fn remove(&self, names: Vec<String>) -> Result<(), Failure>;
+
+    /// Removes what a state that was forgotten has here beside objects.
+    async fn forgotten(&self, _state_key: &str) -> Result<(), Failure> {
+        Ok(())
+    }
 }

@@ -37,7 +37,32 @@ struct Held {
     rejects: Option<Rejects>,
 }
 
+/// What this process holds of a state that it claimed.
+pub(crate) struct Claimed {
+    /// The number of the head by which it did: no other claim ever has it.
+    pub(crate) number: u64,
+    /// What it wrote last.
+    pub(crate) head: Head,
+}
+
 impl PackedState {
+    /// The claim of this process, if it is of this epoch and nothing has failed that might have moved the state.
+    pub(crate) fn claimed(&self, state_key: &str, epoch: u64) -> Option<Claimed> {
+        let read = |stored: &Stored| Some(Claimed { number: stored.claim, head: stored.head.clone()? });
+        self.known(state_key, read).flatten().filter(|claimed| claimed.head.epoch == epoch)
+    }
+
+    /// Whether the claim of this process is the last one.
+    pub(crate) async fn is_last(&self, state_key: &str, epoch: u64) -> Result<bool, Failure> {
+        let Some(claimed) = self.claimed(state_key, epoch) else { return Ok(false) };
+        Ok(self.chain(state_key).newest().await?.is_some_and(|newest| newest.claim == claimed.number))
+    }
+
+    /// Gives the claim of this process up: it moves nothing more.
+    pub(crate) fn release(&self, state_key: &str) {
+        self.held().remove(state_key);
+    }
+
     pub(super) fn new(objects: Arc<dyn Objects>) -> Self {
         Self { objects, held: Mutex::default() }
     }
@@ -316,6 +341,7 @@ impl StateStore for PackedState {
         chain.remove_before(next.number).await?;
         parts::sweep(&*self.objects, &next, &[], number).await?;
         runs::prune(&*self.objects, &next, 0).await;
+        self.objects.forgotten(state_key).await?;
         Ok(true)
     }
 

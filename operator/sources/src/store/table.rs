@@ -123,6 +123,11 @@ pub(crate) trait ObjectTable: Send + Sync {
 
     /// Removes all rows of these names.
     async fn remove(&self, names: &[String]) -> Result<(), Failure>;
+
+    /// Removes the tables that the pushdown engine has for a state that was forgotten.
+    async fn forgotten(&self, _state_key: &str) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// Objects in such a table.
@@ -245,6 +250,10 @@ impl Objects for Table {
             self.0.remove(names).await?;
         }
         Ok(())
+    }
+
+    async fn forgotten(&self, state_key: &str) -> Result<(), Failure> {
+        self.0.forgotten(state_key).await
     }
 }
 

@@ -20,7 +20,10 @@ pub(super) async fn ready<T: Transport>(
     identifies: bool,
 ) -> Result<Names, Failure> {
     let Fence { state_key, claim } = fence;
-    let found = transport.tables(state_key).await?;
+    let mut found = transport.tables(state_key).await?;
+    if claim.is_some() {
+        found = transport.taken_over(fence, found).await?;
+    }
     let (entries, held) = (tables::entries(state_key), tables::held(state_key));
     let delta = match claim {
         Some(epoch) => tables::delta(state_key, epoch),

@@ -234,8 +234,9 @@ impl<T: Transport> Pushdown<T> {
         Commit { state_key: &self.state_key, head, segment: None, run, rejects }
     }
 
-    /// Statements of the last commit, and what they make of the document.
-    fn last_statements(&self, document: &mut Document) -> Vec<Statement> {
+    /// Statements of the last commit, what they make of the document, and one that must follow: a tombstone may go when the head has the
+    /// floor that stands for it, and not before.
+    fn last_statements(&self, document: &mut Document) -> (Vec<Statement>, Option<Statement>) {
         let dialect = self.transport.dialect();
         let now = unix_seconds(&self.clock) as i64;
         let mut statements = Vec::new();
@@ -249,8 +250,9 @@ impl<T: Transport> Pushdown<T> {
         {
             full.below = 0;
         }
+        let mut prune = None;
         if self.summary.expired > 0 && !self.replay {
-            statements.push(dialect.prune(&self.names, self.summary.expired_before));
+            prune = Some(Statement::plain(dialect.prune(&self.names, self.summary.expired_before)));
             document.rev_floor = document.rev_floor.max(self.summary.expired_rev);
         }
         let left: Vec<(u8, i64)> = self
@@ -274,7 +276,7 @@ impl<T: Transport> Pushdown<T> {
         statements.push(dialect.drop(&self.names.delta));
         let (current, used) = (document.spec, &self.summary.specs);
         document.specs.retain(|id, _| *id == current || used.contains(id));
-        statements.into_iter().map(Statement::plain).collect()
+        (statements.into_iter().map(Statement::plain).collect(), prune)
     }
 }
 
@@ -367,11 +369,14 @@ impl<T: Transport> Extraction for Pushdown<T> {
         let run = self.run_row(counters, phase);
         let rejects = self.clear_rejects(&run).await?;
         let mut document = self.document.clone();
-        let statements = self.last_statements(&mut document);
+        let (statements, prune) = self.last_statements(&mut document);
         let mut head = self.head.clone();
         head.document = document.text()?;
         failpoint::hit("before-fold");
         self.transport.commit(self.commit_of(&head, &run, &rejects), &statements, false).await?;
+        if let Some(prune) = prune {
+            self.transport.fenced(self.fence(), vec![prune]).await?;
+        }
         self.head = head;
         self.document = document;
         self.run = run;

@@ -30,6 +30,8 @@ pub(super) struct Summary {
     pub key_size: u64,
     /// Of [`Findings::superseded`], keys that were known.
     pub superseded_known: u64,
+    /// Known keys that the head says, and those that there are, if entries moved and the head did not any more: then nothing is wrong.
+    pub moved: Option<(u64, u64)>,
     /// Some key has an unchanged row and another, which only the slower statement finds.
     pub hidden_duplicates: bool,
 }
@@ -102,6 +104,7 @@ impl Summary {
                     summary.expired += *expired as u64;
                     summary.expired_rev = summary.expired_rev.max(*rev as u64);
                 }
+                [2, before, after] => summary.moved = u64::try_from(*before).ok().zip(u64::try_from(*after).ok()),
                 _ => return Err(internal("the warehouse counted something else than it was asked")),
             }
         }

@@ -85,6 +85,15 @@ pub(crate) trait Transport: Send + Sync {
     /// `PermissionDenied` if it may not.
     async fn tables(&self, state_key: &str) -> Result<Vec<Table>, Failure>;
 
+    /// Makes tables the claim's own where no transaction is there to hold them: from now on no statement of an earlier claim moves them.
+    /// Returns those that are of the state as it is, and not of one that was forgotten.
+    ///
+    /// # Errors
+    /// `Fenced`.
+    async fn taken_over(&self, _fence: Fence<'_>, found: Vec<Table>) -> Result<Vec<Table>, Failure> {
+        Ok(found)
+    }
+
     /// Runs statements of our own in one transaction, if the claim is still ours.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The spelling of each warehouse.
 
 pub(crate) mod bigquery;
+pub(crate) mod databricks;
 pub(crate) mod postgres;
 pub(crate) mod snowflake;
 #[cfg(test)]

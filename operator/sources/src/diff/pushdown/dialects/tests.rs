@@ -1,6 +1,7 @@
 //! The text of every statement of every dialect.
 
 use super::bigquery::BigQuery;
+use super::databricks::Databricks;
 use super::postgres::Postgres;
 use super::snowflake::Snowflake;
 use super::tsql::TransactSql;
@@ -199,4 +200,15 @@ fn every_statement_of_bigquery() {
 #[test]
 fn every_statement_of_snowflake() {
     insta::assert_snapshot!(every(&Snowflake));
+}
+
+#[test]
+fn every_statement_of_databricks() {
+    let names = names(&Databricks);
+    let fences = [(&names.entries, "e"), (&names.held, "h")].map(|(table, alias)| {
+        [Databricks.take(table, alias), Databricks.empty(table, alias), Databricks.incarnation(table)]
+            .map(|sql| lines(&sql))
+            .join(";\n\n")
+    });
+    insta::assert_snapshot!(format!("{};\n\n{}", every(&Databricks), fences.join(";\n\n")));
 }

@@ -216,7 +216,8 @@ pub(in super::super) fn doubt<D: Dialect>(dialect: &D, doubt: &Doubt<'_>) -> Vec
     statements
 }
 
-pub(in super::super) fn mark<D: Dialect>(dialect: &D, names: &Names, marks: &[Mark]) -> Statement {
+/// What the worker says of rows, as a query.
+pub(in super::super) fn marked<D: Dialect>(dialect: &D, marks: &[Mark]) -> (String, Vec<Bind>) {
     let texts = |of: fn(&Mark) -> &Option<Box<str>>| Bind::Texts(marks.iter().map(|mark| of(mark).clone()).collect());
     let (given, binds) = dialect.given(vec![
         ("place", Bind::Numbers(marks.iter().map(|mark| mark.place as i64).collect())),
@@ -225,12 +226,13 @@ pub(in super::super) fn mark<D: Dialect>(dialect: &D, names: &Names, marks: &[Ma
         ("group_key", texts(|mark| &mark.group_key)),
         ("chosen", Bind::Numbers(marks.iter().map(|mark| i64::from(mark.chosen)).collect())),
     ]);
-    let sql = format!(
-        "INSERT INTO {} (place, record, match_key, group_key, chosen) \
-         SELECT a.place, a.record, a.match_key, a.group_key, {} FROM {given}",
-        names.marks,
-        dialect.truth("a.chosen <> 0")
-    );
+    let chosen = dialect.truth("a.chosen <> 0");
+    (format!("SELECT a.place, a.record, a.match_key, a.group_key, {chosen} FROM {given}"), binds)
+}
+
+pub(in super::super) fn mark<D: Dialect>(dialect: &D, names: &Names, marks: &[Mark]) -> Statement {
+    let (query, binds) = marked(dialect, marks);
+    let sql = format!("INSERT INTO {} (place, record, match_key, group_key, chosen) {query}", names.marks);
     Statement { sql, binds }
 }
 
