@@ -67,7 +67,6 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
     if let Some(
         warehouse @ (Warehouse::Redshift(_)
         | Warehouse::BigQuery(_)
-        | Warehouse::Databricks(_)
         | Warehouse::ClickHouse(_)),
     ) = spec.warehouse()
     {

@@ -223,7 +223,7 @@ impl Transport for DatabricksWarehouse {
         then: Vec<String>,
     ) -> Result<(), Failure> {
         let Reading { model, filter } = reading;
-        let composed = Composed::pushdown(model, Lexis::Databricks, filter, &around)?;
+        let composed = Composed::around(model, Lexis::Databricks, &around, filter)?;
         let given = self.parameters(fence, None)?;
         let plain = |statements: Vec<String>| statements.into_iter().map(Statement::plain).collect::<Vec<_>>();
         self.run_all(fence.state_key, &plain(first), &given).await?;

@@ -102,27 +102,6 @@ impl Composed {
         Ok(composed)
     }
 
-    /// A statement of the pushdown engine around the model and its filter.
-    pub(crate) fn pushdown(
-        model: &ModelPlan,
-        lexis: Lexis,
-        filter: Option<&str>,
-        around: &Around,
-    ) -> Result<Self, Failure> {
-        let (text, user) = relation(model, lexis)?;
-        let mut composed = Self { sql: format!("{}(\n", around.before), model: 0..0, filter: 0..0 };
-        let lines = composed.push(&text);
-        if user {
-            composed.model = lines;
-        }
-        composed.sql.push_str("\n) AS _m");
-        if let Some(filter) = filter {
-            composed.push_filter(filter, lexis)?;
-        }
-        composed.sql.push_str(&around.after);
-        Ok(composed)
-    }
-
     fn push_filter(&mut self, filter: &str, lexis: Lexis) -> Result<(), Failure> {
         check_expression(filter, lexis, Subject("where"))?;
         self.sql.push_str(" WHERE (\n");
