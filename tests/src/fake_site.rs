@@ -282,7 +282,8 @@ fn fault(service: Service) -> Value {
             json!({"kind": "error", "number": 50_100, "body": r"INSERT INTO \[_backflow\]\.\[objects\]"})
         }
         Service::Snowflake => json!({"kind": "html", "status": 400, "body": "INSERT INTO.*/head/"}),
-        _ => json!({"kind": "html", "status": 404, "body": "INSERT.*/head/"}),
+        Service::Databricks => json!({"kind": "html", "status": 404, "body": "INSERT.*/head/|/head/.*MERGE INTO"}),
+        Service::BigQuery | Service::ClickHouse => json!({"kind": "html", "status": 404, "body": "INSERT.*/head/"}),
     }
 }
 

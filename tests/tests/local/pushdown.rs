@@ -2,6 +2,7 @@
 
 mod azuresql;
 mod bigquery;
+mod databricks;
 mod faults;
 mod histories;
 mod life;
