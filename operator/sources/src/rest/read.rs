@@ -68,7 +68,7 @@ pub(crate) async fn columns<S: Models>(
     Ok(columns)
 }
 
-/// That values of a column have no known form.
+/// That a column is of a type whose values are not read.
 pub(crate) fn unread(model: &ModelPlan, column: &impl Described) -> Failure {
     let (model, name, kind, cure) = (&model.name, column.name(), column.kind(), column.cure());
     let message =
@@ -94,14 +94,6 @@ pub(crate) async fn rows<S: Models>(service: &Arc<S>, query: Query) -> Result<Ro
     let running = started.map_err(|failed| failed.or_tell(|error| service.failure(error, &model.name, &composed)))?;
     let service = Arc::clone(service);
     Ok(batch::read(Reader { service, running, model: model.name, columns: names, wires, composed }))
-}
-
-/// That a column is of a type whose values are not read.
-pub(crate) fn unread(model: &ModelPlan, column: &impl Described) -> Failure {
-    let (model, name, kind, cure) = (&model.name, column.name(), column.kind(), column.cure());
-    let message =
-        format!("model \"{model}\": column \"{name}\" has the type {kind}, which is not read; {cure} in the SQL");
-    Failure::new(Code::SqlError, message)
 }
 
 /// A read of a model that has begun.
