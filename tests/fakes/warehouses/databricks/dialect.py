@@ -237,7 +237,7 @@ def _arguments(node: exp.Expression) -> list[exp.Expression]:
 
 
 def _from_json(node: exp.Expression) -> exp.Expression:
-    """JSON of a schema that is a literal. What is not of it is NULL there unless the mode is FAILFAST, as here always."""
+    """JSON of a schema that is a literal. What is not of it is an error, as the mode FAILFAST has it."""
     arguments = _arguments(node)
     if _options(arguments[2] if len(arguments) > 2 else None).get("mode") != "FAILFAST":
         raise StatementError("UNSUPPORTED_FEATURE", "0A000", "from_json of another mode than FAILFAST in this fake.")

@@ -145,7 +145,8 @@ def _execute(workspace: Workspace, found: dialect.Statement, cursor: Cursor) -> 
 def _check_matches(found: dialect.Statement, cursor: Cursor) -> None:
     """Which of two rows of the source changes one of the target is not known, unless all that match are deleted."""
     matched = [when for when in found.expression.args["whens"].expressions if when.args.get("matched")]
-    deletes = len(matched) == 1 and not matched[0].args.get("condition") and isinstance(matched[0].args["then"], exp.Var)
+    alone = len(matched) == 1 and not matched[0].args.get("condition")
+    deletes = alone and isinstance(matched[0].args["then"], exp.Var)
     if matched and not deletes and cursor.run(dialect.matches(found.expression)).rows[0][0]:
         text = "Cannot perform Merge as multiple source rows matched and attempted to modify the same target row."
         raise StatementError("DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE", "21506", text)
