@@ -4,7 +4,9 @@
 //! Redshift has and Postgres has not (`SYSDATE`, `query_group`, its `version()`) is put in other words.
 
 mod rules;
+mod vocabulary;
 mod wire;
+mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 pub use self::rules::{VERSION, reworded};
+
+/// Functions that Redshift has and Postgres has not, for a database behind the guard. Of NULL, which Amazon's documents are silent about,
+/// they make what no statement may rely on.
+pub const FUNCTIONS: &str = "
+CREATE FUNCTION sha2(text, integer) RETURNS varchar LANGUAGE sql IMMUTABLE AS
+    $$ SELECT coalesce(CASE $2 WHEN 256 THEN encode(sha256(convert_to($1, 'UTF8')), 'hex') END, '') $$;
+CREATE FUNCTION fnv_hash(anyelement, bigint DEFAULT 0) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+    $$ SELECT hash_record_extended(ROW($1), $2) $$;
+";
 
 /// A running guard; it ends with this value.
 pub struct RedshiftGuard {

@@ -85,8 +85,9 @@ fn checked(parameters: &[u8]) -> anyhow::Result<Vec<u8>> {
             body.push(0);
         }
     }
-    // Backslashes escape in Redshift's strings.
-    body.extend_from_slice(b"standard_conforming_strings\0off\0escape_string_warning\0off\0\0");
+    // Backslashes escape in Redshift's strings, and a transaction sees nothing that is newer than what it saw first.
+    body.extend_from_slice(b"standard_conforming_strings\0off\0escape_string_warning\0off\0");
+    body.extend_from_slice(b"default_transaction_isolation\0repeatable read\0\0");
     let mut message = u32::try_from(body.len() + 4)?.to_be_bytes().to_vec();
     message.extend_from_slice(&body);
     Ok(message)
