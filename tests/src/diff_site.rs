@@ -1,7 +1,9 @@
-//! A Mapping of a table in a real Postgres, as a diff engine sees it: no destination, and a clock that tests move.
+//! A Mapping of a table in a real Postgres, as a diff engine sees it: no destination, and a clock that tests move. With a guard between the
+//! two, the Postgres is a Redshift.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a check fails by panicking, as any test")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -17,11 +19,13 @@ use backflow_core::result::RunResult;
 use backflow_sources::diff;
 use backflow_sources::warehouse::{self, Warehouse};
 use jiff::Timestamp;
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use crate::oracle::{Asked, Engine, name_of};
 use crate::postgres::PostgresServer;
+use crate::redshift::{FUNCTIONS, RedshiftGuard};
 use crate::webhook::Webhook;
 
 /// Tells nobody.
@@ -41,6 +45,7 @@ pub(crate) fn new_key() -> String {
 /// A database with a model and a state schema; several sites may share one.
 pub struct DiffSite {
     server: Arc<PostgresServer>,
+    guard: Option<Arc<RedshiftGuard>>,
     database: String,
     admin: PgConnection,
     warehouse: Arc<dyn Warehouse>,
@@ -66,7 +71,6 @@ CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ 
     IF (SELECT nextval('public.writes') > max(after) FROM public.faults) THEN RAISE EXCEPTION 'no more writes'; END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER fault BEFORE INSERT OR UPDATE ON _backflow.mappings FOR EACH ROW EXECUTE FUNCTION fault();
 ";
 
 impl DiffSite {
@@ -75,14 +79,36 @@ impl DiffSite {
     /// # Errors
     /// What the server says.
     pub async fn new(server: &Arc<PostgresServer>, engine: DiffEngine) -> anyhow::Result<Self> {
+        Self::made(server, None, engine).await
+    }
+
+    /// The same behind a guard.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn redshift(server: &Arc<PostgresServer>, engine: DiffEngine) -> anyhow::Result<Self> {
+        let guard = RedshiftGuard::start(server.port()).await?;
+        Self::made(server, Some(Arc::new(guard)), engine).await
+    }
+
+    async fn made(
+        server: &Arc<PostgresServer>,
+        guard: Option<Arc<RedshiftGuard>>,
+        engine: DiffEngine,
+    ) -> anyhow::Result<Self> {
         let database = format!("d{:016x}", fastrand::u64(..));
         server.role(&database).await?;
         server.exec("postgres", &format!("CREATE DATABASE {database} OWNER {database}")).await?;
-        let site = Self::over(server, &database, engine).await?;
+        // Every write of its state changes the table of heads, or that of turns.
+        let (functions, written) = if guard.is_some() { (FUNCTIONS, "turns") } else { ("", "mappings") };
+        let site = Self::over(server, guard, &database, engine).await?;
         site.warehouse.state().prepare().await?;
-        let grant =
+        let model =
             format!("CREATE TABLE model (id bigint, name text, plan text); ALTER TABLE model OWNER TO {database};");
-        server.exec(&database, &format!("{grant}{FAULTS}")).await?;
+        let trigger = format!(
+            "CREATE TRIGGER fault BEFORE INSERT OR UPDATE ON _backflow.{written} FOR EACH ROW EXECUTE FUNCTION fault();"
+        );
+        server.exec(&database, &format!("{functions}{model}{FAULTS}{trigger}")).await?;
         Ok(site)
     }
 
@@ -91,16 +117,24 @@ impl DiffSite {
     /// # Errors
     /// What the server says.
     pub async fn beside(&self, engine: DiffEngine) -> anyhow::Result<Self> {
-        let beside = Self::over(&self.server, &self.database, engine).await?;
+        let beside = Self::over(&self.server, self.guard.clone(), &self.database, engine).await?;
         Ok(Self { clock: Arc::clone(&self.clock), ..beside })
     }
 
-    async fn over(server: &Arc<PostgresServer>, database: &str, engine: DiffEngine) -> anyhow::Result<Self> {
+    async fn over(
+        server: &Arc<PostgresServer>,
+        guard: Option<Arc<RedshiftGuard>>,
+        database: &str,
+        engine: DiffEngine,
+    ) -> anyhow::Result<Self> {
         let Webhook { destination, mut mapping, .. } = Webhook::new("http://127.0.0.1:9/");
         mapping.state_key = new_key();
         mapping.fingerprint = "f0".into();
         mapping.scratch_bytes = 1 << 30;
-        let mut source = server.source(database, database);
+        let mut source = match &guard {
+            Some(guard) => guard.source(database, database),
+            None => server.source(database, database),
+        };
         source.diff = engine;
         let warehouse = warehouse::open(&source, &**server, "backflow/site").await?;
         let plan = SyncPlan {
@@ -117,6 +151,7 @@ impl DiffSite {
         };
         Ok(Self {
             server: Arc::clone(server),
+            guard,
             database: database.to_owned(),
             admin: server.connect(database).await?,
             warehouse,
@@ -181,13 +216,56 @@ impl DiffSite {
         sqlx::query_scalar(sql).fetch_all(&mut self.admin).await.expect(sql)
     }
 
-    /// Statements about tables of the engine that the server's log has: the role's `log_statement` must be `all`.
+    /// Requests with statements about tables of the engine that the server's log has: the role's `log_statement` must be `all`.
     #[must_use]
     pub fn statements(&self) -> usize {
         let log = self.server.log();
-        let said = |line: &&str| line.contains("LOG:  statement: ") || line.contains("LOG:  execute ");
-        let ours = |line: &&str| line.contains("\"entries_") || line.contains("\"delta_");
-        log.lines().filter(said).filter(ours).count()
+        let mut requests: Vec<bool> = Vec::new();
+        for line in log.lines() {
+            if line.contains("LOG:  statement: ") || line.contains("LOG:  execute ") {
+                requests.push(false);
+            } else if !line.starts_with('\t') {
+                continue;
+            }
+            if let Some(ours) = requests.last_mut() {
+                *ours |= line.contains("\"entries_") || line.contains("\"delta_");
+            }
+        }
+        requests.into_iter().filter(|ours| *ours).count()
+    }
+
+    /// The guard, if there is one.
+    #[must_use]
+    pub fn guard(&self) -> Option<Arc<RedshiftGuard>> {
+        self.guard.clone()
+    }
+
+    /// The text of an object of the state.
+    async fn object(&mut self, name: &str) -> String {
+        let sql = format!(
+            "SELECT coalesce(string_agg(content, '' ORDER BY piece), '') FROM _backflow.objects WHERE name = ({name})"
+        );
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut self.admin).await.expect("an object")
+    }
+
+    /// Keys on the list of rejects, which objects hold: the newest head names them.
+    async fn listed(&mut self) -> usize {
+        let folder = self.plan.mapping.state_key.replace('/', "_");
+        let newest = format!("SELECT max(name) FROM _backflow.objects WHERE starts_with(name, '{folder}/head/')");
+        let head = self.object(&newest).await;
+        let head: Value = serde_json::from_str(head.lines().next().unwrap_or("{}")).expect("a head");
+        let mut keys = BTreeSet::new();
+        for file in head["rejects"]["files"].as_array().into_iter().flatten() {
+            let file = file.as_str().expect("a name");
+            for line in self.object(&format!("'{folder}/rejects/{file}'")).await.lines() {
+                let line: Value = serde_json::from_str(line).expect("a line");
+                match &line["removed"] {
+                    Value::Null => keys.insert(line["key"].to_string()),
+                    removed => keys.remove(&removed.to_string()),
+                };
+            }
+        }
+        keys.len()
     }
 
     /// Opens a run over the model as it is.
@@ -281,6 +359,9 @@ impl Engine for DiffSite {
     }
 
     async fn rejects(&mut self) -> usize {
+        if self.guard.is_some() {
+            return self.listed().await;
+        }
         let sql = format!("SELECT count(*) FROM _backflow.rejects WHERE state_key = '{}'", self.plan.mapping.state_key);
         usize::try_from(self.number(&sql).await).unwrap_or_default()
     }

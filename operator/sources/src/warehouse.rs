@@ -107,7 +107,7 @@ pub async fn open(
             Arc::new(PostgresWarehouse::open(postgres, schema, source.diff, secrets, application_name).await?)
         }
         Connection::Redshift(redshift) => {
-            Arc::new(RedshiftWarehouse::open(redshift, schema, secrets, application_name).await?)
+            Arc::new(RedshiftWarehouse::open(redshift, schema, source.diff, secrets, application_name).await?)
         }
         Connection::Snowflake(snowflake) => {
             Arc::new(SnowflakeWarehouse::open(snowflake, schema, source.diff, secrets, application_name).await?)

@@ -1,5 +1,22 @@
 //! The pushdown engine on a real Postgres: random histories, alone and beside the streaming engine, and what only a server can show.
 
+/// A test of each of these functions, on a site of its own.
+macro_rules! each_on {
+    ($on:ident: $site:path, $of:ident: [$($name:ident),* $(,)?]) => {
+        mod $on {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    let site = $site().await;
+                    let guard = site.guard();
+                    super::super::$of::$name(site).await;
+                    assert_eq!(guard.map(|guard| guard.refused()).unwrap_or_default(), Vec::<String>::new());
+                }
+            )*
+        }
+    };
+}
+
 mod azuresql;
 mod bigquery;
 mod databricks;
@@ -7,6 +24,7 @@ mod faults;
 mod histories;
 mod life;
 mod records;
+mod redshift;
 mod snowflake;
 mod twins;
 mod values;

@@ -15,8 +15,10 @@ use super::errors;
 
 /// Formats that do not depend on user or database, so that hashes are stable.
 const SETTINGS: [&str; 3] = ["SET timezone TO 'UTC'", "SET datestyle TO 'ISO, YMD'", "SET extra_float_digits TO 2"];
-/// The longest that a statement of our own may take, the wait for other writers included, and a read of a model, in milliseconds.
+/// The longest that a statement of our own may take, the wait for other writers included, one that moves entries, and a read of a model, in
+/// milliseconds.
 const OWN: u32 = 5 * 60 * 1000;
+const ENTRIES: u32 = 3600 * 1000;
 const MODEL: u32 = 6 * 3600 * 1000;
 /// A password of AWS's is asked for again when it holds for less, in seconds.
 const MARGIN: i64 = 120;
@@ -101,6 +103,11 @@ impl Sessions {
         self.session(OWN).await
     }
 
+    /// The same for as many entries as there are.
+    pub(super) async fn take_for_entries(&self) -> Result<(Arc<Connector>, PgConnection), Failure> {
+        self.session(ENTRIES).await
+    }
+
     /// The same for the user's SQL.
     pub(super) async fn take_for_model(&self) -> Result<(Arc<Connector>, PgConnection), Failure> {
         self.session(MODEL).await
@@ -145,6 +152,11 @@ pub(super) async fn texts(
 /// Begins a transaction in which nothing can be written, and says which process of the server's it is.
 pub(super) async fn begin_read(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     run(&mut *connection, "BEGIN READ ONLY").await?;
+    backend(connection).await
+}
+
+/// Which process of the server's has this session: what a cancel names.
+pub(super) async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let rows = texts(connection, "SELECT pg_backend_pid()").await?;
     let pid = rows.into_iter().flatten().flatten().next().and_then(|pid| pid.parse().ok());
     pid.ok_or_else(|| sqlx::Error::Protocol("a process without a number".into()))

@@ -6,7 +6,9 @@ use sqlx::Error;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::connect::Sessions;
+use super::types::ResultColumn;
 use crate::rest::compose::Composed;
+use crate::rest::row::Described as _;
 use crate::sql::quote;
 
 /// The longest name of the user's that is repeated.
@@ -114,6 +116,15 @@ pub(super) fn query(error: &Error, model: &str, composed: &Composed, sql: &str, 
         state => (Code::SqlError, format!("the SQL failed{at} (SQLSTATE {state}); try it in the query editor")),
     };
     Failure::new(code, format!("model \"{model}\": {sentence}"))
+}
+
+/// A column of a type that has no known form.
+pub(super) fn unread(model: &str, column: &ResultColumn) -> Failure {
+    let (name, kind) = (&column.name, column.kind());
+    let message = format!(
+        "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; cast it to varchar in the SQL"
+    );
+    Failure::new(Code::SqlError, message)
 }
 
 /// Why a statement of the state failed. `schema` is quoted.

@@ -4,7 +4,10 @@
 mod api;
 mod connect;
 mod errors;
+mod forms;
 mod objects;
+mod own;
+mod pushdown;
 mod rows;
 mod state;
 #[cfg(test)]
@@ -15,8 +18,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
-use backflow_core::code::{Code, Failure};
-use backflow_core::plan::{ModelPlan, Redshift};
+use backflow_core::code::Failure;
+use backflow_core::extraction::Extraction;
+use backflow_core::plan::{DiffEngine, ModelPlan, Redshift};
 use backflow_core::secret::Secrets;
 use backflow_core::state::StateStore;
 use sqlx::postgres::PgColumn;
@@ -28,6 +32,7 @@ use self::rows::Reader;
 use self::state::RedshiftTable;
 use self::types::ResultColumn;
 use crate::batch;
+use crate::diff::Request;
 use crate::model;
 use crate::rest::compose::Composed;
 use crate::rest::row::Described as _;
@@ -37,10 +42,12 @@ use crate::store::table::ObjectTable;
 use crate::warehouse::{Query, Rows, Warehouse};
 
 /// A database of a Redshift cluster or workgroup.
+#[derive(Clone)]
 pub(crate) struct RedshiftWarehouse {
     sessions: Arc<Sessions>,
     state: Arc<PackedState>,
     table: Arc<RedshiftTable>,
+    diff: DiffEngine,
     /// Read-locked by every stream until its query has ended or is cancelled.
     reading: Arc<RwLock<()>>,
 }
@@ -49,6 +56,7 @@ impl RedshiftWarehouse {
     pub(crate) async fn open(
         plan: &Redshift,
         schema: &str,
+        diff: DiffEngine,
         secrets: &dyn Secrets,
         application_name: &str,
     ) -> Result<Self, Failure> {
@@ -57,7 +65,7 @@ impl RedshiftWarehouse {
         connector.give_back(connection).await;
         let table = Arc::new(RedshiftTable::new(Arc::clone(&sessions), schema));
         let state = Arc::new(PackedState::in_table(Arc::clone(&table) as Arc<dyn ObjectTable>));
-        Ok(Self { sessions, state, table, reading: Arc::default() })
+        Ok(Self { sessions, state, table, diff, reading: Arc::default() })
     }
 
     /// The columns of a model.
@@ -105,6 +113,9 @@ impl Warehouse for RedshiftWarehouse {
     async fn check(&self) -> Result<String, Failure> {
         let server = self.server().await?;
         self.table.check().await?;
+        if self.diff == DiffEngine::Pushdown {
+            self.table.may_make_tables().await?;
+        }
         Ok(server)
     }
 
@@ -124,13 +135,7 @@ impl Warehouse for RedshiftWarehouse {
                 let names = described.iter().map(|column| column.name.as_str());
                 return Err(model::unknown_column(&query.model, name, names));
             };
-            let reading = column.reading().ok_or_else(|| {
-                let (model, kind) = (&query.model.name, column.kind());
-                let message = format!(
-                    "model \"{model}\": column \"{name}\" has the type {kind}, which is not read; cast it to varchar in the SQL"
-                );
-                Failure::new(Code::SqlError, message)
-            })?;
+            let reading = column.reading().ok_or_else(|| errors::unread(&query.model.name, column))?;
             expressions.push(reading.expression);
             wires.push(reading.wire);
         }
@@ -158,5 +163,9 @@ impl Warehouse for RedshiftWarehouse {
 
     fn state(&self) -> Arc<dyn StateStore> {
         Arc::clone(&self.state) as Arc<dyn StateStore>
+    }
+
+    async fn pushdown(&self, request: Request<'_>) -> Result<Box<dyn Extraction>, Failure> {
+        crate::diff::pushdown::open(self.clone(), self.state(), request).await
     }
 }

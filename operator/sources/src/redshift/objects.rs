@@ -2,6 +2,7 @@
 //!
 //! A column takes 65,535 bytes, so that a part is cut in pieces, which are rows.
 
+use crate::diff::pushdown::dialects::redshift::literal;
 use crate::sql::quote;
 use crate::state_rows::SCHEMA_VERSION;
 use crate::store::table::Part;
@@ -83,6 +84,30 @@ impl Sql {
         )
     }
 
+    /// The newest of the names that begin with `prefix`, if they sort by age.
+    pub(super) fn newest(&self, prefix: &str) -> String {
+        let length = prefix.chars().count();
+        format!("SELECT MAX(name) FROM {} WHERE LEFT(name, {length}) = {}", self.objects, literal(prefix))
+    }
+
+    /// Whether this user may make tables there; of a schema that is not there, nothing.
+    pub(super) fn may_create(&self) -> String {
+        let name = literal(&self.name);
+        format!("SELECT HAS_SCHEMA_PRIVILEGE(nspname, 'create') FROM pg_namespace WHERE nspname = {name}")
+    }
+
+    /// Columns of the tables that have this in their names.
+    pub(super) fn columns(&self, infix: &str) -> String {
+        format!(
+            "SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_namespace AS n ON c.relnamespace = n.oid \
+             JOIN pg_attribute AS a ON a.attrelid = c.oid \
+             WHERE n.nspname = {} AND c.relkind = 'r' AND STRPOS(c.relname, {}) > 0 AND a.attnum > 0 AND NOT a.attisdropped \
+             ORDER BY c.relname, a.attnum",
+            literal(&self.name),
+            literal(infix)
+        )
+    }
+
     pub(super) fn count(&self, name: &str) -> String {
         format!("SELECT COUNT(*) FROM {} WHERE name = {}", self.objects, literal(name))
     }
@@ -148,12 +173,6 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces
 }
 
-/// A text in quotes, whether or not a backslash escapes there: it is said by its number.
-fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''").replace('\\', "' || CHR(92) || '");
-    if text.contains('\\') { format!("('{quoted}')") } else { format!("'{quoted}'") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +194,7 @@ mod tests {
         all.push(sql.create_schema());
         all.extend(sql.create_tables());
         all.extend([sql.version(), sql.lock(), sql.turn(), sql.parts("a'b"), sql.count("a")]);
+        all.extend([sql.newest("growth_crm/head/"), sql.may_create(), sql.columns("_00")]);
         all.extend(sql.add(&part));
         all.extend([
             sql.remove_others("a", "b"),

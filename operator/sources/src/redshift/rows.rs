@@ -89,7 +89,7 @@ fn values(row: &PgRow) -> Option<Vec<Value<'_>>> {
 }
 
 /// Asks the server to stop what a process of its does.
-async fn cancel(sessions: &Sessions, backend: i32) {
+pub(super) async fn cancel(sessions: &Sessions, backend: i32) {
     let cancelled = async {
         let (connector, mut connection) = sessions.take().await.ok()?;
         texts(&mut connection, format!("SELECT pg_cancel_backend({backend})")).await.ok()?;

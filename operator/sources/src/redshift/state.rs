@@ -8,30 +8,56 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
+use backflow_core::failpoint;
 use sqlx::PgConnection;
 
 use super::connect::{Sessions, run, texts};
 use super::errors;
 use super::objects::Sql;
+use crate::diff::pushdown::dialect::Dialect as _;
+use crate::diff::pushdown::dialects::redshift::{Redshift, spoken};
+use crate::diff::pushdown::statement::Statement;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{Encoding, ObjectTable, Part};
 
 /// How often a transaction that another one was in the way of is tried again, and after what pause.
-const CONFLICTS: u32 = 20;
+pub(super) const CONFLICTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The state schema.
+#[derive(Clone)]
 pub(super) struct RedshiftTable {
-    sessions: Arc<Sessions>,
-    sql: Sql,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) sql: Arc<Sql>,
 }
 
 /// What a transaction writes.
-enum Change<'a> {
+pub(super) enum Change<'a> {
     /// These statements.
     All(Vec<String>),
     /// A part, if there is none of its name.
     First(&'a Part),
+    /// A part and these messages, if there is no such name beside it, nor a greater one.
+    Newest(&'a Part, &'a [String]),
+    /// These messages, while this is the greatest of the names beside it.
+    While(&'a str, &'a [String]),
+    /// These messages, whoever has the state: they touch nothing of it.
+    Apart(&'a [String]),
+}
+
+/// The folder of a name, with the slash.
+fn folder(name: &str) -> &str {
+    name.rfind('/').map_or("", |end| &name[..=end])
+}
+
+/// Before something is tried again that another transaction was in the way of.
+pub(super) async fn pause() {
+    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+}
+
+/// The one value of a result.
+pub(super) fn one(rows: Vec<Vec<Option<String>>>) -> Option<String> {
+    rows.into_iter().flatten().flatten().next()
 }
 
 /// How a statement of the state ended: `Err` inside if the server refused it.
@@ -40,7 +66,7 @@ type Tried<T> = Result<Result<T, sqlx::Error>, Failure>;
 impl RedshiftTable {
     pub(super) fn new(sessions: Arc<Sessions>, schema: &str) -> Self {
         // As the server keeps the name.
-        Self { sessions, sql: Sql::new(&schema.to_lowercase()) }
+        Self { sessions, sql: Arc::new(Sql::new(&schema.to_lowercase())) }
     }
 
     /// Makes what is missing, writes and takes it all back: proves that a run may.
@@ -93,7 +119,7 @@ impl RedshiftTable {
         number.ok_or_else(|| self.damaged())
     }
 
-    fn failure(&self, error: &sqlx::Error) -> Failure {
+    pub(super) fn failure(&self, error: &sqlx::Error) -> Failure {
         errors::state(error, &self.sql.schema, &self.sessions)
     }
 
@@ -115,46 +141,80 @@ impl RedshiftTable {
         Ok(rows)
     }
 
-    async fn rows(&self, sql: String) -> Result<Vec<Vec<Option<String>>>, Failure> {
+    pub(super) async fn rows(&self, sql: String) -> Result<Vec<Vec<Option<String>>>, Failure> {
         self.read(sql).await?.map_err(|error| self.failure(&error))
     }
 
     /// One transaction that writes, after all others that do. A connection that is not given back is closed, and its transaction broken off.
-    async fn write(&self, change: Change<'_>) -> Result<(), Failure> {
+    pub(super) async fn write(&self, change: Change<'_>) -> Result<(), Failure> {
         let mut attempt = 1;
         loop {
-            let (connector, mut connection) = self.sessions.take().await?;
+            let (connector, mut connection) = match change {
+                Change::All(_) | Change::First(_) => self.sessions.take().await?,
+                _ => self.sessions.take_for_entries().await?,
+            };
             match self.changed(&mut connection, &change).await {
-                Ok(()) => {
+                Ok(_) => {
                     connector.give_back(connection).await;
                     return Ok(());
                 }
                 Err(error) if errors::is_conflict(&error) && attempt < CONFLICTS => {
                     drop(connection);
                     attempt += 1;
-                    tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+                    pause().await;
                 }
                 Err(error) => return Err(self.failure(&error)),
             }
         }
     }
 
-    async fn changed(&self, connection: &mut PgConnection, change: &Change<'_>) -> Result<(), sqlx::Error> {
-        for sql in ["BEGIN".to_owned(), self.sql.lock(), self.sql.turn()] {
-            run(&mut *connection, sql).await?;
+    /// The transaction, once. Whether what it goes by is the case: otherwise it has changed nothing.
+    pub(super) async fn changed(
+        &self,
+        connection: &mut PgConnection,
+        change: &Change<'_>,
+    ) -> Result<bool, sqlx::Error> {
+        run(&mut *connection, "BEGIN").await?;
+        if !matches!(change, Change::Apart(_)) {
+            for sql in [self.sql.lock(), self.sql.turn()] {
+                run(&mut *connection, sql).await?;
+            }
         }
-        let statements = match change {
-            Change::All(statements) => statements.clone(),
+        let (so, part, messages) = match change {
+            Change::All(statements) => (true, None, statements.as_slice()),
+            Change::Apart(messages) => (true, None, *messages),
             Change::First(part) => {
                 let found = texts(&mut *connection, self.sql.count(&part.name)).await?;
-                let none = found.first().and_then(|row| row.first()) == Some(&Some("0".to_owned()));
-                if none { self.sql.add(part).to_vec() } else { Vec::new() }
+                (one(found).as_deref() == Some("0"), Some(part), &[][..])
+            }
+            Change::Newest(part, messages) => {
+                let newest = self.newest(&mut *connection, &part.name).await?;
+                (newest.is_none_or(|newest| newest < part.name), Some(part), *messages)
+            }
+            Change::While(name, messages) => {
+                (self.newest(&mut *connection, name).await?.as_deref() == Some(*name), None, *messages)
             }
         };
-        for sql in statements.into_iter().chain(["COMMIT".to_owned()]) {
-            run(&mut *connection, sql).await?;
+        if so {
+            for sql in part.map(|part| self.sql.add(part)).into_iter().flatten() {
+                run(&mut *connection, sql).await?;
+            }
+            for sql in messages {
+                run(&mut *connection, sql.as_str()).await?;
+                failpoint::hit("inside-apply");
+            }
         }
-        Ok(())
+        run(&mut *connection, if so { "COMMIT" } else { "ROLLBACK" }).await?;
+        Ok(so)
+    }
+
+    /// The greatest of the names beside this one.
+    pub(super) async fn newest(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> Result<Option<String>, sqlx::Error> {
+        texts(connection, self.sql.newest(folder(name))).await.map(one)
     }
 
     /// Rows of pieces as parts; one of which pieces are missing is none.
@@ -219,7 +279,7 @@ impl ObjectTable for RedshiftTable {
                 return made;
             }
             attempt += 1;
-            tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+            pause().await;
         }
     }
 
@@ -256,6 +316,19 @@ impl ObjectTable for RedshiftTable {
 
     async fn remove(&self, names: &[String]) -> Result<(), Failure> {
         self.write(Change::All(vec![self.sql.remove(names)])).await
+    }
+
+    /// Who has added it is known by looking, also if an answer was lost.
+    async fn add_last(&self, part: &Part, with: &[Statement]) -> Result<bool, Failure> {
+        let messages: Vec<String> = with.iter().flat_map(spoken).collect();
+        self.write(Change::Newest(part, &messages)).await?;
+        Ok(self.parts(&part.name).await?.iter().any(|found| found.writing == part.writing))
+    }
+
+    async fn forgetting(&self, state_key: &str) -> Result<Vec<Statement>, Failure> {
+        let tables = self.own_tables(state_key).await?.into_iter();
+        let drop = |name: &str| Redshift.drop(&Redshift.table(&self.sql.schema, name));
+        Ok(tables.map(|table| Statement::plain(drop(&table.name))).collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Passwords of AWS's, each against a script of answers.
 
+use backflow_core::code::Code;
 use backflow_core::plan::{RedshiftCredential, RedshiftIam, RedshiftTarget, Tls};
 use backflow_core::sigv4::{SigV4, Signable};
 use secrecy::ExposeSecret as _;

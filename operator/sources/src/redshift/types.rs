@@ -11,13 +11,15 @@ use crate::sql::quote;
 
 /// How a value arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     /// `t` or `f`.
     Bool,
     Int,
     Float,
     Decimal,
     Text,
+    /// With a character at its end that is none of it.
+    Ended,
     /// Hexadecimal digits.
     Hex,
     Date,
@@ -85,27 +87,31 @@ impl Described for ResultColumn {
     }
 
     fn reading(&self) -> Option<Reading<Wire>> {
-        let raw = format!("_m.{}", quote(&self.name));
-        let (expression, wire) = match self.id {
-            16 => (raw, Wire::Bool),
-            20 | 21 | 23 | 26 => (raw, Wire::Int),
-            700 | 701 => (raw, Wire::Float),
-            1700 => (raw, Wire::Decimal),
-            18 | 19 | 25 | 705 | 1042 | 1043 => (raw, Wire::Text),
-            1082 => (raw, Wire::Date),
-            1083 => (raw, Wire::Time),
-            1266 => (raw, Wire::TimeTz),
-            1114 => (raw, Wire::Naive),
-            1184 => (raw, Wire::Instant),
-            1188 => (format!("EXTRACT(YEAR FROM {raw}) * 12 + EXTRACT(MONTH FROM {raw})"), Wire::Months),
-            1190 => (format!("EXTRACT(EPOCH FROM {raw})"), Wire::Seconds),
-            3000 | 3001 => (format!("ST_ASGEOJSON({raw})"), Wire::Json),
-            4000 => (format!("JSON_SERIALIZE({raw})"), Wire::Json),
-            6551 => (format!("TO_HEX({raw})"), Wire::Hex),
-            _ => return None,
-        };
-        Some(Reading { expression, wire })
+        reading_of(self.id, &format!("_m.{}", quote(&self.name)))
     }
+}
+
+/// How a value of a type is read.
+pub(super) fn reading_of(id: u32, raw: &str) -> Option<Reading<Wire>> {
+    let (expression, wire) = match id {
+        16 => (raw.to_owned(), Wire::Bool),
+        20 | 21 | 23 | 26 => (raw.to_owned(), Wire::Int),
+        700 | 701 => (raw.to_owned(), Wire::Float),
+        1700 => (raw.to_owned(), Wire::Decimal),
+        18 | 19 | 25 | 705 | 1042 | 1043 => (raw.to_owned(), Wire::Text),
+        1082 => (raw.to_owned(), Wire::Date),
+        1083 => (raw.to_owned(), Wire::Time),
+        1266 => (raw.to_owned(), Wire::TimeTz),
+        1114 => (raw.to_owned(), Wire::Naive),
+        1184 => (raw.to_owned(), Wire::Instant),
+        1188 => (format!("EXTRACT(YEAR FROM {raw}) * 12 + EXTRACT(MONTH FROM {raw})"), Wire::Months),
+        1190 => (format!("EXTRACT(EPOCH FROM {raw})"), Wire::Seconds),
+        3000 | 3001 => (format!("ST_ASGEOJSON({raw})"), Wire::Json),
+        4000 => (format!("JSON_SERIALIZE({raw})"), Wire::Json),
+        6551 => (format!("TO_HEX({raw})"), Wire::Hex),
+        _ => return None,
+    };
+    Some(Reading { expression, wire })
 }
 
 impl row::Wire for Wire {
@@ -123,6 +129,7 @@ impl row::Wire for Wire {
             Self::Decimal if text == "NaN" => out.decimal(text),
             Self::Decimal => out.decimal(decimal(text)?),
             Self::Text => out.text(text),
+            Self::Ended => out.text(text.strip_suffix('\u{1}')?),
             Self::Hex => out.bytes(&hex(text)?),
             Self::Date => out.time(date(text)?),
             Self::Time => out.time(clock(text)?),

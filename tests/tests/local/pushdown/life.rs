@@ -5,9 +5,18 @@ use backflow_tests::until;
 
 use super::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_leaves_its_entries_and_nothing_else() {
-    let mut site = site().await;
+each_on!(postgres: super::site, life: [
+    a_run_leaves_its_entries_and_nothing_else,
+    a_killed_runs_delta_goes_with_the_next_claim_and_that_of_a_later_claim_stays,
+    what_was_sent_and_taken_back_before_it_was_acknowledged_is_found,
+    a_canceled_comparison_leaves_no_query_and_no_table,
+    state_of_the_other_engine_is_refused_until_it_is_reset,
+    entries_that_somebody_changed_are_no_changes_of_the_model,
+    duplicates_are_found_wherever_they_hide,
+    statements_of_a_run_are_few,
+]);
+
+pub(super) async fn a_run_leaves_its_entries_and_nothing_else(mut site: DiffSite) {
     site.sql("INSERT INTO model SELECT n, 'name', NULL FROM generate_series(1, 250) AS n").await;
     let (found, sent) = deliver(&site, "run-1").await;
     assert_eq!((found.rows, found.known, found.added, sent.len()), (250, 0, 250, 250));
@@ -25,9 +34,7 @@ async fn a_run_leaves_its_entries_and_nothing_else() {
     assert_eq!(site.own_tables().await, Vec::<String>::new());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_runs_delta_goes_with_the_next_claim_and_that_of_a_later_claim_stays() {
-    let mut site = site().await;
+pub(super) async fn a_killed_runs_delta_goes_with_the_next_claim_and_that_of_a_later_claim_stays(mut site: DiffSite) {
     site.sql("INSERT INTO model SELECT n, 'name', 'a' FROM generate_series(1, 10) AS n").await;
     let mut old = site.open_run("run-1").await.unwrap();
     let first = page(&mut *old, 4).await.unwrap();
@@ -52,9 +59,7 @@ async fn a_killed_runs_delta_goes_with_the_next_claim_and_that_of_a_later_claim_
     assert_eq!(site.own_tables().await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_and_taken_back_before_it_was_acknowledged_is_found() {
-    let mut site = site().await;
+pub(super) async fn what_was_sent_and_taken_back_before_it_was_acknowledged_is_found(mut site: DiffSite) {
     site.sql("INSERT INTO model VALUES (1, 'a', 'x'), (2, 'b', 'x'), (3, 'c', 'x')").await;
     deliver(&site, "run-1").await;
     site.sql("UPDATE model SET name = 'A' WHERE id = 1; DELETE FROM model WHERE id = 2; INSERT INTO model VALUES (4, 'd', 'x')").await;
@@ -82,9 +87,7 @@ async fn what_was_sent_and_taken_back_before_it_was_acknowledged_is_found() {
     assert_eq!(deliver(&site, "run-4").await.1, []);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_canceled_comparison_leaves_no_query_and_no_table() {
-    let mut site = site().await;
+pub(super) async fn a_canceled_comparison_leaves_no_query_and_no_table(mut site: DiffSite) {
     deliver(&site, "run-1").await;
     site.plan.model.query = ModelQuery::Sql("SELECT m.* FROM model AS m, pg_sleep(600)".into());
     let active = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'backflow/site' AND query LIKE 'CREATE TABLE%' \
@@ -102,9 +105,7 @@ async fn a_canceled_comparison_leaves_no_query_and_no_table() {
     assert_eq!(watcher.own_tables().await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn state_of_the_other_engine_is_refused_until_it_is_reset() {
-    let mut site = site().await;
+pub(super) async fn state_of_the_other_engine_is_refused_until_it_is_reset(mut site: DiffSite) {
     site.sql("INSERT INTO model VALUES (1, 'a', 'x')").await;
     deliver(&site, "run-1").await;
     let mut streaming = site.beside(DiffEngine::Streaming).await.unwrap();
@@ -123,9 +124,7 @@ async fn state_of_the_other_engine_is_refused_until_it_is_reset() {
     assert_eq!(deliver(&site, "run-6").await.1.len(), 0, "a replacement pod of a Reset does not forget again");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn entries_that_somebody_changed_are_no_changes_of_the_model() {
-    let mut site = site().await;
+pub(super) async fn entries_that_somebody_changed_are_no_changes_of_the_model(mut site: DiffSite) {
     site.sql("INSERT INTO model SELECT n, 'name', 'a' FROM generate_series(1, 10) AS n").await;
     deliver(&site, "run-1").await;
     let table = site.own_tables().await.remove(0);
@@ -139,9 +138,7 @@ async fn entries_that_somebody_changed_are_no_changes_of_the_model() {
     assert_eq!(deliver(&site, "run-4").await.1.len(), 10);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn duplicates_are_found_wherever_they_hide() {
-    let mut site = site().await;
+pub(super) async fn duplicates_are_found_wherever_they_hide(mut site: DiffSite) {
     site.sql("INSERT INTO model SELECT n, 'name', 'a' FROM generate_series(1, 10) AS n").await;
     deliver(&site, "run-1").await;
     let cases = [
@@ -162,9 +159,7 @@ async fn duplicates_are_found_wherever_they_hide() {
     assert_eq!((found.invalid_null_key, found.invalid_duplicate_key, sent.len()), (2, 0, 1));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn statements_of_a_run_are_few() {
-    let mut site = site().await;
+pub(super) async fn statements_of_a_run_are_few(mut site: DiffSite) {
     let role = site.database().to_owned();
     site.sql(&format!("ALTER ROLE {role} SET log_statement = 'all'; ALTER ROLE {role} SET log_min_messages = 'log'"))
         .await;

@@ -95,6 +95,9 @@ pub(crate) trait Dialect: Send + Sync + Sized {
     /// Whether a statement costs less that names a range of places.
     const DIVIDED: bool = false;
 
+    /// Values are read before they are joined to the entries, and not after: some types cannot be joined.
+    const READS_EARLY: bool = false;
+
     /// A name as SQL takes it.
     fn quote(&self, name: &str) -> String;
 
@@ -161,6 +164,11 @@ pub(crate) trait Dialect: Send + Sync + Sized {
         format!("octet_length({})", key.name)
     }
 
+    /// A text as a key column of class `text` holds it.
+    fn key_literal(&self, text: &str) -> String {
+        self.literal(text)
+    }
+
     /// SQL type of a column of our own.
     fn kind(&self, kind: Kind) -> &'static str;
 
@@ -172,6 +180,11 @@ pub(crate) trait Dialect: Send + Sync + Sized {
 
     /// The name of a record (32 hexadecimal digits) as a row hash.
     fn hash_of(&self, record: &str) -> String;
+
+    /// The sum of a column up to each row.
+    fn running_sum(&self, column: &str, order: &str) -> String {
+        format!("sum({column}) OVER (ORDER BY {order})")
+    }
 
     /// How many rows meet a condition.
     fn count_if(&self, condition: &str) -> String;
@@ -197,6 +210,12 @@ pub(crate) trait Dialect: Send + Sync + Sized {
 
     /// The one row of a table that meets a condition, joined; `outer`: also if there is none.
     fn looked_up(&self, table: &str, alias: &str, condition: &str, outer: bool) -> String;
+
+    /// Whether a row of a delta waits for no deletion, or for one that the claim `freed` has acknowledged: what is joined to the delta,
+    /// and the condition.
+    fn is_free(&self, names: &Names, freed: u64) -> (String, String) {
+        text::page::is_free(self, names, freed)
+    }
 
     /// The first row of each that `by` has the same in.
     fn first(&self, columns: &str, from: &str, by: &str, order: &str) -> String;

@@ -87,7 +87,7 @@ fn first_of(names: &NamedKeys, column: &str, dialect: &impl super::dialect::Dial
         .first_parts()
         .filter_map(|part| match part {
             Cell::Int(number) if integer => Some(number.to_string()),
-            Cell::Text(text) if !integer => Some(dialect.literal(&text)),
+            Cell::Text(text) if !integer => Some(dialect.key_literal(&text)),
             _ => None,
         })
         .collect();

@@ -3,6 +3,7 @@
 pub(crate) mod bigquery;
 pub(crate) mod databricks;
 pub(crate) mod postgres;
+pub(crate) mod redshift;
 pub(crate) mod snowflake;
 #[cfg(test)]
 mod tests;

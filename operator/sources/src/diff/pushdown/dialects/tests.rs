@@ -3,11 +3,12 @@
 use super::bigquery::BigQuery;
 use super::databricks::Databricks;
 use super::postgres::Postgres;
+use super::redshift::{Redshift, spoken};
 use super::snowflake::Snowflake;
 use super::tsql::TransactSql;
 use crate::diff::pushdown::codes::{entry, kind};
 use crate::diff::pushdown::dialect::{Chosen, Delta, Dialect};
-use crate::diff::pushdown::statement::{After, Applied, Doubt, Mark, Move};
+use crate::diff::pushdown::statement::{After, Applied, Bind, Doubt, Mark, Move, Statement};
 use crate::diff::pushdown::typed::{KeyColumn, KeyForm, Kind, Names, Said, Typed};
 
 fn names<D: Dialect>(dialect: &D) -> Names {
@@ -211,4 +212,28 @@ fn every_statement_of_databricks() {
             .join(";\n\n")
     });
     insta::assert_snapshot!(format!("{};\n\n{}", every(&Databricks), fences.join(";\n\n")));
+}
+
+#[test]
+fn every_statement_of_redshift() {
+    insta::assert_snapshot!(every(&Redshift));
+}
+
+#[test]
+fn values_of_redshift_are_put_into_a_table_first() {
+    let sql = "SELECT 1".to_owned();
+    assert_eq!(spoken(&Statement::plain(sql.clone())), ["SELECT 1"]);
+    let binds = vec![Bind::Numbers(vec![1, -2]), Bind::Texts(vec![Some("it's \\ {}".into()), None])];
+    let messages = spoken(&Statement { sql: sql.clone(), binds });
+    assert_eq!(
+        messages,
+        ["CREATE TEMP TABLE backflow_given (c1 BIGINT, c2 VARCHAR(65535));\n\
+         INSERT INTO backflow_given VALUES (1, ('it''s ' || CHR(92) || ' {}')), (-2, NULL);\n\
+         SELECT 1;\nDROP TABLE backflow_given"]
+    );
+    let long = || Some("x".repeat(60_000).into_boxed_str());
+    let messages = spoken(&Statement { sql, binds: vec![Bind::Texts((0..100).map(|_| long()).collect())] });
+    assert!(messages.len() > 1 && messages.iter().all(|message| message.len() < 6 << 20));
+    let rows: usize = messages.iter().map(|message| message.matches("('x").count()).sum();
+    assert_eq!(rows, 100);
 }

@@ -86,8 +86,9 @@ pub(in super::super) fn delta<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) 
 fn model<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
     let raw = |at: usize| format!("_m.{}", dialect.quote(&delta.columns[at].name));
     let mut out = String::from("SELECT ");
-    for at in 0..delta.columns.len() {
-        let _ = write!(out, "{} AS c{}, ", raw(at), at + 1);
+    for (at, column) in delta.columns.iter().enumerate() {
+        let value = if D::READS_EARLY { fill(&column.read, &raw(at)) } else { raw(at) };
+        let _ = write!(out, "{value} AS c{}, ", at + 1);
     }
     let keys: Vec<String> = delta.key.iter().map(|at| fill(&delta.columns[*at].key.expression, &raw(*at))).collect();
     for (key, column) in keys.iter().zip(&delta.names.keys) {
@@ -127,7 +128,8 @@ fn kept<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
             }
             None => short += SHORT,
         }
-        let _ = write!(row, ", CASE WHEN {sent} THEN {} END AS p{}", fill(&column.read, &raw), at + 1);
+        let value = if D::READS_EARLY { raw } else { fill(&column.read, &raw) };
+        let _ = write!(row, ", CASE WHEN {sent} THEN {value} END AS p{}", at + 1);
     }
     let more: String =
         if delta.is_staged() { FOUND.iter().map(|name| format!("j.{name}, ")).collect() } else { String::new() };

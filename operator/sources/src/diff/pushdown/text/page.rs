@@ -14,7 +14,7 @@ fn key_and_row(names: &Names, row: usize, before: &str) -> String {
 
 pub(in super::super) fn candidates<D: Dialect>(dialect: &D, names: &Names, row: usize, after: After) -> String {
     format!(
-        "SELECT s.place{said} FROM (SELECT d.*, sum(d.size) OVER (ORDER BY d.place) - d.size AS before FROM \
+        "SELECT s.place{said} FROM (SELECT d.*, {sum} - d.size AS before FROM \
          (SELECT place, size{columns} FROM {} WHERE {} AND kind <> {} AND place > {} ORDER BY place {}) AS d) AS s \
          WHERE s.before < {} ORDER BY s.place",
         names.found,
@@ -24,6 +24,7 @@ pub(in super::super) fn candidates<D: Dialect>(dialect: &D, names: &Names, row: 
         dialect.limit(after.rows),
         after.bytes,
         said = key_and_row(names, row, "s."),
+        sum = dialect.running_sum("d.size", "d.place"),
         columns = key_and_row(names, row, ""),
     )
 }
@@ -46,27 +47,33 @@ pub(in super::super) fn page<D: Dialect>(dialect: &D, names: &Names, row: usize,
             _ => format!("CASE WHEN NOT {} THEN e.{name} END", dialect.is("s.moved")),
         })
         .join(", ");
-    let free = if kind == kind::ADDED {
-        format!(
-            " AND (NOT {} OR EXISTS (SELECT 1 FROM {} AS f WHERE f.born = entry_born AND f.place = entry_place \
-             AND f.kind = {} AND f.rev = {freed}))",
-            dialect.is("waits"),
-            names.entries,
-            entry::TOMBSTONE
-        )
+    let (joined, free) = if kind == kind::ADDED {
+        let (joined, free) = dialect.is_free(names, freed);
+        (joined, format!(" AND ({free})"))
     } else {
-        String::new()
+        (String::new(), String::new())
     };
     format!(
         "SELECT s.place, s.rev, s.{hash}, s.unsent, s.known, s.rejected, s.duplicate, s.extra, {keys}{old}{memory}{cells} \
-         FROM (SELECT d.*, sum(d.size) OVER (ORDER BY d.place) - d.size AS before FROM \
+         FROM (SELECT d.*, {sum} - d.size AS before FROM \
          (SELECT place, entry_born, entry_place, rev, {hash}, unsent, known, rejected, duplicate, extra, moved, record, match_key, group_key, \
-         remote_id, size{columns} FROM {delta} \
+         remote_id, size{columns} FROM {delta}{joined} \
          WHERE kind = {kind} AND place > {place}{upto}{free} ORDER BY place {limit}) AS d) AS s\
          {entry} WHERE s.before < {bytes} ORDER BY s.place",
         limit = dialect.limit(rows),
+        sum = dialect.running_sum("d.size", "d.place"),
         entry = dialect.looked_up(&names.entries, "e", ENTRY_OF, true),
     )
+}
+
+pub(in super::super) fn is_free<D: Dialect>(dialect: &D, names: &Names, freed: u64) -> (String, String) {
+    let free = format!(
+        "NOT {} OR EXISTS (SELECT 1 FROM {} AS f WHERE f.born = entry_born AND f.place = entry_place AND f.kind = {} AND f.rev = {freed})",
+        dialect.is("waits"),
+        names.entries,
+        entry::TOMBSTONE
+    );
+    (String::new(), free)
 }
 
 pub(in super::super) fn cleared<D: Dialect>(dialect: &D, names: &Names, after: After) -> String {
