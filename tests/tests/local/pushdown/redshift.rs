@@ -63,97 +63,124 @@ async fn over(site: &mut DiffSite, run: &str, sql: &str) -> (Findings, Vec<Seen>
     deliver(site, run).await
 }
 
+/// Columns of a model of all types: name, type, and the type that it has later.
+const COLUMNS: [(&str, &str, &str); 17] = [
+    ("a", "varchar(9)", "varchar(9)"),
+    ("b", "varchar(9)", "varchar(9)"),
+    ("f", "float8", "float8"),
+    ("r", "real", "real"),
+    ("z", "timestamptz", "timestamptz"),
+    ("t", "timestamp", "timestamp"),
+    ("d", "date", "date"),
+    ("c", "time", "time"),
+    ("o", "timetz", "timetz"),
+    ("p", "char(3)", "char(3)"),
+    ("i", "bigint", "bigint"),
+    ("y", "boolean", "boolean"),
+    ("real_float", "real", "float8"),
+    ("scale", "numeric(9, 1)", "numeric(9, 2)"),
+    ("small_big", "smallint", "bigint"),
+    ("longer", "varchar(3)", "varchar(9)"),
+    ("n", "numeric(9, 2)", "numeric(9, 2)"),
+];
+
+/// Values of some columns, all others are NULL.
+type Values = &'static [(&'static str, &'static str)];
+
+/// A model that has these values, row by row; `later`: in the types of later.
+fn rows_of(rows: &[Values], later: bool) -> String {
+    let row = |(at, values): (usize, &Values)| {
+        let cell = |(name, before, after): &(&str, &str, &str)| {
+            let value = values.iter().find(|(known, _)| known == name).map_or("NULL", |(_, value)| *value);
+            format!("CAST({value} AS {}) AS {name}", if later { after } else { before })
+        };
+        format!("SELECT {at} AS id, {}", COLUMNS.iter().map(cell).collect::<Vec<_>>().join(", "))
+    };
+    rows.iter().enumerate().map(row).collect::<Vec<_>>().join(" UNION ALL ")
+}
+
 pub(super) async fn the_smallest_difference_is_a_change_and_none_is_none(mut site: DiffSite) {
-    site.used = vec!["a".into(), "b".into()];
-    let changes = [
-        ("CAST(NULL AS varchar(9))", "'x'", "''", "'x'"),
-        ("CAST(NULL AS varchar(9))", "'x'", "'x'", "CAST(NULL AS varchar(9))"),
-        ("'a,b'", "'c'", "'a'", "'b,c'"),
-        ("'a'", "''", "''", "'a'"),
-        ("'a'", "'~'", "'a '", "'~'"),
-        ("CAST('0.1' AS float8)", "1", "CAST('0.10000000000000002' AS float8)", "1"),
-        ("CAST('1e300' AS float8)", "1", "CAST('1.0000000000000002e300' AS float8)", "1"),
-        ("CAST('0.1' AS real)", "1", "CAST('0.10000001' AS real)", "1"),
-        ("CAST('0.5' AS real)", "1", "CAST('0.5' AS float8)", "1"),
-        ("CAST('NaN' AS float8)", "1", "CAST('Infinity' AS float8)", "1"),
-        ("CAST('1.0' AS numeric(9, 1))", "1", "CAST('1.00' AS numeric(9, 2))", "1"),
-        (
-            "CAST('2026-01-01 00:00:00.000001+00' AS timestamptz)",
-            "1",
-            "CAST('2026-01-01 00:00:00.000002+00' AS timestamptz)",
-            "1",
-        ),
-        (
-            "CAST('2026-01-01 00:00:00.000001' AS timestamp)",
-            "1",
-            "CAST('2026-01-01 00:00:00.000002' AS timestamp)",
-            "1",
-        ),
-        ("CAST('2026-01-01' AS date)", "1", "CAST('2026-01-02' AS date)", "1"),
-        ("CAST('10:00:00.000001' AS time)", "1", "CAST('10:00:00.000002' AS time)", "1"),
-        ("CAST('10:00:00+00' AS timetz)", "1", "CAST('11:00:00+01' AS timetz)", "1"),
-        ("CAST('a' AS char(3))", "1", "CAST('b' AS char(3))", "1"),
-        ("9007199254740993", "1", "9007199254740992", "1"),
-        ("true", "1", "CAST(NULL AS boolean)", "1"),
-        ("true", "1", "false", "1"),
+    site.used = COLUMNS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    let changes: [(Values, Values); 20] = [
+        (&[("b", "'x'")], &[("a", "''"), ("b", "'x'")]),
+        (&[("b", "'x'")], &[("a", "'x'")]),
+        (&[("a", "'a,b'"), ("b", "'c'")], &[("a", "'a'"), ("b", "'b,c'")]),
+        (&[("a", "'a'"), ("b", "''")], &[("a", "''"), ("b", "'a'")]),
+        (&[("a", "'~'")], &[("a", "'~ '")]),
+        (&[("f", "'0.1'")], &[("f", "'0.10000000000000002'")]),
+        (&[("f", "'1e300'")], &[("f", "'1.0000000000000002e300'")]),
+        (&[("f", "'NaN'")], &[("f", "'Infinity'")]),
+        (&[("r", "'0.1'")], &[("r", "'0.10000001'")]),
+        (&[("z", "'2026-01-01 00:00:00.000001+00'")], &[("z", "'2026-01-01 00:00:00.000002+00'")]),
+        (&[("t", "'2026-01-01 00:00:00.000001'")], &[("t", "'2026-01-01 00:00:00.000002'")]),
+        (&[("d", "'2026-01-01'")], &[("d", "'2026-01-02'")]),
+        (&[("c", "'10:00:00.000001'")], &[("c", "'10:00:00.000002'")]),
+        (&[("o", "'10:00:00+00'")], &[("o", "'11:00:00+01'")]),
+        (&[("p", "'a'")], &[("p", "'b'")]),
+        (&[("i", "9007199254740993")], &[("i", "9007199254740992")]),
+        (&[("y", "true")], &[]),
+        (&[("y", "true")], &[("y", "false")]),
+        (&[("real_float", "'0.5'")], &[("real_float", "'0.5'")]),
+        (&[("scale", "1")], &[("scale", "1")]),
     ];
-    for (number, (a, b, other_a, other_b)) in changes.into_iter().enumerate() {
-        site.plan.mapping.state_key = format!("values/{number}");
-        let sql = |a: &str, b: &str| format!("SELECT 1 AS id, {a} AS a, {b} AS b");
-        over(&mut site, "run-1", &sql(a, b)).await;
-        assert_eq!(over(&mut site, "run-2", &sql(a, b)).await.1, [], "{a} is {a}");
-        let (found, _) = over(&mut site, "run-3", &sql(other_a, other_b)).await;
-        assert_eq!((found.added, found.updated, found.deleted), (0, 1, 0), "{a}, {b} is not {other_a}, {other_b}");
-    }
-    let same = [
-        ("CAST('-0' AS float8)", "CAST('0' AS float8)"),
-        ("CAST(1 AS smallint)", "CAST(1 AS bigint)"),
-        ("CAST('a' AS varchar(3))", "CAST('a' AS varchar(9))"),
+    let same: [(Values, Values); 3] = [
+        (&[("f", "'-0'")], &[("f", "'0'")]),
+        (&[("small_big", "1")], &[("small_big", "1")]),
+        (&[("longer", "'a'")], &[("longer", "'a'")]),
     ];
-    for (number, (before, after)) in same.into_iter().enumerate() {
-        site.plan.mapping.state_key = format!("same/{number}");
-        let sql = |a: &str| format!("SELECT 1 AS id, {a} AS a, 1 AS b");
-        over(&mut site, "run-1", &sql(before)).await;
-        assert_eq!(over(&mut site, "run-2", &sql(after)).await.1, [], "{before} is {after} to a destination");
-    }
+    let (before, after): (Vec<Values>, Vec<Values>) = changes.iter().chain(&same).copied().unzip();
+    assert_eq!(over(&mut site, "run-1", &rows_of(&before, false)).await.1.len(), before.len());
+    assert_eq!(over(&mut site, "run-2", &rows_of(&before, false)).await.1, []);
+    let (found, sent) = over(&mut site, "run-3", &rows_of(&after, true)).await;
+    assert_eq!((found.added, found.deleted), (0, 0));
+    let mut sent: Vec<usize> = sent.iter().map(|(_, key, _)| key.parse().unwrap()).collect();
+    sent.sort_unstable();
+    assert_eq!(sent, (0..changes.len()).collect::<Vec<_>>(), "rows that differ, and no others");
 }
 
 pub(super) async fn keys_of_every_type_are_the_same_key_when_they_go(mut site: DiffSite) {
-    site.used = vec!["id".into()];
-    let keys = [
-        ("true", "false"),
-        ("CAST(-1 AS smallint)", "CAST(9223372036854775807 AS bigint)"),
-        ("CAST('1.50' AS numeric(9, 2))", "CAST('-1.50' AS numeric(9, 2))"),
-        ("CAST('0.1' AS float8)", "CAST('NaN' AS float8)"),
-        ("'é\u{1F600}\"'' \\\\ '", "''"),
-        ("'a'", "'a '"),
-        ("'A'", "'a'"),
-        ("CAST('a' AS char(3))", "CAST('b' AS char(3))"),
-        ("CAST('2026-01-01' AS date)", "CAST('0001-01-01' AS date)"),
-        ("CAST('23:59:59' AS time)", "CAST('00:00:00.000001' AS time)"),
-        ("CAST('10:00:00+00' AS timetz)", "CAST('11:00:00+02' AS timetz)"),
-        ("CAST('2026-01-01 00:00:00.000001' AS timestamp)", "CAST('2026-01-01 00:00:00' AS timestamp)"),
-        ("CAST('2026-01-01 00:00:00.000001+00' AS timestamptz)", "CAST('2026-01-01 00:00:00+00' AS timestamptz)"),
+    let keys: [&[&str]; 13] = [
+        &["a", "'é\u{1F600}\"'' \\\\ '", "''"],
+        &["b", "'a'", "'a '", "'A'"],
+        &["f", "'0.1'", "'NaN'"],
+        &["z", "'2026-01-01 00:00:00.000001+00'", "'2026-01-01 00:00:00+00'"],
+        &["t", "'2026-01-01 00:00:00.000001'", "'2026-01-01 00:00:00'"],
+        &["d", "'2026-01-01'", "'0001-01-01'"],
+        &["c", "'23:59:59'", "'00:00:00.000001'"],
+        &["o", "'10:00:00+00'", "'11:00:00+02'"],
+        &["p", "'a'", "'b'"],
+        &["i", "9223372036854775807", "-1"],
+        &["y", "true", "false"],
+        &["small_big", "-1", "1"],
+        &["n", "1.50", "-1.50"],
     ];
-    for (number, (one, other)) in keys.into_iter().enumerate() {
-        let model = format!("SELECT {one} AS id UNION ALL SELECT {other}");
-        site.plan.mapping.state_key = format!("keys/{number}");
-        let (found, mut added) = over(&mut site, "run-1", &model).await;
-        assert_eq!((found.added, found.invalid()), (2, 0), "{model}");
-        assert_eq!(over(&mut site, "run-2", &model).await.1, [], "{model}");
-        let (_, mut deleted) = over(&mut site, "run-3", &format!("SELECT * FROM ({model}) AS a LIMIT 0")).await;
-        added
-            .iter_mut()
-            .chain(&mut deleted)
-            .for_each(|(kind, _, row)| (*kind, *row) = (ChangeKind::Deleted, Vec::new()));
-        assert_eq!(added, deleted, "{model}");
-
-        let mut streaming = site.beside(DiffEngine::Streaming).await.unwrap();
-        streaming.used.clone_from(&site.used);
-        let (_, mut streamed) = over(&mut streaming, "run-1", &model).await;
-        streamed.iter_mut().for_each(|(kind, _, row)| (*kind, *row) = (ChangeKind::Deleted, Vec::new()));
-        assert_eq!(added, streamed, "{model}: both engines call a key the same");
+    site.plan.model.primary_key = keys.iter().map(|key| key[0].to_owned()).collect();
+    site.used.clone_from(&site.plan.model.primary_key);
+    // The first row has the first value of each column, and each other row another value of one.
+    let mut rows = vec![(keys.len(), 0)];
+    rows.extend(keys.iter().enumerate().flat_map(|(key, values)| (2..values.len()).map(move |value| (key, value))));
+    let row = |(other, value): &(usize, usize)| {
+        let cell = |(at, key): (usize, &&[&str])| {
+            let kind = COLUMNS.iter().find(|(name, ..)| *name == key[0]).map_or("", |(_, kind, _)| *kind);
+            format!("CAST({} AS {kind}) AS {}", key[if at == *other { *value } else { 1 }], key[0])
+        };
+        format!("SELECT {}", keys.iter().enumerate().map(cell).collect::<Vec<_>>().join(", "))
+    };
+    let model = rows.iter().map(row).collect::<Vec<_>>().join(" UNION ALL ");
+    let (found, mut added) = over(&mut site, "run-1", &model).await;
+    assert_eq!((found.added as usize, found.invalid()), (rows.len(), 0));
+    assert_eq!(over(&mut site, "run-2", &model).await.1, []);
+    let (_, mut deleted) = over(&mut site, "run-3", &format!("SELECT * FROM ({model}) AS a LIMIT 0")).await;
+    let mut streaming = site.beside(DiffEngine::Streaming).await.unwrap();
+    streaming.plan.model.primary_key.clone_from(&site.plan.model.primary_key);
+    streaming.used.clone_from(&site.used);
+    let (_, mut streamed) = over(&mut streaming, "run-1", &model).await;
+    for sent in [&mut added, &mut deleted, &mut streamed] {
+        sent.iter_mut().for_each(|(kind, _, row)| (*kind, *row) = (ChangeKind::Deleted, Vec::new()));
+        sent.sort();
     }
+    assert_eq!(added, deleted);
+    assert_eq!(added, streamed, "both engines call a key the same");
 }
 
 pub(super) async fn what_is_too_large_stops_the_run_before_anything_is_sent(mut site: DiffSite) {
