@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
 use backflow_core::code::{Code, Failure};
-use backflow_core::state::{Commit, StateStore as _};
+use backflow_core::state::Commit;
 use backflow_postgres::Connector;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
