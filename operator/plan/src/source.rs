@@ -64,7 +64,7 @@ fn diff(spec: &SourceSpec, findings: &mut Findings) -> DiffEngine {
         let message = format!("{} has no Pushdown; use Auto or Streaming", warehouse.member());
         findings.add("spec.diff", "InvalidSpec", message);
     }
-    if let Some(warehouse @ (Warehouse::BigQuery(_) | Warehouse::ClickHouse(_))) = spec.warehouse() {
+    if let Some(warehouse @ Warehouse::ClickHouse(_)) = spec.warehouse() {
         let value = format!("Pushdown of {}", warehouse.member());
         findings.value_not_supported("spec.diff", &value, "use Auto or Streaming");
     }

@@ -135,7 +135,7 @@ fn every_field_of_bigquery_does_something() {
         assert_eq!(named(planned(changes.clone())), [(path.to_owned(), "InvalidSpec".to_owned())], "{changes}");
     }
     let pushdown = json!({"bigquery": bigquery(), "diff": "Pushdown"});
-    assert_eq!(named(plan_source(&pushdown)), [("spec.diff".to_owned(), "NotSupported".to_owned())]);
+    assert_eq!(plan_source(&pushdown).unwrap().diff, DiffEngine::Pushdown);
 }
 
 #[test]
