@@ -374,12 +374,15 @@ impl<T: Transport> Extraction for Pushdown<T> {
         head.document = document.text()?;
         failpoint::hit("before-fold");
         self.transport.commit(self.commit_of(&head, &run, &rejects), &statements, false).await?;
-        if let Some(prune) = prune {
-            self.transport.fenced(self.fence(), vec![prune]).await?;
-        }
         self.head = head;
         self.document = document;
         self.run = run;
+        // All is said and done: what is not removed now is by the next run.
+        if let Some(prune) = prune
+            && let Err(failure) = self.transport.fenced(self.fence(), vec![prune]).await
+        {
+            tracing::warn!(code = %failure.code, message = failure.message, "Tombstones stay until the next run.");
+        }
         Ok(self.document.checkpoint())
     }
 
