@@ -21,7 +21,6 @@ use crate::diff::pushdown::dialects::tsql::TransactSql;
 use crate::diff::pushdown::statement::Statement;
 use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
-use crate::diff::pushdown::typed::key_part;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
 use crate::stream::Broken;
@@ -66,22 +65,8 @@ impl AzureSqlTable {
 
     /// The tables that the pushdown engine has for a state.
     pub(super) async fn own_tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
-        let mut found: Vec<Table> = Vec::new();
-        for row in self.run(&self.sql.columns_of(&tables::infix(state_key))).await? {
-            let [Some(name), Some(column)] = <[_; 2]>::try_from(row).map_err(|_| self.damaged())? else {
-                return Err(self.damaged());
-            };
-            if !tables::belongs(state_key, &name) {
-                continue;
-            }
-            if found.last().is_none_or(|table| table.name != name) {
-                found.push(Table { name, keys: Vec::new(), records: false });
-            }
-            let Some(table) = found.last_mut() else { continue };
-            table.records |= column == "record";
-            table.keys.extend(key_part(&column).is_some().then_some(column));
-        }
-        Ok(found)
+        let rows = self.run(&self.sql.columns_of(&tables::infix(state_key))).await?;
+        tables::found(state_key, rows).ok_or_else(|| self.damaged())
     }
 
     /// What the server is.

@@ -3,7 +3,6 @@
 //! Databricks checks no primary keys, and a transaction is one statement over one table. So who creates an object first does it by a MERGE
 //! that also counts up one row of the same table: of two that do so at once, one finds that row changed, is refused, and tries again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,6 @@ use crate::diff::pushdown::dialect::Dialect as _;
 use crate::diff::pushdown::dialects::databricks::Databricks;
 use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
-use crate::diff::pushdown::typed::key_part;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
 
@@ -87,21 +85,7 @@ impl DatabricksTable {
             Err(Failed::Sql(error)) if error.is_missing() => return Ok(None),
             Err(failed) => return Err(self.failure(failed)),
         };
-        let mut found: BTreeMap<String, Table> = BTreeMap::new();
-        for row in rows {
-            let [Some(name), Some(column)] = <[_; 2]>::try_from(row).map_err(|_| self.damaged())? else {
-                return Err(self.damaged());
-            };
-            if !tables::belongs(state_key, &name) {
-                continue;
-            }
-            let table = found.entry(name.clone()).or_insert(Table { name, keys: Vec::new(), records: false });
-            table.records |= column == "record";
-            if key_part(&column).is_some() {
-                table.keys.push(column);
-            }
-        }
-        Ok(Some(found.into_values().collect()))
+        tables::found(state_key, rows).map(Some).ok_or_else(|| self.damaged())
     }
 
     fn failure(&self, failed: Failed) -> Failure {

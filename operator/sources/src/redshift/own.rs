@@ -6,26 +6,12 @@ use super::errors;
 use super::state::{RedshiftTable, one};
 use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
-use crate::diff::pushdown::typed::key_part;
 
 impl RedshiftTable {
     /// The tables that the pushdown engine has for a state.
     pub(super) async fn own_tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
-        let mut found: Vec<Table> = Vec::new();
-        for row in self.rows(self.sql.columns(&tables::infix(state_key))).await? {
-            let [Some(name), Some(column)] = row.as_slice() else { continue };
-            if !tables::belongs(state_key, name) {
-                continue;
-            }
-            if found.last().is_none_or(|table| table.name != *name) {
-                found.push(Table { name: name.clone(), keys: Vec::new(), records: false });
-            }
-            if let Some(table) = found.last_mut() {
-                table.records |= column == "record";
-                table.keys.extend(key_part(column).map(|_| column.clone()));
-            }
-        }
-        Ok(found)
+        let rows = self.rows(self.sql.columns(&tables::infix(state_key))).await?;
+        tables::found(state_key, rows).ok_or_else(|| self.damaged())
     }
 
     /// Refuses unless the user may make tables in the state schema, or will make the schema itself.

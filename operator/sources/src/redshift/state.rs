@@ -123,7 +123,7 @@ impl RedshiftTable {
         errors::state(error, &self.sql.schema, &self.sessions)
     }
 
-    fn damaged(&self) -> Failure {
+    pub(super) fn damaged(&self) -> Failure {
         let message = format!(
             "the tables in the state schema {} have other columns than this program made; give state.schema another name, or restore them",
             self.sql.schema

@@ -17,7 +17,6 @@ use crate::diff::pushdown::dialects::snowflake::Snowflake;
 use crate::diff::pushdown::statement::Statement as Step;
 use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
-use crate::diff::pushdown::typed::key_part;
 use crate::rest::running::Running;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
 use crate::store::table::{ObjectTable, Part};
@@ -124,24 +123,9 @@ impl SnowflakeTable {
     pub(super) async fn own_tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {
         let infix = tables::infix(state_key).to_ascii_uppercase();
         let rows = self.run(&Statement::own(self.sql.own_tables(&infix), &[])).await?;
-        let mut found: Vec<Table> = Vec::new();
-        for row in rows {
-            let [Some(table), Some(column)] = row.as_slice() else { return Err(self.damaged()) };
-            let [table, column] = [table, column].map(|name| name.to_ascii_lowercase());
-            if !tables::belongs(state_key, &table) {
-                continue;
-            }
-            if found.last().is_none_or(|last| last.name != table) {
-                found.push(Table { name: table, keys: Vec::new(), records: false });
-            }
-            let Some(last) = found.last_mut() else { continue };
-            match column.as_str() {
-                "record" => last.records = true,
-                key if key_part(key).is_some() => last.keys.push(column),
-                _ => {}
-            }
-        }
-        Ok(found)
+        let lower = |row: Vec<Option<String>>| row.into_iter().map(|name| name.map(|name| name.to_ascii_lowercase()));
+        tables::found(state_key, rows.into_iter().map(|row| lower(row).collect()).collect())
+            .ok_or_else(|| self.damaged())
     }
 
     /// Refuses what is too long for one request.

@@ -1,6 +1,11 @@
 //! Names of the tables that one state has in the state schema.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest as _, Sha256};
+
+use super::transport::Table;
+use super::typed::key_part;
 
 /// What all tables of a state begin with, after their kind: 64 bits of a hash, because a state key may be longer than a name.
 fn tag(state_key: &str) -> String {
@@ -79,9 +84,47 @@ pub(crate) fn belongs(state_key: &str, table: &str) -> bool {
         || passing(state_key, table)
 }
 
+/// The tables of a state, of rows that have the name of a table and of one of its columns; `None` if one is something else.
+pub(crate) fn found(state_key: &str, rows: Vec<Vec<Option<String>>>) -> Option<Vec<Table>> {
+    let mut found: BTreeMap<String, Table> = BTreeMap::new();
+    for row in rows {
+        let [Some(name), Some(column)] = <[_; 2]>::try_from(row).ok()? else { return None };
+        if !belongs(state_key, &name) {
+            continue;
+        }
+        let table = found.entry(name.clone()).or_insert(Table { name, keys: Vec::new(), records: false });
+        table.records |= column == "record";
+        table.keys.extend(key_part(&column).is_some().then_some(column));
+    }
+    Some(found.into_values().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_say_what_tables_a_state_has() {
+        let key = "growth/crm";
+        let (entries, delta) = (entries(key), delta(key, 3));
+        let row = |table: &str, column: &str| vec![Some(table.to_owned()), Some(column.to_owned())];
+        let rows = [
+            row(&entries, "key2_text"),
+            row(&delta, "kind"),
+            row(&entries, "record"),
+            row("objects", "name"),
+            row(&entries, "key1_int"),
+        ];
+        let table = |name: &String, keys: &[&str], records| Table {
+            name: name.clone(),
+            keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+            records,
+        };
+        let wanted = vec![table(&delta, &[], false), table(&entries, &["key2_text", "key1_int"], true)];
+        assert_eq!(found(key, rows.to_vec()), Some(wanted));
+        assert_eq!(found(key, vec![vec![Some(delta), None]]), None);
+        assert_eq!(found(key, vec![vec![None]]), None);
+    }
 
     #[test]
     fn a_state_knows_its_own_tables_and_no_others() {
