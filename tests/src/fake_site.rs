@@ -206,8 +206,8 @@ impl FakeSite {
     pub async fn own_tables(&self) -> Vec<String> {
         let kinds = ["entries_", "held_", "delta_", "found_", "marks_", "dry_"];
         let all = self.fake.list("/tables").await.unwrap();
-        let names = all.iter().filter_map(|table| table.as_str()?.rsplit('.').next());
-        names.filter(|name| kinds.iter().any(|kind| name.to_lowercase().starts_with(kind))).map(str::to_owned).collect()
+        let names = all.iter().filter_map(|table| Some(table.as_str()?.rsplit('.').next()?.to_lowercase()));
+        names.filter(|name| kinds.iter().any(|kind| name.starts_with(kind))).collect()
     }
 
     /// Statements about tables of the engine that the fake was given so far.

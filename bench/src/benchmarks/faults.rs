@@ -123,7 +123,9 @@ pub async fn run(bench: &Bench, stores: &Stores, place: Place) -> anyhow::Result
 fn by_record() -> Value {
     json!({
         "version": 1,
-        "settings": {"type": "object", "required": ["url"], "properties": {"url": {"type": "string", "description": "Where."}}},
+        "settings": {"type": "object", "required": ["url"], "properties": {
+            "url": {"type": "string", "pattern": "^http://127\\.0\\.0\\.1:[0-9]+/[a-z]*$", "description": "Where."},
+        }},
         "auth": {"choose": [{"id": "none", "type": "none", "description": "Without."}]},
         "http": {"baseUrl": "${settings.url}", "hosts": {"allow": ["127.0.0.1"]}},
         "limits": {"concurrency": {"max": 4}},

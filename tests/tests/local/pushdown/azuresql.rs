@@ -231,7 +231,7 @@ async fn azure_sql_compares_and_a_dedicated_pool_does_not() {
 
 #[test]
 fn azure_sql_ends_every_history_with_what_the_model_has() {
-    every_history(3, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, false).live(steps).await;
     });
@@ -239,7 +239,7 @@ fn azure_sql_ends_every_history_with_what_the_model_has() {
 
 #[test]
 fn azure_sql_ends_every_history_of_records_that_are_found_by_name_so_too() {
-    every_history(2, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, true).live(steps).await;
     });

@@ -267,7 +267,7 @@ async fn names_are_names_and_a_wrong_model_is_told_of_by_its_own_lines() {
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
-    every_history(2, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, false).live(steps).await;
     });
@@ -275,7 +275,7 @@ fn every_history_ends_with_what_the_model_has() {
 
 #[test]
 fn every_history_of_records_that_are_found_by_name_ends_so_too() {
-    every_history(4, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, true).live(steps).await;
     });

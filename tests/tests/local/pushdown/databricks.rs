@@ -354,7 +354,7 @@ async fn what_the_users_sql_gets_wrong_is_named_with_its_line() {
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
-    every_history(2, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, false).live(steps).await;
     });

@@ -32,7 +32,7 @@ fn row(id: i64, name: &str, plan: Option<&str>) -> Vec<Cell> {
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
-    every_history(3, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, false).live(steps).await;
     });
@@ -40,7 +40,7 @@ fn every_history_ends_with_what_the_model_has() {
 
 #[test]
 fn every_history_of_records_that_are_found_by_name_ends_so_too() {
-    every_history(2, site, async |site, steps| {
+    every_history(1, site, async |site, steps| {
         site.renew();
         World::new(site, true).live(steps).await;
     });
