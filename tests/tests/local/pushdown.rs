@@ -20,6 +20,7 @@ macro_rules! each_on {
 mod azuresql;
 mod bigquery;
 mod databricks;
+mod fakes;
 mod faults;
 mod histories;
 mod life;

@@ -3,11 +3,10 @@
 use backflow_core::cell::Cell;
 use backflow_core::plan::{Mode, ModelQuery};
 use backflow_tests::fake_site::FakeSite;
-use backflow_tests::oracle::World;
 use backflow_tests::warehouse::Service;
 use serde_json::json;
 
-use super::histories::every_history;
+use super::fakes::{a_history, deliver, refused};
 use super::*;
 
 const TABLE: &str = "CREATE TABLE model (id bigint, name nvarchar(100), [plan] nvarchar(100));";
@@ -16,17 +15,9 @@ async fn site() -> FakeSite {
     FakeSite::with_table(Service::AzureSql, TABLE).await.unwrap()
 }
 
-async fn run(site: &FakeSite, name: &str) -> (Findings, Vec<Seen>) {
-    deliver_all(site.open_run(name).await.unwrap()).await
-}
-
 async fn over(site: &mut FakeSite, name: &str, sql: &str) -> (Findings, Vec<Seen>) {
     site.plan.model.query = ModelQuery::Sql(sql.into());
-    run(site, name).await
-}
-
-async fn refused(site: &FakeSite, name: &str) -> Failure {
-    site.open_run(name).await.err().expect("the run is refused")
+    deliver(site, name).await
 }
 
 async fn numbered(site: &FakeSite, ids: std::ops::RangeInclusive<i64>) {
@@ -38,7 +29,7 @@ async fn numbered(site: &FakeSite, ids: std::ops::RangeInclusive<i64>) {
 async fn azure_sql_finds_what_changed_and_leaves_its_entries_alone() {
     let mut site = site().await;
     numbered(&site, 1..=250).await;
-    let (found, sent) = run(&site, "run-1").await;
+    let (found, sent) = deliver(&site, "run-1").await;
     assert_eq!((found.rows, found.known, found.added, sent.len()), (250, 0, 250, 250));
     let tables = site.own_tables().await;
     assert!(tables.len() == 1 && tables[0].starts_with("entries_"), "{tables:?}");
@@ -46,7 +37,7 @@ async fn azure_sql_finds_what_changed_and_leaves_its_entries_alone() {
     site.sql("DELETE FROM model WHERE id <= 2;\nUPDATE model SET [plan] = '' WHERE id IN (3, 4, 5);\nINSERT INTO model VALUES (251, N'x', N'é')")
         .await;
     let before = site.statements().await;
-    let (found, sent) = run(&site, "run-2").await;
+    let (found, sent) = deliver(&site, "run-2").await;
     assert_eq!((found.rows, found.known, found.added, found.updated, found.deleted), (249, 250, 1, 3, 2));
     assert_eq!(sent.iter().filter(|(kind, _, row)| *kind == ChangeKind::Deleted && row.is_empty()).count(), 2);
     assert!(sent.iter().any(|(_, key, row)| key == "251" && row[2] == "\"é\""), "{sent:?}");
@@ -60,7 +51,7 @@ async fn azure_sql_finds_what_changed_and_leaves_its_entries_alone() {
         "INSERT INTO model VALUES (10, N'name', NULL), (20, N'other', NULL), (NULL, N'a', NULL), (NULL, N'a', NULL)",
     )
     .await;
-    let (found, sent) = run(&site, "run-4").await;
+    let (found, sent) = deliver(&site, "run-4").await;
     assert_eq!((found.invalid_duplicate_key, found.invalid_null_key, found.known, sent.len()), (4, 2, 249, 0));
     assert_eq!(site.own_tables().await, tables);
     assert!(site.forget().await.unwrap());
@@ -92,7 +83,7 @@ async fn azure_sql_fences_a_claim_that_was_replaced() {
     new.commit(all.into_iter().map(delivered).collect(), &Counters::default()).await.unwrap();
     assert_eq!(new.finish(&Counters::default(), Phase::Succeeded).await.unwrap().rows, 10);
     assert_eq!(site.fake.struck().await.unwrap(), [1]);
-    assert_eq!(run(&site, "run-2").await.1, []);
+    assert_eq!(deliver(&site, "run-2").await.1, []);
     assert_eq!(site.own_tables().await.len(), 1);
 }
 
@@ -100,7 +91,7 @@ async fn azure_sql_fences_a_claim_that_was_replaced() {
 async fn azure_sql_finds_what_was_sent_and_taken_back_before_it_was_acknowledged() {
     let site = site().await;
     site.sql("INSERT INTO model VALUES (1, 'a', 'x'), (2, 'b', 'x'), (3, 'c', 'x')").await;
-    run(&site, "run-1").await;
+    deliver(&site, "run-1").await;
     site.sql("UPDATE model SET name = 'A' WHERE id = 1;\nDELETE FROM model WHERE id = 2;\nINSERT INTO model VALUES (4, 'd', 'x')")
         .await;
     // The process dies when everything is sent: of each kind there is one, of which none is committed.
@@ -111,7 +102,7 @@ async fn azure_sql_finds_what_was_sent_and_taken_back_before_it_was_acknowledged
     drop(dies);
     site.sql("UPDATE model SET name = 'a' WHERE id = 1;\nINSERT INTO model VALUES (2, 'b', 'x');\nDELETE FROM model WHERE id = 4")
         .await;
-    let (found, sent) = run(&site, "run-3").await;
+    let (found, sent) = deliver(&site, "run-3").await;
     let expected = [
         (ChangeKind::Updated, "1".to_owned(), vec!["1".to_owned(), "\"a\"".into(), "\"x\"".into()]),
         (ChangeKind::Updated, "2".into(), vec!["2".into(), "\"b\"".into(), "\"x\"".into()]),
@@ -119,25 +110,25 @@ async fn azure_sql_finds_what_was_sent_and_taken_back_before_it_was_acknowledged
     ];
     assert_eq!((found.known, found.updated, found.deleted), (3, 2, 1));
     assert_eq!(sent, expected);
-    assert_eq!(run(&site, "run-4").await.1, []);
+    assert_eq!(deliver(&site, "run-4").await.1, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_sql_forgets_with_a_reset_what_either_engine_kept() {
     let mut site = site().await;
     numbered(&site, 1..=3).await;
-    run(&site, "run-1").await;
+    deliver(&site, "run-1").await;
     let mut streaming = site.beside(DiffEngine::Streaming).await.unwrap();
     streaming.plan.mapping.state_key.clone_from(&site.plan.mapping.state_key);
     is(&refused(&streaming, "run-2").await, Code::DiffChanged, &["Pushdown", "Streaming", "Reset"]);
     streaming.plan.mode = Mode::Reset;
     streaming.plan.options.confirm = true;
-    assert_eq!(run(&streaming, "run-3").await.1.len(), 3);
+    assert_eq!(deliver(&streaming, "run-3").await.1.len(), 3);
     assert_eq!(site.own_tables().await, Vec::<String>::new(), "a Reset forgets what the other engine kept");
     site.plan.mode = Mode::Reset;
     site.plan.options.confirm = true;
-    assert_eq!(run(&site, "run-4").await.1.len(), 3);
-    assert_eq!(run(&site, "run-4").await.1.len(), 0, "a replacement pod of a Reset does not forget again");
+    assert_eq!(deliver(&site, "run-4").await.1.len(), 3);
+    assert_eq!(deliver(&site, "run-4").await.1.len(), 0, "a replacement pod of a Reset does not forget again");
 }
 
 /// A row for each of these: of the columns, whose values are the first of each pair, the one that is its own has the second.
@@ -169,7 +160,7 @@ async fn azure_sql_takes_the_smallest_difference_for_a_change() {
     ];
     site.used = (0..changes.len()).map(|at| format!("v{at}")).collect();
     over(&mut site, "run-1", &each_its_own(&changes, false)).await;
-    assert_eq!(run(&site, "run-2").await.1, []);
+    assert_eq!(deliver(&site, "run-2").await.1, []);
     let (found, _) = over(&mut site, "run-3", &each_its_own(&changes, true)).await;
     assert_eq!((found.added, found.updated, found.deleted), (0, changes.len() as u64, 0));
 
@@ -206,11 +197,11 @@ async fn azure_sql_knows_keys_of_every_type_when_they_go() {
     site.plan.model.primary_key = (0..keys.len()).map(|at| format!("v{at}")).collect();
     let (found, mut added) = over(&mut site, "run-1", &model).await;
     assert_eq!((found.added, found.invalid()), (keys.len() as u64, 0));
-    assert_eq!(run(&site, "run-2").await.1, []);
+    assert_eq!(deliver(&site, "run-2").await.1, []);
     let mut streaming = site.beside(DiffEngine::Streaming).await.unwrap();
     streaming.plan.model = site.plan.model.clone();
     streaming.used.clone_from(&site.used);
-    assert_eq!(run(&streaming, "run-1").await.1, added, "both engines call a key the same");
+    assert_eq!(deliver(&streaming, "run-1").await.1, added, "both engines call a key the same");
     let (_, deleted) = over(&mut site, "run-3", &format!("SELECT * FROM ({model}) AS v WHERE 1 = 0")).await;
     added.iter_mut().for_each(|(kind, _, row)| (*kind, *row) = (ChangeKind::Deleted, Vec::new()));
     assert_eq!(added, deleted);
@@ -219,7 +210,7 @@ async fn azure_sql_knows_keys_of_every_type_when_they_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn azure_sql_compares_and_a_dedicated_pool_does_not() {
     let site = site().await;
-    run(&site, "run-1").await;
+    deliver(&site, "run-1").await;
     site.warehouse().check().await.unwrap();
     site.fake.settings(json!({"readOnly": true})).await.unwrap();
     is(&site.warehouse().check().await.unwrap_err(), Code::PermissionDenied, &["GRANT CREATE TABLE"]);
@@ -231,16 +222,10 @@ async fn azure_sql_compares_and_a_dedicated_pool_does_not() {
 
 #[test]
 fn azure_sql_ends_every_history_with_what_the_model_has() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, false).live(steps).await;
-    });
+    a_history(false, site);
 }
 
 #[test]
 fn azure_sql_ends_every_history_of_records_that_are_found_by_name_so_too() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, true).live(steps).await;
-    });
+    a_history(true, site);
 }

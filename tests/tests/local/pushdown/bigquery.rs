@@ -1,36 +1,14 @@
 //! The pushdown engine on BigQuery's fake.
 
-use backflow_core::cell::Cell;
 use backflow_core::plan::{Connection, Mode};
 use backflow_tests::fake_site::FakeSite;
-use backflow_tests::oracle::World;
 use backflow_tests::warehouse::Service;
 
-use super::histories::every_history;
+use super::fakes::{a_history, deliver, many, refused, rows};
 use super::*;
 
 async fn site() -> FakeSite {
     FakeSite::new(Service::BigQuery, DiffEngine::Pushdown).await.unwrap()
-}
-
-async fn deliver(site: &FakeSite, run: &str) -> (Findings, Vec<Seen>) {
-    deliver_all(site.open_run(run).await.unwrap()).await
-}
-
-async fn refused(site: &FakeSite, run: &str) -> Failure {
-    site.open_run(run).await.err().expect("the run is refused")
-}
-
-/// Rows of the model: key, name, plan.
-fn rows(rows: &[(Option<i64>, &str, Option<&str>)]) -> Vec<Vec<Cell>> {
-    let text = |text: &str| Cell::Text(text.into());
-    rows.iter()
-        .map(|(id, name, plan)| vec![id.map_or(Cell::Null, Cell::Int), text(name), plan.map_or(Cell::Null, text)])
-        .collect()
-}
-
-fn many(names: impl IntoIterator<Item = i64>, name: &str) -> Vec<Vec<Cell>> {
-    names.into_iter().map(|id| vec![Cell::Int(id), Cell::Text(name.into()), Cell::Null]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,16 +245,10 @@ async fn names_are_names_and_a_wrong_model_is_told_of_by_its_own_lines() {
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, false).live(steps).await;
-    });
+    a_history(false, site);
 }
 
 #[test]
 fn every_history_of_records_that_are_found_by_name_ends_so_too() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, true).live(steps).await;
-    });
+    a_history(true, site);
 }

@@ -1,38 +1,16 @@
 //! The pushdown engine on Databricks' fake, where each statement is a transaction of its own.
 
-use backflow_core::cell::Cell;
 use backflow_core::plan::Mode;
 use backflow_core::record::Rejection;
 use backflow_tests::fake_site::FakeSite;
-use backflow_tests::oracle::World;
 use backflow_tests::until;
 use backflow_tests::warehouse::Service;
 
-use super::histories::every_history;
+use super::fakes::{a_history, deliver, many, refused, rows};
 use super::*;
 
 async fn site() -> FakeSite {
     FakeSite::new(Service::Databricks, DiffEngine::Pushdown).await.unwrap()
-}
-
-async fn deliver(site: &FakeSite, run: &str) -> (Findings, Vec<Seen>) {
-    deliver_all(site.open_run(run).await.unwrap()).await
-}
-
-async fn refused(site: &FakeSite, run: &str) -> Failure {
-    site.open_run(run).await.err().expect("the run is refused")
-}
-
-/// Rows of the model: key, name, plan.
-fn rows(rows: &[(Option<i64>, &str, Option<&str>)]) -> Vec<Vec<Cell>> {
-    let text = |text: &str| Cell::Text(text.into());
-    rows.iter()
-        .map(|(id, name, plan)| vec![id.map_or(Cell::Null, Cell::Int), text(name), plan.map_or(Cell::Null, text)])
-        .collect()
-}
-
-fn many(ids: impl IntoIterator<Item = i64>, name: &str) -> Vec<Vec<Cell>> {
-    ids.into_iter().map(|id| vec![Cell::Int(id), Cell::Text(name.into()), Cell::Null]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,16 +332,10 @@ async fn what_the_users_sql_gets_wrong_is_named_with_its_line() {
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, false).live(steps).await;
-    });
+    a_history(false, site);
 }
 
 #[test]
 fn every_history_of_records_that_are_found_by_name_ends_so_too() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, true).live(steps).await;
-    });
+    a_history(true, site);
 }

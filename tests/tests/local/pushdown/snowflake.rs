@@ -3,10 +3,10 @@
 use backflow_core::cell::Cell;
 use backflow_core::plan::{Mode, ModelQuery};
 use backflow_tests::fake_site::FakeSite;
-use backflow_tests::oracle::{World, id};
+use backflow_tests::oracle::id;
 use backflow_tests::warehouse::Service;
 
-use super::histories::every_history;
+use super::fakes::{a_history, deliver};
 use super::*;
 
 use ChangeKind::{Added, Deleted, Updated};
@@ -15,10 +15,6 @@ const COLUMNS: &str = "\"id\" NUMBER(18, 0), \"name\" VARCHAR, \"plan\" VARCHAR"
 
 async fn site() -> FakeSite {
     FakeSite::with_table(Service::Snowflake, &format!("CREATE TABLE model ({COLUMNS})")).await.unwrap()
-}
-
-async fn deliver(site: &FakeSite, run: &str) -> (Findings, Vec<Seen>) {
-    deliver_all(site.open_run(run).await.unwrap()).await
 }
 
 /// Changes in their order, by kind and id.
@@ -32,18 +28,12 @@ fn row(id: i64, name: &str, plan: Option<&str>) -> Vec<Cell> {
 
 #[test]
 fn every_history_ends_with_what_the_model_has() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, false).live(steps).await;
-    });
+    a_history(false, site);
 }
 
 #[test]
 fn every_history_of_records_that_are_found_by_name_ends_so_too() {
-    every_history(1, site, async |site, steps| {
-        site.renew();
-        World::new(site, true).live(steps).await;
-    });
+    a_history(true, site);
 }
 
 #[tokio::test(flavor = "multi_thread")]
