@@ -30,7 +30,7 @@ pub struct FieldMapping {
     pub object: Option<BTreeMap<String, LeafMapping>>,
     /// A list of objects, made of a list in the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items: Option<ItemsMapping>,
+    pub items: Option<Box<ItemsMapping>>,
 }
 
 /// How a plain value is made: exactly one of column, value, template, cel.

@@ -85,7 +85,7 @@ pub struct MappingSpec {
             "message": "names of fields must have 1 to 512 characters",
         }]
     ))]
-    pub fields: BTreeMap<String, FieldMapping>,
+    pub fields: BTreeMap<String, Box<FieldMapping>>,
     /// Sends columns under their own names, beside `fields`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include: Option<Include>,

@@ -123,13 +123,15 @@ pub fn pass(context: &Context, namespace: &str) -> bool {
         destination_names.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
     let admission = admit(&queued, &running, &source_limits, &destination_limits, context.now());
     let waiting = held || !admission.behind.is_empty();
+    let named: HashMap<&str, &Sync> =
+        syncs.iter().filter_map(|sync| Some((sync.metadata.name.as_deref()?, &**sync))).collect();
     for name in admission.start {
-        if let Some(sync) = syncs.iter().find(|sync| sync.name_any() == name) {
+        if let Some(sync) = named.get(name.as_str()) {
             tell(context, sync, Verdict::Start);
         }
     }
     for (name, behind) in admission.behind {
-        if let Some(sync) = syncs.iter().find(|sync| sync.name_any() == name) {
+        if let Some(sync) = named.get(name.as_str()) {
             tell(context, sync, Verdict::Wait(Reason::Queued, behind));
         }
     }

@@ -18,6 +18,9 @@ use crate::store::Key;
 /// The longest that one reconcile may take. The client has no limit of its own, and retries.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Between two looks at the line there are so many times as long as the last one took.
+const REST: u32 = 4;
+
 /// While Syncs wait, the line is looked at this often without any other cause: who was overtaken for long is served first.
 const OVERTAKEN: Duration = Duration::from_secs(60);
 
@@ -79,7 +82,10 @@ pub async fn admit(context: Arc<Context>, stop: Stop) {
             () = stop.requested() => return,
             key = context.queues.admission.next() => key,
         };
+        let begin = Instant::now();
         let waiting = crate::admission::pass(&context, &key.namespace);
         context.queues.admission.done(&key, if waiting { Next::After(OVERTAKEN) } else { Next::Wait });
+        // Every start of a Sync asks for a look at all of them: what happens meanwhile is looked at once.
+        tokio::time::sleep(begin.elapsed() * REST).await;
     }
 }

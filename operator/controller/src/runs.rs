@@ -10,14 +10,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::PartialObjectMeta;
-use kube::{Resource as _, ResourceExt as _};
+use kube::{Resource, ResourceExt as _};
 
 use crate::labels;
 use crate::store::Key;
 
 /// A Job, without its template: that holds the plan, and is as large.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobMeta {
     /// Its uid.
     pub uid: String,
@@ -102,7 +101,7 @@ pub struct Terminated {
 impl JobMeta {
     /// Reduces a Job's metadata.
     #[must_use]
-    pub fn of(job: &PartialObjectMeta<Job>) -> Self {
+    pub fn of(job: &impl Resource) -> Self {
         let annotations = job.annotations().iter().filter(|(key, _)| labels::is_ours(key));
         Self {
             uid: job.uid().unwrap_or_default(),
@@ -283,6 +282,16 @@ impl Runs {
                     run.job = None;
                 }
             }
+        }
+    }
+
+    /// A Job was created by us. What a watch has shown of it is newer.
+    pub fn created(&self, run: Key, job: JobMeta, state: JobState) {
+        let mut runs = self.lock();
+        let run = runs.entry(run).or_default();
+        if run.job.is_none() {
+            run.state = job.version.clone().map(|version| (version, state));
+            run.job = Some(Arc::new(job));
         }
     }
 

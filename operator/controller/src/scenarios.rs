@@ -40,7 +40,7 @@ async fn the_calls_of_a_run_are_these() {
     assert_ran_once(&world, "no fault");
     insta::assert_yaml_snapshot!(world.api.calls());
     let told =
-        ["Mapping SyncCreated", "Mapping Ready", "Sync SyncStarted", "Sync SyncSucceeded", "Mapping SyncSucceeded"];
+        ["Mapping SyncCreated", "Sync SyncStarted", "Mapping Ready", "Sync SyncSucceeded", "Mapping SyncSucceeded"];
     assert_eq!(world.told(), told);
 }
 

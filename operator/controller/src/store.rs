@@ -66,10 +66,18 @@ impl<T> Store<T> {
     /// All objects of a namespace, by name.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Vec<Arc<T>> {
+        self.select(namespace, |_| true)
+    }
+
+    /// The objects of a namespace that are chosen, by name. Nothing else is touched: there may be thousands. `chosen` must not look at
+    /// this store.
+    #[must_use]
+    pub fn select(&self, namespace: &str, chosen: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
         let from = Key::new(namespace, "");
         let objects = self.read();
         let range = objects.range((Bound::Included(from), Bound::Unbounded));
-        range.take_while(|(key, _)| key.namespace == namespace).map(|(_, entry)| entry.object.clone()).collect()
+        let range = range.take_while(|(key, _)| key.namespace == namespace).map(|(_, entry)| &entry.object);
+        range.filter(|object| chosen(object)).cloned().collect()
     }
 
     /// The keys of all objects.

@@ -1,5 +1,6 @@
 //! Who must look again when something was seen. What was seen and concerns nobody costs nothing.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use backflow_crds::conditions::ConditionType;
@@ -250,10 +251,10 @@ impl Observed for Mapping {
         recount(context, &self.namespace().unwrap_or_default());
         context.deleted.set(Key::of(self));
         let namespace = self.namespace().unwrap_or_default();
-        for sync in context.stores.syncs.in_namespace(&namespace) {
-            if sync.spec.mapping_ref.as_ref().is_some_and(|mapping| mapping.name == self.name_any()) {
-                context.queues.syncs.add(Key::of(&*sync));
-            }
+        let name = self.name_any();
+        let of_it = |sync: &Sync| sync.spec.mapping_ref.as_ref().is_some_and(|mapping| mapping.name == name);
+        for sync in context.stores.syncs.select(&namespace, of_it) {
+            context.queues.syncs.add(Key::of(&*sync));
         }
         context.admit(&namespace);
     }
@@ -283,7 +284,7 @@ impl Beside for Mapping {
         let says = before.into_iter().chain([self]).any(|mapping| mapping.spec.state_key.is_some());
         mappings(context, &self.namespace().unwrap_or_default(), |mapping| {
             let shares = (says || mapping.spec.state_key.is_some()) && states.contains(&state(mapping));
-            mapping.name_any() != name && (mapping.spec.schedule.after.is_some() || shares)
+            (mapping.spec.schedule.after.is_some() || shares) && mapping.name_any() != name
         });
     }
 }
@@ -419,16 +420,13 @@ fn wake(context: &Context, run: &Key, kind: &str, name: String) {
 
 /// Those of a Model, and those that share a state with one of them: over another Source, it is another state.
 fn mappings_of_model(context: &Context, namespace: &str, model: &str) {
-    let all = context.stores.mappings.in_namespace(namespace).into_iter();
-    let states: Vec<String> =
-        all.filter(|mapping| mapping.spec.model_ref.name == model).map(|own| state(&own)).collect();
+    let own = context.stores.mappings.select(namespace, |mapping| mapping.spec.model_ref.name == model);
+    let states: HashSet<String> = own.iter().map(|own| state(own)).collect();
     mappings(context, namespace, |mapping| states.contains(&state(mapping)));
 }
 
 fn mappings(context: &Context, namespace: &str, concerned: impl Fn(&Mapping) -> bool) {
-    for mapping in context.stores.mappings.in_namespace(namespace) {
-        if concerned(&mapping) {
-            context.queues.mappings.add(Key::of(&*mapping));
-        }
+    for mapping in context.stores.mappings.select(namespace, concerned) {
+        context.queues.mappings.add(Key::of(&*mapping));
     }
 }

@@ -95,7 +95,7 @@ fn cycle(context: &Context, namespace: &str, mapping: &Mapping) -> Vec<String> {
 
 fn shares_state(context: &Context, namespace: &str, mapping: &Mapping) -> Option<String> {
     let key = |mapping: &Mapping| backflow_plan::state_key(namespace, &mapping.name_any(), &mapping.spec);
-    let (name, own) = (mapping.name_any(), key(mapping));
+    let own = key(mapping);
     let source = |mapping: &Mapping| {
         context
             .stores
@@ -103,18 +103,20 @@ fn shares_state(context: &Context, namespace: &str, mapping: &Mapping) -> Option
             .find(namespace, &mapping.spec.model_ref.name)
             .map(|model| model.spec.source_ref.name.clone())
     };
-    let others = context.stores.mappings.in_namespace(namespace).into_iter().filter(|other| other.name_any() != name);
     // Default keys differ by name, so at least one of the two must say its own.
-    let mut others = others.filter(|other| other.spec.state_key.is_some() || mapping.spec.state_key.is_some());
-    others.find(|other| key(other) == own && source(other) == source(mapping)).map(|other| other.name_any())
+    let says = mapping.spec.state_key.is_some();
+    let others = context.stores.mappings.select(namespace, |other| {
+        (says || other.spec.state_key.is_some()) && other.metadata.name != mapping.metadata.name && key(other) == own
+    });
+    others.iter().find(|other| source(other) == source(mapping)).map(|other| other.name_any())
 }
 
 /// The Syncs of a Mapping that have not ended.
 #[must_use]
 pub fn open_syncs(context: &Context, mapping: &Mapping) -> Vec<Arc<Sync>> {
     let name = mapping.name_any();
-    let syncs = context.stores.syncs.in_namespace(&mapping.namespace().unwrap_or_default()).into_iter();
-    syncs.filter(|sync| sync.spec.mapping_ref.as_ref().is_some_and(|mapping| mapping.name == name)).collect()
+    let of_it = |sync: &Sync| sync.spec.mapping_ref.as_ref().is_some_and(|mapping| mapping.name == name);
+    context.stores.syncs.select(&mapping.namespace().unwrap_or_default(), of_it)
 }
 
 /// All Syncs that name a Mapping, ended or not, from the API server.

@@ -26,6 +26,8 @@ use crate::triggers::{self, Origin};
 
 /// Names that are found taken in one look; more are left for the next.
 const COLLISIONS: usize = 3;
+/// So long a Sync may take to be looked at, before its Mapping's status says that it is there.
+const STARTS: Duration = Duration::from_secs(10);
 
 /// Looks at one Mapping.
 ///
@@ -105,12 +107,23 @@ async fn look(context: &Context, mapping: &Mapping, marked: bool) -> Result<Next
         }
     };
     let open = dereference::open_syncs(context, mapping);
+    let quiet = ended.is_empty() && !marked && decision.events.is_empty();
+    if quiet && open.iter().any(|sync| starts(context, sync)) {
+        return Ok(Next::After(STARTS));
+    }
     status::active(&mut status, &open);
     let next = next(context, &decision);
     write(context, mapping, status, standing, decision, &folded).await?;
     // Only what the status has taken over may go.
     prune(context, mapping, &ended).await?;
     Ok(next)
+}
+
+/// It was created a moment ago, and nobody has looked at it yet. Of many that are due in the same second, each starts before a status
+/// says so of any.
+fn starts(context: &Context, sync: &Sync) -> bool {
+    let created = sync.creation_timestamp().map(|time| context.now().duration_since(time.0).unsigned_abs());
+    sync.status.as_ref().is_none_or(|status| status.phase.is_none()) && created.is_some_and(|age| age < STARTS)
 }
 
 /// The status may not know of everything that has ended, or the limits of what is kept may have changed.

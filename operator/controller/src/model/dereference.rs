@@ -41,6 +41,6 @@ pub fn source_checked_at(context: &Context, model: &Model) -> Option<Timestamp> 
 #[must_use]
 pub fn mappings(context: &Context, model: &Model) -> Vec<Arc<Mapping>> {
     let name = model.name_any();
-    let mappings = context.stores.mappings.in_namespace(&model.namespace().unwrap_or_default()).into_iter();
-    mappings.filter(|mapping| mapping.spec.model_ref.name == name).collect()
+    let reads = |mapping: &Mapping| mapping.spec.model_ref.name == name;
+    context.stores.mappings.select(&model.namespace().unwrap_or_default(), reads)
 }

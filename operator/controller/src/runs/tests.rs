@@ -57,6 +57,17 @@ fn a_closed_run_is_forgotten() {
 }
 
 #[test]
+fn what_a_watch_has_shown_of_a_job_is_newer_than_its_creation() {
+    let job = |version: &str| JobMeta { uid: "job".into(), version: Some(version.into()), ..JobMeta::default() };
+    let runs = Runs::default();
+    runs.created(run(), job("1"), JobState::default());
+    assert_eq!((runs.job(&run()).as_deref(), runs.state(&run())), (Some(&job("1")), Some(JobState::default())));
+    runs.saw_job(run(), job("2"), Seen::Present);
+    runs.created(run(), job("1"), JobState::default());
+    assert_eq!((runs.job(&run()).as_deref(), runs.state(&run())), (Some(&job("2")), None), "it must be read");
+}
+
+#[test]
 fn only_terminal_conditions_end_a_job() {
     let job = |type_: &str| -> Job {
         let condition = json!({"type": type_, "status": "True", "reason": "BackoffLimitExceeded"});

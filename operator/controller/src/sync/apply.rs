@@ -12,6 +12,8 @@ use kube::{Resource, ResourceExt as _};
 use crate::context::Context;
 use crate::error::{Error, is_already_exists, is_not_found, refusal};
 use crate::labels;
+use crate::runs::{JobMeta, JobState};
+use crate::store::Key;
 use crate::sync::dereference::{JobView, OwnJob, Ready, view};
 use crate::sync::job::{WorkerJob, build};
 
@@ -46,7 +48,10 @@ pub async fn start(context: &Context, sync: &Sync, ready: Ready) -> Result<Start
     let api = context.api::<Job>(&sync.namespace().unwrap_or_default());
     let uid = sync.uid().unwrap_or_default();
     match api.create(&PostParams::default(), &job).await {
-        Ok(created) => Ok(own(&created, &uid, true)),
+        Ok(created) => {
+            saw(context, sync, &created);
+            Ok(own(&created, &uid, true))
+        }
         Err(error) if is_already_exists(&error) => {
             let name = sync.name_any();
             match api.get_opt(&name).await.map_err(Error::api("get of a Job"))? {
@@ -62,6 +67,13 @@ pub async fn start(context: &Context, sync: &Sync, ready: Ready) -> Result<Start
             None => Err(Error::Api { call: "create of a Job", source: error }),
         },
     }
+}
+
+/// What a watch is about to show: the Sync is looked at again, and nobody has to read the Job for that.
+fn saw(context: &Context, sync: &Sync, job: &Job) {
+    let run = Key::of(sync);
+    context.runs.created(run.clone(), JobMeta::of(job), JobState::of(job));
+    context.queues.syncs.add(run);
 }
 
 fn own(job: &Job, uid: &str, new: bool) -> Started {

@@ -94,7 +94,11 @@ pub async fn reconcile(context: Arc<Context>, key: Key) -> Result<Next, Error> {
             step.draft.waits(reason, &behind);
             Next::Wait
         }
-        Decision::Start => step.start().await?,
+        Decision::Start => match step.start().await? {
+            Some(next) => next,
+            // The next look is due already, and has the status say that it runs: others that wait to start come before that.
+            None => return Ok(Next::After(LOOK_AGAIN)),
+        },
         Decision::Follow(state) => step.follow(&job, &state),
         Decision::Cancel => {
             step.cancel(&pods).await;
@@ -132,7 +136,8 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    async fn start(&mut self) -> Result<Next, Error> {
+    /// `None`: its Job was created now.
+    async fn start(&mut self) -> Result<Option<Next>, Error> {
         let ready = match dereference::plan(self.context, self.sync) {
             Ok(ready) => ready,
             Err(not_ready) => {
@@ -146,30 +151,31 @@ impl Step<'_> {
                     }
                 };
                 self.draft.waits(reason, &behind);
-                return Ok(Next::After(ASK_AGAIN));
+                return Ok(Some(Next::After(ASK_AGAIN)));
             }
         };
         match apply::start(self.context, self.sync, ready).await? {
-            Started::Job { job, new } => {
+            Started::Job { job, new: true } => {
+                self.started(&job);
+                Ok(None)
+            }
+            Started::Job { job, new: false } => {
                 self.draft.runs(&self.key.name, job.created_at, self.sync.spec.cancel);
-                if new {
-                    self.started(&job);
-                }
-                Ok(Next::After(LOOK_AGAIN))
+                Ok(Some(Next::After(LOOK_AGAIN)))
             }
             Started::Refused(reason, message) => {
                 self.draft.refused(reason, &message, &[]);
-                Ok(Next::Wait)
+                Ok(Some(Next::Wait))
             }
             Started::NotNow(reason, message) => {
                 let since = self.context.desk.refused(self.key, self.context.now());
                 let waited = Duration::try_from(self.context.now().duration_since(since)).unwrap_or_default();
                 if waited > outcome::PATIENCE {
                     self.draft.refused(reason, &message, &[]);
-                    return Ok(Next::Wait);
+                    return Ok(Some(Next::Wait));
                 }
                 self.draft.waits(reason, &message);
-                Ok(Next::After(REFUSED_AGAIN))
+                Ok(Some(Next::After(REFUSED_AGAIN)))
             }
         }
     }
