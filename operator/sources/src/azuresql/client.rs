@@ -10,7 +10,8 @@ use backflow_core::encode::Encoder;
 
 use super::login::{Encrypts, Login, Prelogin, prelogin};
 use super::tokens::{Change, Row, ServerError, Token, next};
-use super::types::{Column, Wire, encode, wire};
+use super::types::Column;
+use super::values::{Wire, encode, wire};
 use super::wire::{Packets, kind, units};
 use super::wrapped::{Encryption, encrypted};
 use crate::stream::{Broken, Bytewise};

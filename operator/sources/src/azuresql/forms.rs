@@ -2,7 +2,8 @@
 
 use backflow_core::cell::Cell;
 
-use super::types::{Column, Kind, Wire, reading_of, wire};
+use super::types::{Column, Kind};
+use super::values::{Wire, reading_of, wire};
 use crate::diff::pushdown::dialects::tsql::{TransactSql, size};
 use crate::diff::pushdown::typed::{KeyForm, Said, Typed};
 

@@ -18,6 +18,7 @@ mod state;
 mod tests;
 mod tokens;
 mod types;
+mod values;
 mod wire;
 mod wrapped;
 
@@ -149,7 +150,7 @@ impl Warehouse for AzureSqlWarehouse {
                 let names = described.iter().map(|column| column.name.as_str());
                 return Err(model::unknown_column(&query.model, name, names));
             };
-            expressions.push(types::reading(column).ok_or_else(|| types::unread(&query.model.name, column))?);
+            expressions.push(values::reading(column).ok_or_else(|| values::unread(&query.model.name, column))?);
         }
         let composed =
             Composed::read(&query.model, Lexis::TransactSql, &expressions, query.filter.as_deref(), query.limit)?;

@@ -20,7 +20,7 @@ use super::connect::LONGEST;
 use super::forms::{Arrives, form, typed};
 use super::product::Kind;
 use super::state::texts;
-use super::types::{encode, wire};
+use super::values::{self, encode, wire};
 use super::{AzureSqlWarehouse, SNAPSHOT, USUAL, errors, types};
 use crate::diff::pushdown::dialects::tsql::{TransactSql, emptied};
 use crate::diff::pushdown::statement::{Around, Statement};
@@ -186,7 +186,7 @@ impl Transport for AzureSqlWarehouse {
                 let names = described.iter().map(|column| column.name.as_str());
                 model::unknown_column(model, &column.name, names)
             })?;
-            typed(known).ok_or_else(|| types::unread(&model.name, known))
+            typed(known).ok_or_else(|| values::unread(&model.name, known))
         });
         said.collect()
     }

@@ -13,7 +13,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::client::{Answer, Error};
 use super::connect::{Connector, LONGEST, Session};
 use super::errors;
-use super::types::{encode, wire};
+use super::values::{encode, wire};
 use super::{SNAPSHOT, USUAL};
 use crate::batch::{Batch, BatchReader, End, Outlet};
 use crate::rest::compose::Composed;

@@ -4,6 +4,7 @@ use backflow_core::cell::Cell;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::super::wire::Fields;
 use super::*;
 
 #[derive(Deserialize)]
