@@ -1,5 +1,7 @@
 //! The seam between a diff engine and a run: pages of changes out, acknowledgements in.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use crate::change::{Change, ChangeKind, Memory};
 use crate::code::Failure;
 use crate::record::Rejection;
 use crate::result::Counters;
+use crate::state::PATIENCE;
 
 /// What the diff found, before anything is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +124,11 @@ pub trait Extraction: Send {
 
     /// The counters that earlier pods of this same run committed: a replacement starts from them, and commits the sum.
     fn carried(&self) -> &Counters;
+
+    /// [`crate::state::StateStore::patience`] of the place of the state.
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 
     /// The next changes of one kind, at most `max`, each change once. Empty: no more of that kind. Kinds are asked for in the order
     /// Deleted, Updated, Added, and an earlier one is over as soon as a later one is asked for.

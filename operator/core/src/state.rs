@@ -4,6 +4,8 @@
 //! generation, journal segments by number, one row per run and the rejected records. Every write that makes something current is
 //! atomic and conditional on the head's epoch, so that a run which lost its claim cannot move anything.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,9 @@ use crate::result::{Counters, Phase};
 
 /// Runs of a key that the state remembers: with a run every five minutes, three days and a half.
 pub const KEPT_RUNS: u64 = 1_000;
+
+/// [`StateStore::patience`] where a commit costs little.
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The current state of one Mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +127,12 @@ pub trait StateStore: Send + Sync {
     /// # Errors
     /// [`crate::code::Code::StateSchemaMissing`] or `PermissionDenied`, with the statement that cures it.
     async fn prepare(&self) -> Result<(), Failure>;
+
+    /// The longest that an acknowledgement should wait for its commit: what is not committed comes again after a crash, and where a
+    /// commit is dear, that is worth some of it.
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 
     /// The head of a key, `None` if there is no state.
     ///

@@ -1,7 +1,7 @@
 //! From changes to acknowledgements: batch, send, commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use backflow_core::change::{Change, ChangeKind};
 use backflow_core::code::{Code, Failure};
@@ -21,8 +21,6 @@ use crate::stop::Stop;
 
 /// Records that may be sent and not yet committed: after a crash at most this many are sent again.
 const WINDOW_RECORDS: usize = 10_000;
-/// The longest that an acknowledgement waits for its commit.
-const WINDOW_TIME: Duration = Duration::from_secs(2);
 /// Deletions come first: an address that moves to another record is free by then.
 pub(crate) const ORDER: [ChangeKind; 3] = [ChangeKind::Deleted, ChangeKind::Updated, ChangeKind::Added];
 /// The first batch of a run is small: if all is rejected, little quota is burnt.
@@ -249,7 +247,8 @@ impl Loop<'_, '_> {
 
     /// Waits for one batch and takes over its outcomes.
     async fn settle_one(&mut self, extraction: &mut dyn Extraction) -> Result<(), Failure> {
-        let due = self.oldest_ack.map(|oldest| WINDOW_TIME.saturating_sub(oldest.elapsed()));
+        let patience = extraction.patience();
+        let due = self.oldest_ack.map(|oldest| patience.saturating_sub(oldest.elapsed()));
         let joined = tokio::select! {
             joined = self.in_flight.join_next() => joined,
             () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => {
@@ -306,7 +305,7 @@ impl Loop<'_, '_> {
     }
 
     async fn commit_if_due(&mut self, extraction: &mut dyn Extraction) -> Result<(), Failure> {
-        let late = self.oldest_ack.is_some_and(|oldest| oldest.elapsed() >= WINDOW_TIME);
+        let late = self.oldest_ack.is_some_and(|oldest| oldest.elapsed() >= extraction.patience());
         if self.acks.len() >= WINDOW_RECORDS || late { self.commit(extraction).await } else { Ok(()) }
     }
 

@@ -24,7 +24,7 @@ use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
 use crate::rest::running::Running;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
-use crate::store::table::{ObjectTable, Part};
+use crate::store::table::{DEAR, ObjectTable, Part};
 
 /// How often a transaction that another one came before is tried again, and after what pause.
 const CONFLICTS: u32 = 20;
@@ -212,6 +212,10 @@ impl BigQueryTable {
 impl ObjectTable for BigQueryTable {
     fn place(&self) -> String {
         format!("the dataset {}", self.name)
+    }
+
+    fn patience(&self) -> Duration {
+        DEAR
     }
 
     async fn prepare(&self) -> Result<(), Failure> {

@@ -19,7 +19,7 @@ use crate::diff::pushdown::dialects::databricks::Databricks;
 use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
-use crate::store::table::{ObjectTable, Part};
+use crate::store::table::{DEAR, ObjectTable, Part};
 
 /// How often a statement that another one came before is tried again, and after what pause.
 const CONFLICTS: u32 = 20;
@@ -146,6 +146,10 @@ impl DatabricksTable {
 impl ObjectTable for DatabricksTable {
     fn place(&self) -> String {
         format!("the state schema {}", self.sql.schema)
+    }
+
+    fn patience(&self) -> Duration {
+        DEAR
     }
 
     async fn prepare(&self) -> Result<(), Failure> {

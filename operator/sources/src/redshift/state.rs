@@ -18,7 +18,7 @@ use crate::diff::pushdown::dialect::Dialect as _;
 use crate::diff::pushdown::dialects::redshift::{Redshift, spoken};
 use crate::diff::pushdown::statement::Statement;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
-use crate::store::table::{Encoding, ObjectTable, Part};
+use crate::store::table::{DEAR, Encoding, ObjectTable, Part};
 
 /// How often a transaction that another one was in the way of is tried again, and after what pause.
 pub(super) const CONFLICTS: u32 = 20;
@@ -251,6 +251,10 @@ impl RedshiftTable {
 impl ObjectTable for RedshiftTable {
     fn place(&self) -> String {
         format!("the state schema {}", self.sql.schema)
+    }
+
+    fn patience(&self) -> Duration {
+        DEAR
     }
 
     async fn prepare(&self) -> Result<(), Failure> {

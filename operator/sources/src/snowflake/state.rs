@@ -4,6 +4,7 @@
 //! one row of a second table, which no other writer gets before the transaction has ended, and looks then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
@@ -19,7 +20,7 @@ use crate::diff::pushdown::tables;
 use crate::diff::pushdown::transport::Table;
 use crate::rest::running::Running;
 use crate::state_rows::{SCHEMA_VERSION, too_new};
-use crate::store::table::{ObjectTable, Part};
+use crate::store::table::{DEAR, ObjectTable, Part};
 
 /// A statement of several is refused beyond a megabyte.
 const LONGEST: usize = 900_000;
@@ -179,6 +180,10 @@ impl From<SqlError> for Failed {
 impl ObjectTable for SnowflakeTable {
     fn place(&self) -> String {
         format!("the state schema {}", self.sql.schema)
+    }
+
+    fn patience(&self) -> Duration {
+        DEAR
     }
 
     async fn prepare(&self) -> Result<(), Failure> {

@@ -1,7 +1,10 @@
 //! What the packed state asks of the place where it lives: objects with names, and one write that only one writer can win.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
+use backflow_core::state::PATIENCE;
 use bytes::Bytes;
 
 use crate::diff::pushdown::statement::Statement;
@@ -25,6 +28,11 @@ pub(super) struct Found {
 pub(super) trait Objects: Send + Sync {
     /// The place, for messages.
     fn place(&self) -> String;
+
+    /// See [`backflow_core::state::StateStore::patience`].
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 
     /// Makes the place ready for a first object, where that needs something.
     async fn prepare(&self) -> Result<(), Failure>;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::code::Failure;
@@ -234,6 +235,10 @@ impl PackedState {
 impl StateStore for PackedState {
     async fn prepare(&self) -> Result<(), Failure> {
         self.objects.prepare().await
+    }
+
+    fn patience(&self) -> Duration {
+        self.objects.patience()
     }
 
     async fn head(&self, state_key: &str) -> Result<Option<Head>, Failure> {

@@ -16,9 +16,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::code::{Code, Failure};
+use backflow_core::state::PATIENCE;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -26,6 +28,9 @@ use bytes::Bytes;
 use super::head::damaged;
 use super::objects::{Found, Objects};
 use crate::diff::pushdown::statement::Statement;
+
+/// [`ObjectTable::patience`] where each statement is billed, or takes seconds.
+pub(crate) const DEAR: Duration = Duration::from_secs(60);
 
 /// Bytes of a part: with what encoding adds, below what any of the services takes for one statement.
 const PART: usize = 384 * 1024;
@@ -87,6 +92,11 @@ impl Encoding {
 pub(crate) trait ObjectTable: Send + Sync {
     /// The place, for messages.
     fn place(&self) -> String;
+
+    /// See [`backflow_core::state::StateStore::patience`].
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 
     /// Makes schema and table where they are not there.
     async fn prepare(&self) -> Result<(), Failure>;
@@ -195,6 +205,10 @@ fn join(parts: Vec<Part>, place: &str) -> Result<Option<(String, Bytes)>, Failur
 impl Objects for Table {
     fn place(&self) -> String {
         self.0.place()
+    }
+
+    fn patience(&self) -> Duration {
+        self.0.patience()
     }
 
     async fn prepare(&self) -> Result<(), Failure> {
