@@ -33,11 +33,15 @@ const WATCH_CLIENT: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.
 /// for it without end.
 const BOUND_LOCKS: &str = "SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL lock_timeout = '90s'";
 
-/// The entries are the hashed side of a join: with the usual 4 MiB they would go through files. To compile the statement takes longer
-/// than it saves.
+/// The entries are the hashed side of a join: with the usual 4 MiB they would go through files. Rows are hashed by a second process,
+/// where the server has one to give: what that takes is much more than the server thinks, and the join alone keeps the first one busy, so
+/// that a third would only be waited for. To compile the statement takes longer than it saves.
 const COMPARE: &str = "SELECT set_config(name, '5s', true) FROM pg_catalog.pg_settings \
      WHERE name = 'client_connection_check_interval'; \
-     SELECT set_config('work_mem', '64MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < 67108864; \
+     SELECT set_config('work_mem', '96MB', true) WHERE pg_size_bytes(current_setting('work_mem')) < 100663296; \
+     SELECT set_config('max_parallel_workers_per_gather', '1', true) \
+     WHERE current_setting('max_parallel_workers_per_gather')::pg_catalog.int4 > 1; \
+     SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; \
      SET LOCAL idle_in_transaction_session_timeout = '60s'; SET LOCAL jit = off";
 
 /// Rows of others are never locked for longer than a statement takes. A limit that the role has already is kept: it may be shorter.

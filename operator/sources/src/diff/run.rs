@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::cell::Column;
@@ -144,6 +145,10 @@ impl Extraction for Streaming {
 
     fn checkpoint(&self) -> &Checkpoint {
         &self.before
+    }
+
+    fn patience(&self) -> Duration {
+        self.store.patience()
     }
 
     fn incarnation(&self) -> &str {

@@ -50,6 +50,16 @@ pub(crate) fn relation(model: &ModelPlan) -> Result<Relation, Failure> {
     }
 }
 
+/// The table that is the model, quoted; `None`: it is a query.
+pub(crate) fn table_of(model: &ModelPlan) -> Result<Option<String>, Failure> {
+    match &model.query {
+        ModelQuery::Sql(_) => Ok(None),
+        ModelQuery::Table(name) => {
+            table(name, Lexis::Postgres, Subject(&format!("model \"{}\"", model.name))).map(Some)
+        }
+    }
+}
+
 impl Composed {
     /// Describes the model's columns: one row of NULLs, the model itself planned, but not executed.
     pub(crate) fn describe(relation: &Relation) -> Self {
@@ -91,10 +101,13 @@ impl Composed {
 
     /// A statement of the pushdown engine around the model.
     pub(crate) fn around(relation: &Relation, filter: Option<&str>, around: &Around) -> Self {
-        let mut composed = Self { sql: around.before.clone(), pieces: Vec::new() };
-        composed.push_relation(relation);
-        if let Some(filter) = filter {
-            composed.push_filter(filter);
+        let mut composed = Self { sql: String::new(), pieces: Vec::new() };
+        for before in [Some(&around.before), around.between.as_ref()].into_iter().flatten() {
+            composed.sql.push_str(before);
+            composed.push_relation(relation);
+            if let Some(filter) = filter {
+                composed.push_filter(filter);
+            }
         }
         composed.sql.push_str(&around.after);
         composed

@@ -3,6 +3,7 @@
 mod compose;
 mod decode;
 mod errors;
+mod forms;
 mod instant;
 mod pushdown;
 mod rows;

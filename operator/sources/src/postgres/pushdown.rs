@@ -15,101 +15,22 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::oneshot;
 
 use super::compose::{self, Composed};
+use super::forms::{form, typed};
 use super::rows::{cancel, copy_all};
 use super::state::{PostgresState, Step};
-use super::types::{Catalog, Wire};
+use super::types::Wire;
 use super::{PostgresWarehouse, errors};
 use crate::diff::pushdown::dialect::Dialect as _;
 use crate::diff::pushdown::dialects::postgres::Postgres;
 use crate::diff::pushdown::statement::{Around, Bind, Statement};
 use crate::diff::pushdown::transport::{Fence, Plain, Reading, Table, Transport};
-use crate::diff::pushdown::typed::{KeyForm, Said, Typed};
+use crate::diff::pushdown::typed::{KeyForm, Typed};
 use crate::model;
 use crate::sql::quote;
 use crate::state_rows::fenced;
 
 /// The last commit of a run may move as many entries as there are.
 const LONG_STEP: Duration = Duration::from_secs(3600);
-
-/// Forms of key columns: class, SQL type, what its text stands for, how it arrives.
-const FORMS: &[(&str, &str, Said, Wire)] = &[
-    ("bool", "boolean", Said::Itself, Wire::Bool),
-    ("int", "bigint", Said::Itself, Wire::Int8),
-    ("float", "double precision", Said::Itself, Wire::Float8),
-    ("decimal", "text COLLATE \"C\"", Said::Decimal, Wire::Text),
-    ("text", "text COLLATE \"C\"", Said::Itself, Wire::Text),
-    ("uuid", "uuid", Said::Itself, Wire::Uuid),
-    ("bytes", "bytea", Said::Itself, Wire::Bytea),
-    ("date", "date", Said::Itself, Wire::Date),
-    ("time", "time", Said::Itself, Wire::Time),
-    ("timetz", "timetz", Said::Itself, Wire::TimeTz),
-    ("timestamp", "timestamp", Said::Itself, Wire::Timestamp),
-    ("timestamptz", "timestamptz", Said::Itself, Wire::TimestampTz),
-    ("interval", "text COLLATE \"C\"", Said::Time, Wire::Text),
-    ("json", "text COLLATE \"C\"", Said::Json, Wire::Text),
-];
-
-fn form(class: &str) -> Option<KeyForm<Wire>> {
-    FORMS.iter().find(|(name, ..)| *name == class).map(|(class, kind, said, wire)| KeyForm {
-        class,
-        kind,
-        expression: String::new(),
-        wire: wire.clone(),
-        said: *said,
-        long: matches!(wire, Wire::Text | Wire::Bytea),
-    })
-}
-
-/// Text that is compared byte by byte.
-fn bytewise(text: &str) -> String {
-    format!("({text})::pg_catalog.text COLLATE \"C\"")
-}
-
-/// How a column of this type is said.
-fn typed(catalog: &Catalog, name: &str, id: u32) -> Option<Typed<Wire>> {
-    let reading = catalog.reading_of("{}", id);
-    let (read, wire) = (reading.expression, reading.wire);
-    let cast = |to: &str| format!("({read})::pg_catalog.{to}");
-    let padded = catalog.base(id) == 1042;
-    let (hash, class, key) = match &wire {
-        Wire::Bool => (cast("bool"), "bool", cast("bool")),
-        Wire::Int2 | Wire::Int4 | Wire::Int8 | Wire::Oid => (cast("int8"), "int", cast("int8")),
-        // 0 is -0 then, as SQL has it. A float4 is the decimal that people see.
-        Wire::Float4 => (
-            format!("({} + 0::pg_catalog.float4)", cast("float4")),
-            "float",
-            format!("{}::pg_catalog.float8", cast("text")),
-        ),
-        Wire::Float8 => (format!("({} + 0::pg_catalog.float8)", cast("float8")), "float", cast("float8")),
-        Wire::Numeric => (cast("numeric"), "decimal", bytewise(&read)),
-        // A cast to text would cut the blanks off.
-        Wire::Text if padded => {
-            let whole = format!("CASE WHEN {read} IS NOT NULL THEN pg_catalog.concat({read}) END");
-            (whole.clone(), "text", bytewise(&whole))
-        }
-        Wire::Text => (cast("text"), "text", bytewise(&read)),
-        Wire::Uuid => (cast("uuid"), "uuid", cast("uuid")),
-        Wire::Bytea => (cast("bytea"), "bytes", cast("bytea")),
-        Wire::Date => (cast("date"), "date", cast("date")),
-        Wire::Time => (cast("time"), "time", cast("time")),
-        Wire::TimeTz => (cast("timetz"), "timetz", cast("timetz")),
-        Wire::Timestamp => (cast("timestamp"), "timestamp", cast("timestamp")),
-        Wire::TimestampTz => (cast("timestamptz"), "timestamptz", cast("timestamptz")),
-        Wire::Interval => (cast("interval"), "interval", bytewise(&read)),
-        Wire::Json => (cast("text"), "json", bytewise(&read)),
-        Wire::Jsonb => (cast("jsonb"), "json", bytewise(&read)),
-        Wire::Array(_) | Wire::Composite(_) => (cast("text"), "json", bytewise(&format!("pg_catalog.to_json({read})"))),
-    };
-    let length = match &wire {
-        Wire::Bytea => Some(format!("octet_length({read})")),
-        Wire::Text | Wire::Numeric | Wire::Json | Wire::Jsonb | Wire::Array(_) | Wire::Composite(_) => {
-            Some(format!("octet_length({})", cast("text")))
-        }
-        _ => None,
-    };
-    let key = KeyForm { expression: key, ..form(class)? };
-    Some(Typed { name: name.to_owned(), read, wire, hash, length, key })
-}
 
 type Work<T> = BoxFuture<'static, Result<(PgConnection, Step<T>), Failure>>;
 
@@ -271,6 +192,28 @@ impl Transport for PostgresWarehouse {
             })
         });
         said.collect()
+    }
+
+    async fn stored(&self, reading: Reading<'_>) -> Result<bool, Failure> {
+        let Some(table) = compose::table_of(reading.model)?.filter(|_| reading.filter.is_none()) else {
+            return Ok(false);
+        };
+        self.state
+            .transaction(true, |mut connection| {
+                let table = table.clone();
+                async move {
+                    // What a view or a foreign server takes to count its rows is not known.
+                    let stored: Option<bool> = sqlx::query_scalar(
+                        "SELECT relkind IN ('r', 'p', 'm') FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)",
+                    )
+                    .bind(table)
+                    .persistent(false)
+                    .fetch_optional(&mut connection)
+                    .await?;
+                    Ok((connection, Step::Done(stored.unwrap_or_default())))
+                }
+            })
+            .await
     }
 
     async fn tables(&self, state_key: &str) -> Result<Vec<Table>, Failure> {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use backflow_core::plan::ModelQuery;
 use backflow_tests::oracle::{Step, World, config, steps};
 use proptest::test_runner::{Config, TestRunner};
 
@@ -21,10 +22,19 @@ pub(super) fn every_history<S>(usual: u32, site: impl AsyncFnOnce() -> S, live: 
         .unwrap();
 }
 
+/// Begins anew. The model is a query of all rows and the table itself by turns: the rows of a table are counted in another way.
+fn renew(site: &mut DiffSite) {
+    site.renew();
+    site.plan.model.query = match site.plan.model.query {
+        ModelQuery::Table(_) => ModelQuery::Sql("SELECT * FROM model".into()),
+        ModelQuery::Sql(_) => ModelQuery::Table("model".into()),
+    };
+}
+
 #[test]
 fn every_history_ends_with_what_the_model_has() {
     every_history(60, site, async |site, steps| {
-        site.renew();
+        renew(site);
         World::new(site, false).live(steps).await;
     });
 }
@@ -32,7 +42,7 @@ fn every_history_ends_with_what_the_model_has() {
 #[test]
 fn every_history_of_records_that_are_found_by_name_ends_so_too() {
     every_history(60, site, async |site, steps| {
-        site.renew();
+        renew(site);
         World::new(site, true).live(steps).await;
     });
 }

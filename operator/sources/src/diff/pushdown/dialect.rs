@@ -36,6 +36,8 @@ pub(crate) struct Delta<'a, W> {
     pub sent: &'a [(u8, bool)],
     /// Duplicates are looked for among all rows, and not among those that are not simply unchanged.
     pub exact: bool,
+    /// To count the rows of the model by themselves costs next to nothing.
+    pub stored: bool,
     /// Rows stand for records that more than one of them may stand for: [`super::records`].
     pub identifies: bool,
     /// Records that no row stands for any more go.
@@ -45,6 +47,11 @@ pub(crate) struct Delta<'a, W> {
 }
 
 impl<W> Delta<'_, W> {
+    /// Whether rows are counted beside the join, and not by numbers that they get on their way to it.
+    pub(crate) fn counts_beside(&self) -> bool {
+        self.stored && !self.exact
+    }
+
     /// Whether the worker has to look at rows before the delta can be made.
     pub(crate) fn is_staged(&self) -> bool {
         self.identifies || matches!(self.chosen, Some(Chosen::Keys { .. }))
@@ -97,6 +104,10 @@ pub(crate) trait Dialect: Send + Sync + Sized {
 
     /// Values are read before they are joined to the entries, and not after: some types cannot be joined.
     const READS_EARLY: bool = false;
+
+    /// Ends the query that makes the values of the model's rows and their hashes, so that it is planned apart from what numbers the
+    /// rows: several processes can share it then. `None`: it needs no end.
+    const APART: Option<&'static str> = None;
 
     /// A name as SQL takes it.
     fn quote(&self, name: &str) -> String;

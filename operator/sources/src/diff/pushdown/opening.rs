@@ -79,6 +79,7 @@ pub(crate) async fn open<T: Transport + 'static>(
         sent: &sent(&mapping.selection),
         // A Replay does not keep all rows that are no change, so that they cannot be counted.
         exact: asked.is_some(),
+        stored: transport.stored(reading).await?,
         identifies: identify.is_some(),
         mirror: mapping.selection == Selection::SyncMode(SyncMode::Mirror),
         chosen: asked.as_ref().map(|asked| records::chosen(asked, &names.keys, transport.dialect())),
@@ -121,6 +122,7 @@ pub(crate) async fn open<T: Transport + 'static>(
         selection: mapping.selection.clone(),
         replay: asked.is_some(),
         identifies: identify.is_some(),
+        patience: store.patience(),
         before: document.checkpoint(),
         columns: layout.columns[..layout.row].to_vec(),
         findings: summary.findings.clone(),

@@ -1,6 +1,7 @@
 //! One run of the pushdown engine, from delta to the end.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use backflow_core::cell::{Cell, Column};
@@ -60,6 +61,8 @@ pub(super) struct Pushdown<T: Transport> {
     pub replay: bool,
     /// Rows stand for records.
     pub identifies: bool,
+    /// The longest that an acknowledgement should wait for its commit.
+    pub patience: Duration,
     pub clock: Clock,
     pub meter: Meter,
     pub head: Head,
@@ -292,6 +295,10 @@ impl<T: Transport> Extraction for Pushdown<T> {
 
     fn checkpoint(&self) -> &Checkpoint {
         &self.before
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 
     fn incarnation(&self) -> &str {

@@ -7,7 +7,9 @@ use super::typed::Names;
 pub(crate) struct Around {
     /// What stands before the model in parentheses, which is named `_m`.
     pub before: String,
-    /// What stands after it and its filter.
+    /// What stands after it and its filter, before the same once more: for a delta that is [`super::dialect::Delta::stored`] only.
+    pub between: Option<String>,
+    /// What stands at the end.
     pub after: String,
 }
 

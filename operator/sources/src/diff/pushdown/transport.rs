@@ -79,6 +79,15 @@ pub(crate) trait Transport: Send + Sync {
     /// As [`crate::warehouse::Warehouse::describe`].
     async fn typed(&self, reading: Reading<'_>, columns: &[Column]) -> Result<Vec<Typed<Self::Wire>>, Failure>;
 
+    /// Whether the model is all rows of a table as it is stored, which costs next to nothing to count, and [`Transport::make`] can name
+    /// it twice.
+    ///
+    /// # Errors
+    /// What the warehouse says.
+    async fn stored(&self, _reading: Reading<'_>) -> Result<bool, Failure> {
+        Ok(false)
+    }
+
     /// The tables of a state, if this role may make new ones.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub(crate) struct Postgres;
 
 impl Dialect for Postgres {
     const HASH: &'static str = "hash";
+    const APART: Option<&'static str> = Some("OFFSET 0");
 
     fn quote(&self, name: &str) -> String {
         quote(name)

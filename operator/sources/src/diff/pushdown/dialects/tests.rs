@@ -63,13 +63,16 @@ fn delta<D: Dialect>(dialect: &D, change: impl FnOnce(&mut Delta<'_, ()>)) -> Ve
         retry_rejected: false,
         sent: &[(1, false), (2, false), (2, true), (3, false), (3, true)],
         exact: false,
+        stored: false,
         identifies: false,
         mirror: true,
         chosen: None,
     };
     change(&mut delta);
     let around = dialect.delta(&delta);
-    let mut all = vec![format!("{}(\nSELECT * FROM customers -- all\n) AS _m{}", around.before, around.after)];
+    let model = "(\nSELECT * FROM customers -- all\n) AS _m";
+    let between = around.between.map_or_else(String::new, |between| format!("{between}{model}"));
+    let mut all = vec![format!("{}{model}{between}{}", around.before, around.after)];
     all.extend(delta.is_staged().then(|| dialect.resolve(&delta)));
     all
 }
@@ -185,7 +188,9 @@ fn lines(sql: &str) -> String {
 
 #[test]
 fn every_statement_of_postgres() {
-    insta::assert_snapshot!(every(&Postgres));
+    let stored: Vec<String> =
+        delta(&Postgres, |delta| delta.stored = true).iter().map(|statement| lines(statement)).collect();
+    insta::assert_snapshot!(format!("{};\n\n{}", every(&Postgres), stored.join(";\n\n")));
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(crate) fn emptied(fills: &Around) -> Option<Around> {
     let table = first.strip_prefix(FILLS.0)?.strip_suffix(FILLS.1)?;
     Some(Around {
         before: format!("SELECT _x.* INTO {table} FROM (\n{query}"),
+        between: None,
         after: format!("{}\n) AS _x WHERE 1 = 0", fills.after),
     })
 }

@@ -67,43 +67,74 @@ pub(in super::super) fn delta<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) 
         );
     }
     let create = dialect.create_as(if delta.is_staged() { &names.found } else { &names.delta });
+    let (model, end) = model(dialect, delta);
+    let joined = format!(
+        "{end}\n) AS m FULL JOIN {} AS c ON {same}{overwritten}\n) AS j WHERE {shown} OR j.counted IS NOT NULL\n) AS x",
+        names.entries
+    );
+    let beside = delta.counts_beside();
     Around {
         before: format!(
-            "{create}\n{}\nFROM (\n{}\nFROM (\n{}\nFROM (\n{}\nFROM ",
+            "{create}\n{}\nFROM (\n{}\nFROM (\n{}\nFROM (\n{model}\nFROM ",
             numbered(dialect, delta),
             kept(dialect, delta),
             judged(dialect, delta),
-            model(dialect, delta),
         ),
-        after: format!(
-            "\n) AS m FULL JOIN {} AS c ON {same}{overwritten}\n) AS j WHERE {shown} OR j.counted IS NOT NULL\n) AS x",
-            names.entries
-        ),
+        between: beside.then(|| format!("{joined}\nUNION ALL\n{}\nFROM ", count(dialect, delta))),
+        after: if beside { String::new() } else { joined },
     }
 }
 
-/// The rows of the model with keys and hashes, before `FROM`.
-fn model<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+/// A row of the delta that says how many rows the model has, and nothing else.
+fn count<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> String {
+    let no = dialect.boolean(false);
+    let value = |name: &str| match name {
+        "place" => "-1".to_owned(),
+        "counted" => "count(*)".to_owned(),
+        "kind" => cast(dialect, &kind::UNCHANGED.to_string(), Kind::Small),
+        "entry_born" | "entry_place" | "spec" | "rev" | "size" => "0".to_owned(),
+        HASH | "resend" | "record" | "match_key" | "group_key" | "remote_id" => "NULL".to_owned(),
+        _ => no.to_owned(),
+    };
+    let more: &[&str] = if delta.is_staged() { &FOUND } else { &[] };
+    let mut values: Vec<String> = DELTA.into_iter().map(value).collect();
+    values.extend(
+        more.iter().map(|name| if ["stands", "other_rev"].contains(name) { "NULL".into() } else { value(name) }),
+    );
+    values.resize(values.len() + delta.names.key_names().count() + delta.row, "NULL".to_owned());
+    format!("SELECT {}", values.join(", "))
+}
+
+/// The rows of the model with keys and hashes: what stands before its `FROM`, and after all of it.
+fn model<D: Dialect, W>(dialect: &D, delta: &Delta<'_, W>) -> (String, String) {
     let raw = |at: usize| format!("_m.{}", dialect.quote(&delta.columns[at].name));
-    let mut out = String::from("SELECT ");
+    let mut values = Vec::new();
     for (at, column) in delta.columns.iter().enumerate() {
         let value = if D::READS_EARLY { fill(&column.read, &raw(at)) } else { raw(at) };
-        let _ = write!(out, "{value} AS c{}, ", at + 1);
+        values.push(format!("{value} AS c{}", at + 1));
     }
     let keys: Vec<String> = delta.key.iter().map(|at| fill(&delta.columns[*at].key.expression, &raw(*at))).collect();
-    for (key, column) in keys.iter().zip(&delta.names.keys) {
-        let _ = write!(out, "{key} AS {}, ", column.name);
-    }
+    values.extend(keys.iter().zip(&delta.names.keys).map(|(key, column)| format!("{key} AS {}", column.name)));
     for (number, (_, columns)) in delta.specs.iter().enumerate() {
-        let values: Vec<String> = columns.iter().map(|at| fill(&delta.columns[*at].hash, &raw(*at))).collect();
-        let _ = write!(out, "{} AS h{number}, ", dialect.row_hash(&values));
+        let hashed: Vec<String> = columns.iter().map(|at| fill(&delta.columns[*at].hash, &raw(*at))).collect();
+        values.push(format!("{} AS h{number}", dialect.row_hash(&hashed)));
     }
+    let values = values.join(", ");
     // A last row is always in the delta, and says how many there were.
-    out.push_str(&dialect.counted(&keys));
-    if delta.exact {
-        let _ = write!(out, ", count(*) OVER (PARTITION BY {}) AS copies", keys.join(", "));
+    let counted = |keys: &[String]| {
+        if delta.counts_beside() {
+            return format!("1 AS nth, {} AS last", dialect.boolean(false));
+        }
+        let copies = delta.exact.then(|| format!(", count(*) OVER (PARTITION BY {}) AS copies", keys.join(", ")));
+        format!("{}{}", dialect.counted(keys), copies.unwrap_or_default())
+    };
+    match D::APART {
+        None => (format!("SELECT {values}, {}", counted(&keys)), String::new()),
+        Some(apart) => {
+            let keys: Vec<String> = delta.names.key_names().map(|name| format!("w.{name}")).collect();
+            (format!("SELECT w.*, {}\nFROM (\nSELECT {values}", counted(&keys)), format!("\n{apart}\n) AS w"))
+        }
     }
-    out
 }
 
 /// What of it is kept, with the row only where it is sent, or where the worker has to look at it.
