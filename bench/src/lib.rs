@@ -15,18 +15,20 @@ pub mod receiver;
 pub mod report;
 pub mod taken;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use backflow_tests::postgres::PostgresServer;
+use backflow_tests::postgres::{PostgresServer, ServerTls};
 
-use benchmarks::{Bench, answers, big, changes, controller, delivery, diff, faults, kills, mapping, wide};
+use benchmarks::{Bench, answers, big, changes, controller, delivery, diff, faults, kills, limits, mapping, wide};
 use peers::Peers;
 use place::{Engine, PLACES, Place, Store, Stores};
 use receiver::Client;
 use report::Report;
 
 /// All benchmarks in their order.
-pub const IDS: [&str; 12] = ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10", "BM11", "BM12"];
+pub const IDS: [&str; 13] =
+    ["BM1", "BM2", "BM3", "BM4", "BM5", "BM6", "BM7", "BM8", "BM9", "BM10", "BM11", "BM12", "BM13"];
 
 /// What is measured, and how.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,6 +54,9 @@ pub struct Args {
     /// BM5 and BM6 with state there only.
     #[arg(long)]
     pub store: Option<Store>,
+    /// BM4 in pods of the cluster that `KUBECONFIG` names, and not in a process.
+    #[arg(long)]
+    pub pod: bool,
     /// Mappings of BM10.
     #[arg(long, default_value_t = 10_000)]
     pub mappings: usize,
@@ -92,9 +97,10 @@ impl Args {
 pub async fn run(args: Args) -> anyhow::Result<bool> {
     let mut report = Report::new(&args.output)?;
     let wanted = |id: &str| args.ids.is_empty() || args.ids.iter().any(|wanted| wanted == id);
+    let address = if args.pod { backflow_bench_pod::host().await? } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
     let bench = Bench {
-        server: PostgresServer::start().await?,
-        receiver: Client::start()?,
+        server: PostgresServer::start_at(address, ServerTls::Off).await?,
+        receiver: Client::start(address)?,
         operator: args.operator.clone(),
         repetitions: args.repetitions,
         rows: args.rows,
@@ -122,8 +128,14 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
             }
             continue;
         }
+        if id == "BM13" {
+            for line in limits::run(&bench).await? {
+                report.add(line)?;
+            }
+            continue;
+        }
         let line = match id {
-            "BM4" => big::run(&bench).await,
+            "BM4" => big::run(&bench, args.pod).await,
             "BM7" => mapping::run(&bench),
             "BM8" => diff::run(&bench).await,
             "BM9" => wide::run(&bench).await,

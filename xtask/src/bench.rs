@@ -4,7 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::cluster::build::Build;
+use crate::cluster::{self, build::Build};
+use crate::image;
 use crate::packages::{self, Purpose};
 use crate::steps::step;
 use crate::workspace::Workspace;
@@ -15,7 +16,7 @@ const CONTROLLER: &str = "BM10";
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Only these: BM1 … BM12
+    /// Only these: BM1 … BM13
     ids: Vec<String>,
     /// Measure others, too: dlt, dbt, Segment's mapping, plain Python; they come from the registries of their languages
     #[arg(long)]
@@ -32,6 +33,9 @@ pub struct Args {
     /// BM5 and BM6 with state there only: schema, bucket, directory
     #[arg(long)]
     store: Option<String>,
+    /// BM4 in pods of a real cluster, which is brought up, and not in a process
+    #[arg(long)]
+    pod: bool,
     /// Mappings of BM10
     #[arg(long)]
     mappings: Option<usize>,
@@ -67,6 +71,14 @@ pub fn bench(workspace: &Workspace, args: &Args) -> Result<bool> {
     }
     let mut command = Command::new(bench);
     command.arg("run").args(&args.ids);
+    if args.pod {
+        let cluster = cluster::up(workspace, args.install)?;
+        let image = image::load(&image::build(workspace, args.install)?, &cluster)?;
+        command.arg("--pod").env("KUBECONFIG", &cluster.kubeconfig).env("BACKFLOW_IMAGE", image);
+        for (variable, program) in [("BACKFLOW_HELM", "helm"), ("BACKFLOW_KUBECTL", "kubectl")] {
+            command.env(variable, cluster.build.program(program));
+        }
+    }
     for (flag, path) in [
         ("--operator", operator),
         ("--crds", workspace.root.join("crds/manifests")),

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use backflow_bench_pod::{Between, Mapped, Ran};
 use backflow_core::result::Phase;
 
 use super::Bench;
-use crate::data::{Customers, Share};
-use crate::measure::Cost;
+use crate::data::{Customers, ROLE, Share, TABLE};
 use crate::ours::Ours;
 use crate::report::{Line, rounded};
 use crate::taken::{Taken, compare};
@@ -20,45 +20,49 @@ const SHARE: Share = Share { added: 1, updated: 1, deleted: 1 };
 /// What a pod is limited to.
 const LIMIT_MIB: u64 = 128;
 
-/// Measures memory at the usual rows and at ten times as many.
+/// Measures memory at the usual rows and at ten times as many. `pod`: in pods of a cluster.
 ///
 /// # Errors
 /// Something did not run at all.
-pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
+pub async fn run(bench: &Bench, pod: bool) -> anyhow::Result<Line> {
     let (small, large) = (bench.rows, 10 * bench.rows);
     let mut line =
         Line::new("BM4", format!("{large} rows, one of a thousand added, updated, deleted each; {LIMIT_MIB} MiB"));
-    let limit = Limit::new();
-    match &limit {
-        Ok(_) => {
-            line.note(format!("the process and its page cache were limited to {LIMIT_MIB} MiB by a control group"))
-        }
-        Err(error) => line.note(format!("not limited by a control group: {error:#}")),
-    }
-    let limit = limit.ok();
+    let limit = if pod { None } else { Some(Limit::new()) };
+    line.note(match &limit {
+        None => format!("in pods with a limit of {LIMIT_MIB} MiB; seconds are from the request to the end of the Sync"),
+        Some(Ok(_)) => format!("the process and its page cache were limited to {LIMIT_MIB} MiB by a control group"),
+        Some(Err(error)) => format!("not limited by a control group: {error:#}"),
+    });
+    let limit = limit.and_then(Result::ok);
     let mut peaks = Vec::new();
     for (name, rows) in [("one", small), ("ten", large)] {
         let mut customers = Customers::create(&bench.server, &format!("big_{name}"), rows).await?;
-        let url = bench.receiver.url();
-        let mut ours =
-            Ours::new(&bench.operator, &bench.server, &customers.database, &url, &format!("bench/big-{name}"))?;
+        let mut runner = if pod {
+            Runner::Pod(mapped(bench, &customers.database).await?)
+        } else {
+            let (url, key) = (bench.receiver.url(), format!("bench/big-{name}"));
+            Runner::Process(Ours::new(&bench.operator, &bench.server, &customers.database, &url, &key)?)
+        };
         let everything = customers.all().await?;
-        let (first, first_mib) = one(bench, &mut ours, limit.as_ref(), &everything, &mut line).await?;
+        let first = runner.run(bench, limit.as_ref(), &everything, &mut line).await?;
         drop(everything);
         let changes = customers.change(SHARE).await?;
-        let (changed, changed_mib) = one(bench, &mut ours, limit.as_ref(), &changes, &mut line).await?;
-        line.set(&format!("first_{name}_s"), rounded(first.wall_s));
-        line.set(&format!("first_{name}_mib"), rounded(first_mib));
-        line.set(&format!("changed_{name}_s"), rounded(changed.wall_s));
-        line.set(&format!("changed_{name}_mib"), rounded(changed_mib));
-        peaks.push(first_mib.max(changed_mib));
+        let changed = runner.run(bench, limit.as_ref(), &changes, &mut line).await?;
+        line.set(&format!("first_{name}_s"), rounded(first.seconds));
+        line.set(&format!("first_{name}_mib"), rounded(first.peak_mib));
+        line.set(&format!("changed_{name}_s"), rounded(changed.seconds));
+        line.set(&format!("changed_{name}_mib"), rounded(changed.peak_mib));
+        let peak = first.peak_mib.max(changed.peak_mib);
+        peaks.push(peak);
         if name == "ten" {
             line.set("rows", rows);
-            line.set("ours_s", rounded(changed.wall_s));
-            line.set("requests", changed.requests);
-            line.set("rss_mib", rounded(first_mib.max(changed_mib)));
+            line.set("ours_s", rounded(changed.seconds));
+            line.set("requests", bench.receiver.stats().await?.requests);
+            line.set("rss_mib", rounded(peak));
         }
-        bench.server.exec("postgres", &format!("DROP DATABASE {}", customers.database)).await?;
+        runner.end();
+        bench.server.exec("postgres", &format!("DROP DATABASE {} WITH (FORCE)", customers.database)).await?;
     }
     let growth = rounded(peaks[1] / peaks[0]);
     line.set("growth", growth);
@@ -67,13 +71,57 @@ pub async fn run(bench: &Bench) -> anyhow::Result<Line> {
     Ok(line)
 }
 
-async fn one(
-    bench: &Bench,
-    ours: &mut Ours,
-    limit: Option<&Limit>,
-    expected: &[Taken],
-    line: &mut Line,
-) -> anyhow::Result<(Cost, f64)> {
+async fn mapped(bench: &Bench, database: &str) -> anyhow::Result<Mapped> {
+    let between = Between {
+        port: bench.server.port(),
+        database: database.to_owned(),
+        role: ROLE.into(),
+        password: bench.server.password(ROLE).context("the role has no password")?,
+        table: TABLE.into(),
+        url: bench.receiver.url(),
+    };
+    Mapped::apply(between, LIMIT_MIB).await
+}
+
+/// Where runs run.
+enum Runner {
+    /// In a process of this machine.
+    Process(Ours),
+    /// In pods.
+    Pod(Mapped),
+}
+
+impl Runner {
+    /// Runs once, and compares what arrived.
+    async fn run(
+        &mut self,
+        bench: &Bench,
+        limit: Option<&Limit>,
+        expected: &[Taken],
+        line: &mut Line,
+    ) -> anyhow::Result<Ran> {
+        let ran = match self {
+            Self::Pod(mapped) => {
+                bench.receiver.clear().await?;
+                mapped.run().await?
+            }
+            Self::Process(ours) => in_process(bench, ours, limit).await?,
+        };
+        let difference = compare(expected, &bench.receiver.taken().await?);
+        if ran.fault.is_some() || !difference.exact() {
+            line.wrong(format!("{}: {difference}", ran.fault.clone().unwrap_or_default()));
+        }
+        Ok(ran)
+    }
+
+    fn end(self) {
+        if let Self::Pod(mapped) = self {
+            mapped.end();
+        }
+    }
+}
+
+async fn in_process(bench: &Bench, ours: &mut Ours, limit: Option<&Limit>) -> anyhow::Result<Ran> {
     let run = ours.next_run();
     let start = || match limit {
         None => ours.start(&run, None),
@@ -85,11 +133,9 @@ async fn one(
     };
     let (ended, cost) = bench.meter().run(start).await?;
     let said = ours.said(&run).with_context(|| format!("{run} ended: {ended:?}"))?;
-    let difference = compare(expected, &bench.receiver.taken().await?);
-    if said.result.phase != Phase::Succeeded || !difference.exact() {
-        line.wrong(format!("{run}: {:?}, {:?}, {difference}", said.result.phase, said.result.failure));
-    }
-    Ok((cost, said.rss_mib))
+    let fault = (said.result.phase != Phase::Succeeded)
+        .then(|| format!("{run}: {:?}, {:?}", said.result.phase, said.result.failure));
+    Ok(Ran { seconds: cost.wall_s, peak_mib: said.rss_mib, fault })
 }
 
 /// A control group with a memory limit, in either version; it goes with this.
@@ -116,6 +162,12 @@ impl Limit {
         let mut limited = Command::new("sh");
         limited.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.folder.join("cgroup.procs"));
         limited.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
         limited
     }
 }

@@ -61,6 +61,7 @@ pub async fn run(bench: &Bench, stores: &Stores, place: Place) -> anyhow::Result
         reject: reject.clone(),
         down_after: Some(rows / 2000),
         down_seconds: 30,
+        slow: 0,
     };
     bench.receiver.faults(&faults).await?;
 

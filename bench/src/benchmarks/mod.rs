@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod diff;
 pub mod faults;
 pub mod kills;
+pub mod limits;
 pub mod mapping;
 pub mod wide;
 

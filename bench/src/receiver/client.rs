@@ -1,6 +1,7 @@
 //! The receiver's process, started and asked.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -21,13 +22,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts this program as a receiver on a free port.
+    /// Starts this program as a receiver on a free port of an address.
     ///
     /// # Errors
     /// It does not start.
-    pub fn start() -> anyhow::Result<Self> {
+    pub fn start(address: IpAddr) -> anyhow::Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["receiver", "--listen", "127.0.0.1:0"])
+            .args(["receiver", "--listen", &SocketAddr::from((address, 0)).to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

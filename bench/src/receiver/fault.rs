@@ -23,6 +23,8 @@ pub struct Faults {
     pub down_after: Option<u64>,
     /// … for this many seconds: every connection is cut.
     pub down_seconds: u64,
+    /// So many requests are answered one after another, a second apart.
+    pub slow: u64,
 }
 
 /// What becomes of a request.
@@ -44,6 +46,8 @@ pub(super) struct Plan {
     random: fastrand::Rng,
     requests: u64,
     down_until: Option<Instant>,
+    /// When the last slow answer is due.
+    answered: Option<Instant>,
 }
 
 impl Plan {
@@ -56,7 +60,17 @@ impl Plan {
             faults,
             requests: 0,
             down_until: None,
+            answered: None,
         }
+    }
+
+    /// When the request that comes now is answered, if not at once.
+    pub(super) fn due(&mut self) -> Option<Instant> {
+        self.faults.slow = self.faults.slow.checked_sub(1)?;
+        let now = Instant::now();
+        let due = self.answered.map_or(now, |last| last.max(now)) + Duration::from_secs(1);
+        self.answered = Some(due);
+        self.answered
     }
 
     pub(super) fn verdict(&mut self, batch: &[Taken]) -> Verdict {

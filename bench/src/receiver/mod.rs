@@ -119,6 +119,10 @@ async fn take(
     }
     let json = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     let batch = batch::parse(&body).ok().filter(|batch| method == Method::POST && json && !batch.is_empty());
+    let due = shared.lock().faults.due();
+    if let Some(due) = due {
+        tokio::time::sleep_until(due.into()).await;
+    }
     let mut ledger = shared.lock();
     ledger.stats.requests += 1;
     ledger.stats.bytes += body.len() as u64;
