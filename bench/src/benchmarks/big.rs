@@ -42,7 +42,8 @@ pub async fn run(bench: &Bench, pod: bool) -> anyhow::Result<Line> {
             Runner::Pod(mapped(bench, &customers.database).await?)
         } else {
             let (url, key) = (bench.receiver.url(), format!("bench/big-{name}"));
-            Runner::Process(Ours::new(&bench.operator, &bench.server, &customers.database, &url, &key)?)
+            let ours = Ours::new(&bench.operator, &bench.server, &customers.database, &url, &key)?;
+            Runner::Process(Box::new(ours))
         };
         let everything = customers.all().await?;
         let first = runner.run(bench, limit.as_ref(), &everything, &mut line).await?;
@@ -86,7 +87,7 @@ async fn mapped(bench: &Bench, database: &str) -> anyhow::Result<Mapped> {
 /// Where runs run.
 enum Runner {
     /// In a process of this machine.
-    Process(Ours),
+    Process(Box<Ours>),
     /// In pods.
     Pod(Mapped),
 }
