@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use backflow_crds::conditions::ConditionType;
-use backflow_crds::v1alpha1::{Mapping, Sync};
+use backflow_crds::v1alpha1::{Mapping, Sync, SyncPhase};
 use backflow_tests::cluster::manifests::{self, MAPPING, MODEL, SOURCE, key_of, object, secret};
 use backflow_tests::cluster::scene::{conditions, is_true, status};
 use backflow_tests::cluster::{Cluster, Namespace, Operator};
@@ -93,7 +93,7 @@ impl Mapped {
             let sync = tokio::time::timeout(PATIENCE, waiting).await.context("the run does not end")??;
             let seconds = since.elapsed().as_secs_f64();
             let status = status(&sync.context("the Sync is gone")?);
-            let right = status.phase.is_some_and(|phase| format!("{phase:?}") == "Succeeded");
+            let right = status.phase == Some(SyncPhase::Succeeded);
             let log = self.namespace.kubectl(&format!("logs --tail=20 -l backflow.dev/run={name}")).await?;
             let field = log.rsplit("\"peak_memory_kib\":").next().and_then(|rest| rest.split([',', '}']).next());
             let kib: Option<f64> = field.and_then(|text| text.trim().parse().ok());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use backflow_core::result::Phase;
 
-use super::Bench;
+use super::{Bench, WINDOW};
 use crate::data::Customers;
 use crate::ours::Ours;
 use crate::place::{Place, Stores};
@@ -16,8 +16,6 @@ use crate::taken::{Difference, Taken, compare};
 
 /// Moments of a run, by seed.
 const MOMENTS: u64 = 20;
-/// The most records that may come again: a commit window.
-const WINDOW: usize = 10_000;
 
 struct Kills<'a> {
     bench: &'a Bench,

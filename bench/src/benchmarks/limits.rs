@@ -8,7 +8,7 @@ use backflow_core::code::Code;
 use backflow_core::plan::Mode;
 use backflow_core::result::Phase;
 
-use super::Bench;
+use super::{Bench, WINDOW};
 use crate::data::Customers;
 use crate::ours::Ours;
 use crate::place::{Engine, Place, Store};
@@ -24,8 +24,6 @@ const SCRATCH: u64 = 50 * 1000 * 1000;
 const RUNS: usize = 20;
 /// How often the Full is killed.
 const KILLS: u64 = 3;
-/// The most records that may come again after a kill: a commit window.
-const WINDOW: usize = 10_000;
 /// How often the server and the receiver are asked.
 const LOOK: Duration = Duration::from_millis(50);
 

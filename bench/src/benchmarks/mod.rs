@@ -20,6 +20,9 @@ use crate::measure::Meter;
 use crate::peers::Peers;
 use crate::receiver::Client;
 
+/// The most records that may come again after a kill: a commit window.
+const WINDOW: usize = 10_000;
+
 /// What all of them work with.
 pub struct Bench {
     /// The one Postgres.
